@@ -1,0 +1,14 @@
+//! The Watchfire mesh, sans IO.
+//!
+//! Bytes from outside come in through `gate`, decisions are made by `policy`,
+//! and everything that happens is one step of the engine. There is no socket,
+//! clock, thread or ambient randomness here, so a simulation runs the very
+//! code that a node ships.
+
+pub mod ids;
+pub mod indicator;
+pub mod limits;
+pub mod marking;
+pub mod policy;
+pub mod stix;
+pub mod store;
