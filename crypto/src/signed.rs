@@ -1,0 +1,254 @@
+//! Statements: sign the exact bytes that are sent, parse after the signature holds.
+//!
+//! [`Signed`] is what arrived, [`Verified`] is what holds. The second is made from the first by a check of the signature
+//! and by nothing else, so a function that asks for a `Verified<Vote>` cannot be called with bytes somebody made up.
+//!
+//! ```
+//! use watchfire_crypto::{Domain, Signed, SigningKey, Statement};
+//!
+//! #[derive(Debug)]
+//! struct Greeting(String);
+//!
+//! impl Statement for Greeting {
+//!     const DOMAIN: Domain = Domain::new("greeting");
+//!     type Malformed = std::string::FromUtf8Error;
+//!     fn parse(bytes: &[u8]) -> Result<Self, Self::Malformed> {
+//!         String::from_utf8(bytes.to_vec()).map(Self)
+//!     }
+//! }
+//!
+//! let key = SigningKey::from_seed(&[7; 32]);
+//! let sent: Signed<Greeting> = Signed::seal(b"good morning".to_vec(), &key);
+//!
+//! let arrived: Signed<Greeting> = Signed::new(sent.bytes().to_vec(), *sent.signature());
+//! let greeting = arrived.verify(&key.public())?;
+//! assert_eq!(greeting.value().0, "good morning");
+//! assert_eq!(greeting.id(), Greeting::DOMAIN.digest(b"good morning"));
+//! # Ok::<(), watchfire_crypto::VerifyError<std::string::FromUtf8Error>>(())
+//! ```
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::marker::PhantomData;
+
+use crate::sig::check;
+use crate::{BadSignature, Domain, PublicKey, Signature, SigningKey};
+
+/// A kind of statement: the purpose it is signed for and how its bytes read.
+pub trait Statement: Sized {
+    /// The purpose. No two kinds share one.
+    const DOMAIN: Domain;
+
+    /// Why bytes do not read as this kind.
+    type Malformed;
+
+    /// Reads the signed bytes. The bytes may be anything, so this never panics and bounds what it allocates; it refuses
+    /// every encoding but one, so that equal statements have equal ids.
+    ///
+    /// # Errors
+    ///
+    /// Whatever is wrong with the bytes.
+    fn parse(bytes: &[u8]) -> Result<Self, Self::Malformed>;
+}
+
+/// A statement as it arrived: bytes and a signature that nobody has checked.
+pub struct Signed<T> {
+    bytes: Vec<u8>,
+    signature: Signature,
+    /// Not owned: a `Signed<T>` holds bytes, whatever `T` is.
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T> Signed<T> {
+    /// Keeps bytes and signature together, unchecked.
+    pub const fn new(bytes: Vec<u8>, signature: Signature) -> Self {
+        Self {
+            bytes,
+            signature,
+            kind: PhantomData,
+        }
+    }
+
+    /// The bytes as they arrived.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The signature as it arrived.
+    pub const fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    /// Bytes and signature, for sending or storing.
+    pub fn into_parts(self) -> (Vec<u8>, Signature) {
+        (self.bytes, self.signature)
+    }
+}
+
+impl<T: Statement> Signed<T> {
+    /// Signs bytes that are to be sent as they are.
+    pub fn seal(bytes: Vec<u8>, key: &SigningKey) -> Self {
+        let signature = key.sign(T::DOMAIN, &bytes);
+        Self::new(bytes, signature)
+    }
+
+    /// Signs one's own bytes and reads them as everybody else will, so that an author never sends what it cannot read.
+    ///
+    /// # Errors
+    ///
+    /// What [`Statement::parse`] says about the bytes.
+    pub fn seal_verified(bytes: Vec<u8>, key: &SigningKey) -> Result<Verified<T>, T::Malformed> {
+        let value = T::parse(&bytes)?;
+        Ok(Self::seal(bytes, key).proven(value, key.public()))
+    }
+
+    /// What the bytes claim, before any check. It proves nothing: use it to find out which key to check with, then call
+    /// [`Signed::verify`] and use its value instead of this one.
+    ///
+    /// # Errors
+    ///
+    /// What [`Statement::parse`] says about the bytes.
+    pub fn claims(&self) -> Result<T, T::Malformed> {
+        T::parse(&self.bytes)
+    }
+
+    /// The id these bytes have, also when the signature does not hold. An id says which bytes, not whose.
+    pub fn id(&self) -> [u8; 32] {
+        T::DOMAIN.digest(&self.bytes)
+    }
+
+    /// Checks the signature, and reads the bytes only when it holds.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError::BadSignature`] when `key` did not sign these bytes for this kind; [`VerifyError::Malformed`] when
+    /// it did, and they do not read as this kind: then the signer is at fault, provably.
+    pub fn verify(self, key: &PublicKey) -> Result<Verified<T>, VerifyError<T::Malformed>> {
+        check(key, T::DOMAIN, &self.bytes, &self.signature)?;
+        let value = T::parse(&self.bytes).map_err(VerifyError::Malformed)?;
+        Ok(self.proven(value, *key))
+    }
+
+    fn proven(self, value: T, signer: PublicKey) -> Verified<T> {
+        Verified {
+            id: self.id(),
+            value,
+            signer,
+            bytes: self.bytes,
+            signature: self.signature,
+        }
+    }
+}
+
+impl<T> Clone for Signed<T> {
+    fn clone(&self) -> Self {
+        Self::new(self.bytes.clone(), self.signature)
+    }
+}
+
+impl<T> PartialEq for Signed<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes && self.signature == other.signature
+    }
+}
+
+impl<T> Eq for Signed<T> {}
+
+/// The length and the beginning of the signature; never the bytes, which may be confidential.
+impl<T> fmt::Debug for Signed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signed")
+            .field("bytes_len", &self.bytes.len())
+            .field("signature", &self.signature)
+            .finish()
+    }
+}
+
+/// A statement whose signature holds, with the key that signed it and the exact bytes.
+///
+/// It can only come from [`Signed::verify`], or from the author's own [`Signed::seal_verified`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct Verified<T> {
+    value: T,
+    id: [u8; 32],
+    signer: PublicKey,
+    bytes: Vec<u8>,
+    signature: Signature,
+}
+
+impl<T> Verified<T> {
+    /// What the bytes say.
+    pub const fn value(&self) -> &T {
+        &self.value
+    }
+
+    /// What the bytes say; the proof is given up.
+    pub fn into_value(self) -> T {
+        self.value
+    }
+
+    /// The signed bytes, as they arrived.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The signature that holds.
+    pub const fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    /// The key that signed.
+    pub const fn signer(&self) -> &PublicKey {
+        &self.signer
+    }
+
+    /// SHA-256 of the domain-separated bytes; the signature has no part in it.
+    pub const fn id(&self) -> [u8; 32] {
+        self.id
+    }
+
+    /// Bytes and signature, for sending or storing.
+    pub fn into_parts(self) -> (Vec<u8>, Signature) {
+        (self.bytes, self.signature)
+    }
+
+    /// Continues the proof to a richer reading of the same signed bytes: for example from a roster to a roster whose
+    /// numbers add up. Id, signer, bytes and signature stay.
+    ///
+    /// # Errors
+    ///
+    /// Whatever `reading` finds wrong.
+    pub fn refine<U, E>(
+        self,
+        reading: impl FnOnce(T, &[u8]) -> Result<U, E>,
+    ) -> Result<Verified<U>, E> {
+        Ok(Verified {
+            value: reading(self.value, &self.bytes)?,
+            id: self.id,
+            signer: self.signer,
+            bytes: self.bytes,
+            signature: self.signature,
+        })
+    }
+}
+
+/// Without the bytes: the value decides what may be printed of it.
+impl<T: fmt::Debug> fmt::Debug for Verified<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verified")
+            .field("value", &self.value)
+            .field("signer", &self.signer)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a statement is not verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError<M> {
+    /// The signature does not hold; nothing was parsed. Whoever passed the bytes on is to blame.
+    #[error(transparent)]
+    BadSignature(#[from] BadSignature),
+    /// The signature holds, the bytes do not read as this kind. The signer is to blame.
+    #[error("statement refused: it is signed, but does not read as its kind: {0}; ask the signer to upgrade or repair")]
+    Malformed(M),
+}
