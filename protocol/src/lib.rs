@@ -12,3 +12,4 @@ pub mod marking;
 pub mod policy;
 pub mod stix;
 pub mod store;
+pub mod wire;

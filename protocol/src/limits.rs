@@ -1,4 +1,87 @@
 //! Every bound of the protocol, with its reason and its arithmetic.
+//!
+//! `docs/wire.md` repeats those that other implementations must know.
+
+/// Largest frame: 2 of version and kind + header 1,027 + signature 64 + second
+/// signature 4,100 + head 8,211 + body 32,768 + 12 of lengths and options =
+/// 46,184, and room for a field.
+pub const FRAME_BYTES_MAX: usize = 49_152;
+
+/// Largest outer header. Sealed, the larger form, needs 785.
+pub const HEADER_BYTES_MAX: usize = 1_024;
+
+/// Largest second signature: ML-DSA-65 has 3,309 bytes.
+pub const SECOND_SIGNATURE_BYTES_MAX: usize = 4_096;
+
+/// Largest key block: 64 slots of 1,168 bytes and their framing.
+pub const KEY_BLOCK_BYTES_MAX: usize = 81_920;
+
+/// Largest head: the largest padding step of 8 KiB and an AEAD tag.
+pub const HEAD_BYTES_MAX: usize = 8_208;
+
+/// Up to here a body travels inside its frame; above it is announced and pulled.
+pub const BODY_INLINE_BYTES_MAX: usize = 32_768;
+
+/// Opaque fields of sealing: a key id, a nonce; commitments of four segments.
+pub const SEALING_BYTES_MAX: usize = 256;
+
+/// A chunk of payload. An answer carries one with its path four times over.
+pub const CHUNK_BYTES: usize = 262_144;
+
+/// 256 chunks of 256 KiB: 64 MiB of payload as it travels.
+pub const CHUNKS_MAX: usize = 256;
+
+/// log2 of [`CHUNKS_MAX`].
+pub const CHUNK_PATH_MAX: usize = 8;
+
+/// Payload as it travels.
+pub const PAYLOAD_BYTES_MAX: u64 = (CHUNKS_MAX * CHUNK_BYTES) as u64;
+
+/// Payload once decoded: 150,000 indicators of 1,000 bytes, and a third more.
+pub const PLAIN_BYTES_MAX: u64 = 201_326_592;
+
+/// STIX objects in a bundle: 150,000 must arrive whole.
+pub const OBJECTS_MAX: usize = 200_000;
+
+/// Members of a federation: 60 governments and room. A frontier of all of them
+/// with four streams each fits one answer.
+pub const MEMBERS_MAX: usize = 256;
+
+/// Genesis or roster statement: 256 members of at most 255 bytes.
+pub const GENESIS_BYTES_MAX: usize = 65_536;
+
+/// Card statement: 8 + 4 addresses of 128 bytes, contact of 512, certificate.
+pub const CARD_BYTES_MAX: usize = 4_096;
+
+/// Genesis file: the statement, 256 signatures, 256 cards.
+pub const GENESIS_FILE_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Node certificate statement: three keys and numbers.
+pub const NODE_CERT_BYTES_MAX: usize = 512;
+
+/// A certificate lives at most 90 days, so a stolen node key does too.
+pub const CERTIFICATE_LIFE_MS_MAX: u64 = 90 * 24 * 60 * 60 * 1_000;
+
+/// A bundle may claim to be valid for five years at most.
+pub const BUNDLE_LIFE_MS_MAX: u64 = 5 * 366 * 24 * 60 * 60 * 1_000;
+
+/// How far ahead of this node's clock a statement may claim to be made.
+pub const CLOCK_SKEW_MS_MAX: u64 = 10 * 60 * 1_000;
+
+/// Request of the exchange protocol.
+pub const REQUEST_BYTES_MAX: usize = 16_384;
+
+/// Answer of the exchange protocol: 1 MiB of frames and 64 KiB of framing.
+pub const ANSWER_BYTES_MAX: usize = 1_114_112;
+
+/// Frames in one range answer, together at most [`RANGE_BYTES_MAX`].
+pub const RANGE_FRAMES_MAX: usize = 1_024;
+
+/// Bytes of frames in one range answer.
+pub const RANGE_BYTES_MAX: usize = 1_048_576;
+
+/// Entries of one frontier answer: 4,096 × 98 bytes = 401 KB.
+pub const FRONTIER_ENTRIES_MAX: usize = 4_096;
 
 /// Deepest nesting of JSON that is read. STIX in the wild stays below 12; the
 /// bound keeps a hostile document from using the stack.
