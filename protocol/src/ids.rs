@@ -85,3 +85,8 @@ id_type!(
     /// A card: hash of its statement.
     CardId
 );
+id_type!(
+    /// A node certificate: hash of its statement. Statements cite it, so two
+    /// certificates of one serial are never confused.
+    CertificateId
+);

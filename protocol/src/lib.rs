@@ -5,11 +5,13 @@
 //! clock, thread or ambient randomness here, so a simulation runs the very
 //! code that a node ships.
 
+pub mod gate;
 pub mod ids;
 pub mod indicator;
 pub mod limits;
 pub mod marking;
 pub mod policy;
+pub mod roster;
 pub mod stix;
 pub mod store;
 pub mod wire;

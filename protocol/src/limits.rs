@@ -25,6 +25,19 @@ pub const BODY_INLINE_BYTES_MAX: usize = 32_768;
 /// Opaque fields of sealing: a key id, a nonce; commitments of four segments.
 pub const SEALING_BYTES_MAX: usize = 256;
 
+/// Sequences stay below 2^48, so that a jump costs nobody arithmetic.
+pub const SEQUENCE_MAX: u64 = (1 << 48) - 1;
+
+/// How far ahead of what is held without gaps an envelope may be. Further ones
+/// come again by catch-up.
+pub const SEQUENCE_AHEAD_MAX: u64 = 4_096;
+
+/// Streams one life of a node may have.
+pub const STREAMS_PER_NODE_MAX: usize = 64;
+
+/// Certificates held of one member: five years of four a year for three nodes.
+pub const CERTIFICATES_PER_MEMBER_MAX: usize = 64;
+
 /// A chunk of payload. An answer carries one with its path four times over.
 pub const CHUNK_BYTES: usize = 262_144;
 
@@ -62,8 +75,8 @@ pub const NODE_CERT_BYTES_MAX: usize = 512;
 /// A certificate lives at most 90 days, so a stolen node key does too.
 pub const CERTIFICATE_LIFE_MS_MAX: u64 = 90 * 24 * 60 * 60 * 1_000;
 
-/// A bundle may claim to be valid for five years at most.
-pub const BUNDLE_LIFE_MS_MAX: u64 = 5 * 366 * 24 * 60 * 60 * 1_000;
+/// A bundle may claim to be valid for five years of 366 days at most.
+pub const BUNDLE_LIFE_MS_MAX: u64 = 1_830 * 24 * 60 * 60 * 1_000;
 
 /// How far ahead of this node's clock a statement may claim to be made.
 pub const CLOCK_SKEW_MS_MAX: u64 = 10 * 60 * 1_000;
@@ -73,6 +86,9 @@ pub const REQUEST_BYTES_MAX: usize = 16_384;
 
 /// Answer of the exchange protocol: 1 MiB of frames and 64 KiB of framing.
 pub const ANSWER_BYTES_MAX: usize = 1_114_112;
+
+/// Either way at the door, where strangers stand.
+pub const DOOR_BYTES_MAX: usize = 4_096;
 
 /// Frames in one range answer, together at most [`RANGE_BYTES_MAX`].
 pub const RANGE_FRAMES_MAX: usize = 1_024;

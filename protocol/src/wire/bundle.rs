@@ -5,7 +5,7 @@ use super::codec;
 use super::codec::CodecError;
 use super::envelope::Tag;
 use super::kind::Kind;
-use crate::ids::{BundleId, FederationId, MemberId};
+use crate::ids::{BundleId, CertificateId, FederationId, MemberId};
 use crate::limits::{BUNDLE_LIFE_MS_MAX, HEAD_BYTES_MAX, PLAIN_BYTES_MAX};
 use crate::marking::Marking;
 use bincode::{Decode, Encode};
@@ -19,11 +19,9 @@ pub struct Bundle {
     /// Equal to the outer one.
     pub author: MemberId,
     /// Equal to the outer one.
-    pub serial: u64,
-    /// Equal to the outer one.
-    pub tag: Tag,
-    /// Equal to the outer one.
-    pub sequence: u64,
+    pub certificate: CertificateId,
+    /// Tag and sequence, equal to the outer ones; none in class direct.
+    pub stream: Option<(Tag, u64)>,
     /// When it was made, in milliseconds UTC.
     pub created_ms: u64,
     /// When it ceases to be valid, in milliseconds UTC.
@@ -80,7 +78,7 @@ pub struct Named {
     /// Members.
     pub members: List<MemberId, 64>,
     /// People of members.
-    pub people: List<(MemberId, Text<32>), 64>,
+    pub people: List<(MemberId, Text<32>), 32>,
 }
 
 /// How a payload is encoded.

@@ -1,16 +1,15 @@
 //! Cards and node certificates: what a member's offline root signs.
 
-use super::bounded::{List, Text};
+use super::bounded::{Bytes, List, Text, TooLong};
 use super::codec;
 use super::codec::CodecError;
-use super::envelope::SignedBytes;
 use super::kind::{Kind, MEMBER, NODE};
-use crate::ids::{MemberId, NodeId};
+use crate::ids::{CertificateId, MemberId, NodeId};
 use crate::limits::{CARD_BYTES_MAX, CERTIFICATE_LIFE_MS_MAX, NODE_CERT_BYTES_MAX};
 use bincode::{Decode, Encode};
 use core::fmt;
 use core::str::FromStr;
-use watchfire_crypto::{Domain, PublicKey, Statement};
+use watchfire_crypto::{Domain, PublicKey, Signature, SigningKey, Statement, check};
 
 impl MemberId {
     /// The member first admitted with this root key.
@@ -166,6 +165,82 @@ impl Statement for NodeCert {
     }
 }
 
+/// A node certificate with its three signatures: the root grants it, and the
+/// two keys it speaks of agree to it, so that nobody can certify another's key.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct CertificateBytes {
+    statement: Bytes<NODE_CERT_BYTES_MAX>,
+    root: [u8; 64],
+    signing: [u8; 64],
+    transport: [u8; 64],
+}
+
+/// Why a certificate does not count.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateRefused {
+    /// It does not decode.
+    #[error("malformed: {0}")]
+    Malformed(#[from] CodecError),
+    /// Its fields are not as they must be.
+    #[error("{0}")]
+    Defect(&'static str),
+    /// One of the three signatures does not hold.
+    #[error("the signature of its {key} key does not hold")]
+    Signature {
+        /// Whose.
+        key: &'static str,
+    },
+}
+
+impl CertificateBytes {
+    /// Signs a certificate with all three keys.
+    ///
+    /// # Errors
+    /// When it is too long, which a certificate is not.
+    pub fn sign(
+        cert: &NodeCert,
+        root: &SigningKey,
+        signing: &SigningKey,
+        transport: &SigningKey,
+    ) -> Result<Self, TooLong> {
+        let statement = codec::encode(cert);
+        let by = |key: &SigningKey| key.sign(NodeCert::DOMAIN, &statement).to_bytes();
+        Ok(Self { root: by(root), signing: by(signing), transport: by(transport), statement: Bytes::new(statement)? })
+    }
+
+    /// What it says, nothing checked yet.
+    ///
+    /// # Errors
+    /// When it does not decode.
+    pub fn claims(&self) -> Result<NodeCert, CodecError> {
+        NodeCert::parse(self.statement.as_slice())
+    }
+
+    /// Checks the three signatures and the fields.
+    ///
+    /// # Errors
+    /// Says what does not hold.
+    pub fn verify(&self, root: &PublicKey) -> Result<(CertificateId, NodeCert), CertificateRefused> {
+        let bytes = self.statement.as_slice();
+        let by = |key: &PublicKey, signature: &[u8; 64], name| {
+            check(key, NodeCert::DOMAIN, bytes, &Signature::from_bytes(*signature))
+                .map_err(|_| CertificateRefused::Signature { key: name })
+        };
+        by(root, &self.root, "root")?;
+        let cert = self.claims()?;
+        if let Some(why) = cert.defect() {
+            return Err(CertificateRefused::Defect(why));
+        }
+        if cert.root_key != *root.as_bytes() {
+            return Err(CertificateRefused::Defect("it names another root key"));
+        }
+        let enrol = |key| PublicKey::enrol(key).map_err(|_| CertificateRefused::Defect("a key is weak"));
+        by(&enrol(&cert.signing_key)?, &self.signing, "signing")?;
+        by(&enrol(&cert.transport_key)?, &self.transport, "transport")?;
+        Ok((CertificateId::from_bytes(NodeCert::DOMAIN.digest(bytes)), cert))
+    }
+}
+
 /// Whom to call.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Contact {
@@ -192,8 +267,10 @@ pub struct Card {
     pub addresses: List<Text<128>, 8>,
     /// Where its door is.
     pub door_addresses: List<Text<128>, 4>,
+    /// When it was made, in milliseconds UTC: the newest card counts.
+    pub created_ms: u64,
     /// Its first certificate.
-    pub certificate: SignedBytes<NODE_CERT_BYTES_MAX>,
+    pub certificate: CertificateBytes,
 }
 
 impl Statement for Card {

@@ -5,10 +5,10 @@ use super::chunk_tree::{Root, chunk_count};
 use super::codec;
 use super::codec::CodecError;
 use super::kind::Kind;
-use crate::ids::{EnvelopeId, FederationId, MemberId, NodeId};
+use crate::ids::{CertificateId, EnvelopeId, FederationId, MemberId, NodeId};
 use crate::limits::{
     BODY_INLINE_BYTES_MAX, HEAD_BYTES_MAX, HEADER_BYTES_MAX, KEY_BLOCK_BYTES_MAX, PAYLOAD_BYTES_MAX,
-    SEALING_BYTES_MAX, SECOND_SIGNATURE_BYTES_MAX,
+    SEALING_BYTES_MAX, SECOND_SIGNATURE_BYTES_MAX, SEQUENCE_MAX,
 };
 use bincode::{Decode, Encode};
 use core::fmt;
@@ -121,11 +121,12 @@ pub struct Prefix {
     pub federation: FederationId,
     /// The author's member.
     pub author: MemberId,
-    /// Which certificate of the member signed.
-    pub serial: u64,
+    /// The certificate whose key signed.
+    pub certificate: CertificateId,
     /// The roster epoch the author held.
     pub epoch: u64,
-    /// Hours since 1970 after which nobody relays or stores it.
+    /// Hours since 1970 after which nobody relays it and its head and body go;
+    /// [`EXPIRY_NEVER`] on the control stream alone.
     pub expiry_hour: u32,
     /// How it is sealed, and its place in a stream.
     pub class: Class,
@@ -142,13 +143,20 @@ pub struct PayloadBinding {
     pub root: Root,
 }
 
+/// A key block, as the header binds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct KeyBlockBinding {
+    /// Its length in bytes, at least 1.
+    pub length: u32,
+    /// SHA-256 of it.
+    pub digest: [u8; 32],
+}
+
 /// What the two sealed classes bind besides.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct SealingBinding {
-    /// Length of the key block in bytes.
-    pub key_block_length: u32,
-    /// SHA-256 of the key block.
-    pub key_block: [u8; 32],
+    /// The key block, if there is one: a single standing audience needs none.
+    pub key_block: Option<KeyBlockBinding>,
     /// Commitments of the segment keys, as the suite defines them.
     pub commitments: Bytes<SEALING_BYTES_MAX>,
 }
@@ -162,6 +170,9 @@ pub struct Binding {
     pub payload: Option<PayloadBinding>,
     /// Absent, not zero, in class open.
     pub sealing: Option<SealingBinding>,
+    /// The algorithm of the second signature, if the frame carries one. Bound
+    /// here so that nobody can strip or add it.
+    pub second_signature: Option<u16>,
 }
 
 /// Prefix and binding: the outer header, the statement of kind `envelope`.
@@ -186,8 +197,12 @@ impl Header {
     /// Bytes of key block and payload together, as announced.
     pub fn body_length(&self) -> u64 {
         let payload = self.binding.payload.map_or(0, |payload| payload.length);
-        let key_block = self.binding.sealing.as_ref().map_or(0, |sealing| u64::from(sealing.key_block_length));
-        payload.saturating_add(key_block)
+        payload.saturating_add(self.key_block().map_or(0, |block| u64::from(block.length)))
+    }
+
+    /// The key block, if there is one.
+    pub fn key_block(&self) -> Option<KeyBlockBinding> {
+        self.binding.sealing.as_ref().and_then(|sealing| sealing.key_block)
     }
 
     /// Whether the body travels inside the frame. There is no third form.
@@ -205,17 +220,20 @@ impl Header {
             Class::Open { .. } | Class::Sealed { .. } | Class::Direct { .. } => {}
         }
         if let Some(Position { sequence, previous, .. }) = self.prefix.class.position()
-            && (sequence == 0 || (sequence == 1) != previous.is_none())
+            && (sequence == 0 || sequence > SEQUENCE_MAX || (sequence == 1) != previous.is_none())
         {
             return Some(FormDefect::SequenceAndPrevious);
+        }
+        if self.prefix.expiry_hour == EXPIRY_NEVER
+            && !matches!(self.prefix.class, Class::Open { tag: Tag::CONTROL, .. })
+        {
+            return Some(FormDefect::Expiry);
         }
         let open = matches!(self.prefix.class, Class::Open { .. });
         if open != self.binding.sealing.is_none() {
             return Some(FormDefect::SealingFields);
         }
-        if let Some(sealing) = &self.binding.sealing
-            && u64::from(sealing.key_block_length) > KEY_BLOCK_BYTES_MAX as u64
-        {
+        if self.key_block().is_some_and(|block| !(1..=KEY_BLOCK_BYTES_MAX as u64).contains(&u64::from(block.length))) {
             return Some(FormDefect::SealingFields);
         }
         if let Some(payload) = &self.binding.payload {
@@ -228,6 +246,9 @@ impl Header {
     }
 }
 
+/// The expiry of what is kept always. Allowed on the control stream alone.
+pub const EXPIRY_NEVER: u32 = u32::MAX;
+
 /// How the fields of a header can contradict each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormDefect {
@@ -237,6 +258,9 @@ pub enum FormDefect {
     /// Sequence 0, a first envelope with a previous, a later one without.
     #[error("sequence and previous contradict each other")]
     SequenceAndPrevious,
+    /// No expiry outside the control stream.
+    #[error("only the control stream may never expire")]
+    Expiry,
     /// Sealing fields in class open, or missing outside it, or over the bound.
     #[error("the sealing fields do not fit the class")]
     SealingFields,
@@ -279,7 +303,7 @@ impl<const MAX: usize> fmt::Debug for SignedBytes<MAX> {
 pub struct Envelope {
     /// The signed header.
     pub header: SignedBytes<HEADER_BYTES_MAX>,
-    /// The place of a second signature. Version 1 refuses one.
+    /// A second signature, present exactly when the header says so.
     pub second_signature: Option<Bytes<SECOND_SIGNATURE_BYTES_MAX>>,
     /// Present when sealed and the body is inline.
     pub key_block: Option<Bytes<KEY_BLOCK_BYTES_MAX>>,

@@ -3,10 +3,11 @@
 
 use super::bounded::{Bytes, List};
 use super::chunk_tree::ChunkPath;
+use super::card::CertificateBytes;
 use super::envelope::{SignedBytes, Tag};
 use crate::ids::{EnvelopeId, FederationId, NodeId};
 use crate::limits::{
-    CHUNK_BYTES, FRAME_BYTES_MAX, FRONTIER_ENTRIES_MAX, KEY_BLOCK_BYTES_MAX, NODE_CERT_BYTES_MAX, RANGE_FRAMES_MAX,
+    CHUNK_BYTES, FRAME_BYTES_MAX, FRONTIER_ENTRIES_MAX, HEADER_BYTES_MAX, KEY_BLOCK_BYTES_MAX, RANGE_FRAMES_MAX,
 };
 use bincode::{Decode, Encode};
 
@@ -27,7 +28,7 @@ pub struct StreamId {
 pub struct FrontierEntry {
     /// Which stream.
     pub stream: StreamId,
-    /// The highest sequence below which none is missing.
+    /// The largest n for which 1 to n are all held; at least 1.
     pub through: u64,
     /// The envelope there.
     pub head: EnvelopeId,
@@ -98,8 +99,9 @@ pub enum Answer {
     },
     /// To range.
     Range {
-        /// Frames in the order of their sequence.
-        frames: List<Bytes<FRAME_BYTES_MAX>, RANGE_FRAMES_MAX>,
+        /// Of the stream that was asked for, after the sequence that was named,
+        /// ascending.
+        items: List<RangeItem, RANGE_FRAMES_MAX>,
         /// Whether there are more.
         more: bool,
     },
@@ -122,14 +124,24 @@ pub enum Answer {
     },
 }
 
+/// One envelope of a range.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum RangeItem {
+    /// The frame.
+    Frame(Bytes<FRAME_BYTES_MAX>),
+    /// What remains of one that expired or was recalled: chains still close.
+    Header(SignedBytes<HEADER_BYTES_MAX>),
+}
+
 /// Why an answer holds nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Unavailable {
-    /// The answerer does not hold it.
+    /// The answerer does not hold it, or the asker may not have it: the two
+    /// look the same.
     NotHeld,
     /// Ask again later.
     Busy,
-    /// It may not give it.
+    /// Hello has not been said, or the request makes no sense here.
     Refused,
 }
 
@@ -146,8 +158,8 @@ pub enum DoorRequest {
     },
     /// A certificate to be admitted by.
     Offer {
-        /// Signed by the root of a current member.
-        certificate: SignedBytes<NODE_CERT_BYTES_MAX>,
+        /// Of the connection's own transport key, by the root of a current member.
+        certificate: CertificateBytes,
     },
 }
 

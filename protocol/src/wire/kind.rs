@@ -1,5 +1,6 @@
 //! The table of statement kinds: number, name, signing domain.
 
+use super::envelope::Tag;
 use watchfire_crypto::Domain;
 
 /// Declares the kinds once, so that number, name and domain cannot drift.
@@ -63,6 +64,35 @@ kinds! {
     19 Mailbox "mailbox"
     20 LedgerHead "ledger-head"
     21 Proof "proof"
+}
+
+impl Kind {
+    /// The one open stream on which it may be an inner statement; none for a
+    /// kind that never is one.
+    pub const fn inner_tag(self) -> Option<Tag> {
+        match self {
+            Self::Bundle | Self::Sighting => Some(Tag::PUBLIC),
+            Self::Revocation
+            | Self::Person
+            | Self::Prekey
+            | Self::Group
+            | Self::Grant
+            | Self::Recall
+            | Self::LedgerHead => Some(Tag::CONTROL),
+            Self::Card
+            | Self::Genesis
+            | Self::Roster
+            | Self::Vote
+            | Self::NodeCert
+            | Self::Suspension
+            | Self::Alive
+            | Self::GrantRequest
+            | Self::Envelope
+            | Self::Receipt
+            | Self::Mailbox
+            | Self::Proof => None,
+        }
+    }
 }
 
 /// Domain of the hash that makes a member id of a root key.

@@ -1,0 +1,504 @@
+//! Who belongs: the roster of a federation, its members and their nodes.
+//!
+//! A roster exists only whole and checked. It is made from a genesis that
+//! every founder signed; nothing else in the program can make one.
+
+use crate::ids::{CardId, CertificateId, FederationId, MemberId, NodeId};
+use crate::limits::CERTIFICATES_PER_MEMBER_MAX;
+use crate::wire::card::{Card, CertificateBytes, CertificateRefused, Contact, Role, Slug};
+use crate::wire::envelope::SignedBytes;
+use crate::wire::genesis::{Genesis, GenesisFile, GenesisMember, Quorum};
+use crate::wire::{Bytes, List, Text, TooLong, codec};
+use std::collections::BTreeMap;
+use watchfire_crypto::{PublicKey, Signature, Signed, SigningKey, Statement, check};
+
+/// The members of a federation at one epoch, and the certificates of their
+/// nodes.
+#[derive(Clone, Debug)]
+pub struct Roster {
+    federation: FederationId,
+    name: String,
+    epoch: u64,
+    members: BTreeMap<MemberId, Member>,
+    certificates: BTreeMap<CertificateId, Certificate>,
+    nodes: BTreeMap<NodeId, CertificateId>,
+}
+
+/// An organisation in the roster.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Its identity.
+    pub id: MemberId,
+    /// What people call it.
+    pub slug: Slug,
+    /// Signs its certificates.
+    pub root_key: PublicKey,
+    /// What its nodes may do.
+    pub role: Role,
+    /// The communities it belongs to.
+    pub communities: Vec<String>,
+    /// Whom to call.
+    pub contact: Contact,
+    /// Where its node listens, as multiaddresses.
+    pub addresses: Vec<String>,
+    /// Where its door is.
+    pub door_addresses: Vec<String>,
+}
+
+/// A node certificate that holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// Its hash; what statements cite.
+    pub id: CertificateId,
+    /// Whose node.
+    pub member: MemberId,
+    /// A newer certificate of a node has a higher one.
+    pub serial: u64,
+    /// Which node.
+    pub node: NodeId,
+    /// Checks the node's statements.
+    pub signing_key: PublicKey,
+    /// Is its peer id.
+    pub transport_key: [u8; 32],
+    /// Which life of the node.
+    pub incarnation: u64,
+    /// What the node may do.
+    pub role: Role,
+    /// First moment it is valid, in milliseconds UTC.
+    pub not_before_ms: u64,
+    /// Last moment it is valid, in milliseconds UTC.
+    pub not_after_ms: u64,
+}
+
+impl Certificate {
+    /// Whether it is valid at this moment.
+    pub fn is_current(&self, wall_ms: u64) -> bool {
+        (self.not_before_ms..=self.not_after_ms).contains(&wall_ms)
+    }
+}
+
+/// Why a card, certificate or genesis does not count.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RosterError {
+    /// A file or statement does not decode.
+    #[error("{what} is malformed: {why}; ask its maker to send it again")]
+    Malformed {
+        /// Which.
+        what: String,
+        /// What the codec said.
+        why: String,
+    },
+    /// A signature does not hold.
+    #[error("the signature on {what} does not hold; do not use this file, ask its maker to send it again")]
+    Signature {
+        /// Which.
+        what: String,
+    },
+    /// Fields contradict each other.
+    #[error("{what} contradicts itself: {why}")]
+    Contradiction {
+        /// Which.
+        what: String,
+        /// How.
+        why: String,
+    },
+    /// Two members share what must be theirs alone.
+    #[error("{first} and {second} share the same {what}; each needs its own")]
+    Shared {
+        /// One of them.
+        first: String,
+        /// The other.
+        second: String,
+        /// Slug or key.
+        what: &'static str,
+    },
+    /// Not everybody has signed yet.
+    #[error("the genesis is not complete: {missing} still to sign, with \"watchfire federation sign\"")]
+    Unsigned {
+        /// Slugs of those missing.
+        missing: String,
+    },
+    /// A federation needs at least this.
+    #[error("a federation needs at least two members and at most {members_max}")]
+    Size {
+        /// The bound.
+        members_max: usize,
+    },
+    /// The key belongs to nobody here.
+    #[error("this key belongs to no member of the federation")]
+    NotAMember,
+    /// The certificate adds nothing.
+    #[error("the certificate is older than the one held for that node")]
+    Superseded,
+}
+
+fn malformed(what: &str) -> impl Fn(codec::CodecError) -> RosterError + '_ {
+    move |error| RosterError::Malformed { what: what.to_owned(), why: error.to_string() }
+}
+
+fn contradiction(what: &str, why: impl Into<String>) -> RosterError {
+    RosterError::Contradiction { what: what.to_owned(), why: why.into() }
+}
+
+fn too_long(what: &str) -> impl Fn(TooLong) -> RosterError + '_ {
+    move |error| contradiction(what, format!("too long, {error}"))
+}
+
+/// Checks a certificate against the root that is said to have signed it.
+fn verify_certificate(
+    signed: &CertificateBytes,
+    root: &PublicKey,
+    what: &str,
+) -> Result<Certificate, RosterError> {
+    let (id, cert) = signed.verify(root).map_err(|error| match error {
+        CertificateRefused::Signature { .. } => RosterError::Signature { what: what.to_owned() },
+        CertificateRefused::Malformed(why) => malformed(what)(why),
+        CertificateRefused::Defect(why) => contradiction(what, why),
+    })?;
+    let signing_key =
+        PublicKey::enrol(&cert.signing_key).map_err(|error| contradiction(what, error.to_string()))?;
+    Ok(Certificate {
+        id,
+        member: MemberId::of_root(root),
+        serial: cert.serial,
+        node: cert.node(),
+        signing_key,
+        transport_key: cert.transport_key,
+        incarnation: cert.incarnation,
+        role: cert.role,
+        not_before_ms: cert.not_before_ms,
+        not_after_ms: cert.not_after_ms,
+    })
+}
+
+/// A card whose signature, certificate and fields hold.
+#[derive(Clone, Debug)]
+pub struct CheckedCard {
+    /// Its hash.
+    pub id: CardId,
+    /// Its fields.
+    pub card: Card,
+    /// Its root key.
+    pub root_key: PublicKey,
+    /// Its first certificate.
+    pub certificate: Certificate,
+}
+
+/// Checks a card by itself: that one root signed card and certificate.
+///
+/// # Errors
+/// Says what does not hold.
+pub fn check_card<const MAX: usize>(signed: &SignedBytes<MAX>) -> Result<CheckedCard, RosterError> {
+    let signed: Signed<Card> = signed.to_signed();
+    let claimed = signed.claims().map_err(malformed("the card"))?;
+    let what = format!("the card of {}", claimed.slug);
+    if !claimed.slug.is_well_formed() {
+        return Err(contradiction("the card", "its slug is not well formed"));
+    }
+    let root_key =
+        PublicKey::enrol(&claimed.root_key).map_err(|error| contradiction(&what, error.to_string()))?;
+    let card = signed.verify(&root_key).map_err(|_| RosterError::Signature { what: what.clone() })?;
+    let id = CardId::from_bytes(card.id());
+    let card = card.into_value();
+    let certificate = verify_certificate(&card.certificate, &root_key, &format!("the certificate of {}", card.slug))?;
+    if certificate.role != card.role {
+        return Err(contradiction(&what, "card and certificate name different roles"));
+    }
+    Ok(CheckedCard { id, card, root_key, certificate })
+}
+
+/// Makes a genesis of cards, signed by nobody yet.
+///
+/// # Errors
+/// When a card does not hold, or two share what must be their own.
+pub fn draft_genesis<const MAX: usize>(
+    name: &str,
+    created_ms: u64,
+    cards: &[(SignedBytes<MAX>, Vec<String>)],
+) -> Result<GenesisFile, RosterError> {
+    let mut checked = cards
+        .iter()
+        .map(|(signed, communities)| check_card(signed).map(|card| (card, signed, communities.clone())))
+        .collect::<Result<Vec<_>, _>>()?;
+    checked.sort_by(|(a, _, _), (b, _, _)| a.card.slug.cmp(&b.card.slug));
+    let mut members = Vec::new();
+    let mut files = Vec::new();
+    for (checked, signed, mut communities) in checked {
+        communities.sort();
+        communities.dedup();
+        let communities = communities
+            .into_iter()
+            .map(|community| Text::new(community).map_err(too_long("a community")))
+            .collect::<Result<Vec<_>, _>>()?;
+        members.push(GenesisMember {
+            slug: checked.card.slug.clone(),
+            root_key: checked.card.root_key,
+            role: checked.card.role,
+            communities: List::new(communities).map_err(too_long("the communities"))?,
+            card: checked.id,
+        });
+        files.push(SignedBytes::new(signed.to_signed::<Card>()).map_err(too_long("a card"))?);
+    }
+    let genesis = Genesis {
+        name: Text::new(name).map_err(too_long("the name"))?,
+        created_ms,
+        quorum: Quorum::Byzantine,
+        members: List::new(members).map_err(too_long("the members"))?,
+    };
+    let file = GenesisFile {
+        genesis: Bytes::new(codec::encode(&genesis)).map_err(too_long("the genesis"))?,
+        signatures: List::default(),
+        cards: List::new(files).map_err(too_long("the cards"))?,
+    };
+    check_members(&file)?;
+    Ok(file)
+}
+
+/// Adds a founder's signature.
+///
+/// # Errors
+/// When the key is no founder's.
+pub fn sign_genesis(file: &GenesisFile, root: &SigningKey) -> Result<GenesisFile, RosterError> {
+    let (genesis, _) = check_members(file)?;
+    let public = root.public();
+    let index = genesis
+        .members
+        .iter()
+        .position(|member| member.root_key == *public.as_bytes())
+        .and_then(|index| u16::try_from(index).ok())
+        .ok_or(RosterError::NotAMember)?;
+    let signature = root.sign(Genesis::DOMAIN, file.genesis.as_slice()).to_bytes();
+    let mut signatures = file.signatures.clone().into_vec();
+    signatures.retain(|(other, _)| *other != index);
+    signatures.push((index, signature));
+    signatures.sort();
+    Ok(GenesisFile {
+        genesis: file.genesis.clone(),
+        signatures: List::new(signatures).map_err(too_long("the signatures"))?,
+        cards: file.cards.clone(),
+    })
+}
+
+/// Who has signed a genesis and who has not.
+#[derive(Clone, Debug)]
+pub struct GenesisState {
+    /// The hash to compare by telephone.
+    pub federation: FederationId,
+    /// The statement.
+    pub genesis: Genesis,
+    /// The founders' cards, in their order.
+    pub cards: Vec<CheckedCard>,
+    /// For each founder, whether its signature is there and holds.
+    pub signed: Vec<bool>,
+}
+
+/// Reads a genesis file on its way round: every signature in it must hold, but
+/// some may be missing.
+///
+/// # Errors
+/// When anything in it does not hold.
+pub fn inspect_genesis(file: &GenesisFile) -> Result<GenesisState, RosterError> {
+    let (genesis, cards) = check_members(file)?;
+    let mut signed = vec![false; genesis.members.len()];
+    let mut last = None;
+    for (index, signature) in file.signatures.iter() {
+        if last.is_some_and(|last| last >= *index) {
+            return Err(contradiction("the genesis file", "its signatures are not in ascending order"));
+        }
+        last = Some(*index);
+        let at = usize::from(*index);
+        let (Some(card), Some(slot)) = (cards.get(at), signed.get_mut(at)) else {
+            return Err(contradiction("the genesis file", "it is signed by somebody who is no founder"));
+        };
+        check(&card.root_key, Genesis::DOMAIN, file.genesis.as_slice(), &Signature::from_bytes(*signature))
+            .map_err(|_| RosterError::Signature { what: format!("the genesis, of {}", card.card.slug) })?;
+        *slot = true;
+    }
+    let federation = FederationId::from_bytes(Genesis::DOMAIN.digest(file.genesis.as_slice()));
+    Ok(GenesisState { federation, genesis, cards, signed })
+}
+
+/// Statement and cards belong together and nobody shares a key with another.
+fn check_members(file: &GenesisFile) -> Result<(Genesis, Vec<CheckedCard>), RosterError> {
+    let genesis = Genesis::parse(file.genesis.as_slice()).map_err(malformed("the genesis"))?;
+    let count = genesis.members.len();
+    if count < 2 {
+        return Err(RosterError::Size { members_max: crate::limits::MEMBERS_MAX });
+    }
+    if file.cards.len() != count {
+        return Err(contradiction("the genesis file", "it does not hold one card for each member"));
+    }
+    let mut cards = Vec::new();
+    for (member, signed) in genesis.members.iter().zip(file.cards.iter()) {
+        let checked = check_card(signed)?;
+        let agrees = checked.id == member.card
+            && checked.card.slug == member.slug
+            && checked.card.root_key == member.root_key
+            && checked.card.role == member.role;
+        if !agrees {
+            return Err(contradiction(
+                &format!("the genesis, about {}", member.slug),
+                "it does not agree with the card",
+            ));
+        }
+        if !member.communities.is_set() {
+            return Err(contradiction("the genesis", "its communities are not in ascending order"));
+        }
+        cards.push(checked);
+    }
+    if !genesis.members.as_slice().windows(2).all(|pair| matches!(pair, [a, b] if a.slug < b.slug)) {
+        return Err(contradiction("the genesis", "its members are not in ascending order, or share a slug"));
+    }
+    let mut keys: BTreeMap<[u8; 32], &Slug> = BTreeMap::new();
+    for card in &cards {
+        let certificate = &card.certificate;
+        for key in [*card.root_key.as_bytes(), *certificate.signing_key.as_bytes(), certificate.transport_key] {
+            if let Some(other) = keys.insert(key, &card.card.slug) {
+                return Err(RosterError::Shared {
+                    first: other.to_string(),
+                    second: card.card.slug.to_string(),
+                    what: "key",
+                });
+            }
+        }
+    }
+    Ok((genesis, cards))
+}
+
+impl Roster {
+    /// The roster a complete genesis founds.
+    ///
+    /// # Errors
+    /// When anything in it does not hold, or somebody has not signed.
+    pub fn found(file: &GenesisFile) -> Result<Self, RosterError> {
+        let state = inspect_genesis(file)?;
+        let missing: Vec<_> = state
+            .genesis
+            .members
+            .iter()
+            .zip(&state.signed)
+            .filter(|(_, signed)| !**signed)
+            .map(|(member, _)| member.slug.to_string())
+            .collect();
+        if !missing.is_empty() {
+            return Err(RosterError::Unsigned { missing: missing.join(", ") });
+        }
+        let mut roster = Self {
+            federation: state.federation,
+            name: state.genesis.name.as_str().to_owned(),
+            epoch: 0,
+            members: BTreeMap::new(),
+            certificates: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+        };
+        for (member, checked) in state.genesis.members.iter().zip(state.cards) {
+            let id = MemberId::of_root(&checked.root_key);
+            let texts = |list: &[Text<128>]| list.iter().map(|text| text.as_str().to_owned()).collect();
+            roster.members.insert(
+                id,
+                Member {
+                    id,
+                    slug: member.slug.clone(),
+                    root_key: checked.root_key,
+                    role: member.role,
+                    communities: member.communities.iter().map(|text| text.as_str().to_owned()).collect(),
+                    contact: checked.card.contact.clone(),
+                    addresses: texts(checked.card.addresses.as_slice()),
+                    door_addresses: texts(checked.card.door_addresses.as_slice()),
+                },
+            );
+            roster.nodes.insert(checked.certificate.node, checked.certificate.id);
+            roster.certificates.insert(checked.certificate.id, checked.certificate);
+        }
+        Ok(roster)
+    }
+
+    /// Takes a further certificate of a member's node, newer than what is held.
+    ///
+    /// # Errors
+    /// When no member's root signed it, it is not current, its role is not the
+    /// member's, it is not newer, its keys are another's, or there are too many.
+    pub fn admit_certificate(&mut self, signed: &CertificateBytes, wall_ms: u64) -> Result<Certificate, RosterError> {
+        const WHAT: &str = "the certificate";
+        let claimed = signed.claims().map_err(malformed(WHAT))?;
+        let member = self
+            .members
+            .values()
+            .find(|member| *member.root_key.as_bytes() == claimed.root_key)
+            .ok_or(RosterError::NotAMember)?;
+        let new = verify_certificate(signed, &member.root_key, WHAT)?;
+        if new.role != member.role {
+            return Err(contradiction(WHAT, "its role is not the member's"));
+        }
+        if !new.is_current(wall_ms) {
+            return Err(contradiction(WHAT, "it is not valid now"));
+        }
+        if self.certificates_of(member.id).count() >= CERTIFICATES_PER_MEMBER_MAX {
+            return Err(contradiction(WHAT, "the member has too many already"));
+        }
+        let keys = [new.signing_key.as_bytes(), &new.transport_key];
+        for held in self.certificates.values() {
+            let same_node = held.member == new.member && held.node == new.node;
+            if same_node && (new.serial <= held.serial || new.incarnation < held.incarnation) {
+                return Err(RosterError::Superseded);
+            }
+            let shares = keys.contains(&held.signing_key.as_bytes()) || keys.contains(&&held.transport_key);
+            if shares && !same_node {
+                return Err(contradiction(WHAT, "one of its keys is in use by another node"));
+            }
+        }
+        self.nodes.insert(new.node, new.id);
+        self.certificates.insert(new.id, new.clone());
+        Ok(new)
+    }
+
+    /// The federation's id.
+    pub const fn federation(&self) -> FederationId {
+        self.federation
+    }
+
+    /// What people call the federation.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The number of this roster.
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Every member, by id.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.members.values()
+    }
+
+    /// A member by its id.
+    pub fn member(&self, id: &MemberId) -> Option<&Member> {
+        self.members.get(id)
+    }
+
+    /// A member by what people call it.
+    pub fn member_by_slug(&self, slug: &str) -> Option<&Member> {
+        self.members.values().find(|member| member.slug.as_str() == slug)
+    }
+
+    /// A certificate by its hash.
+    pub fn certificate(&self, id: &CertificateId) -> Option<&Certificate> {
+        self.certificates.get(id)
+    }
+
+    /// Every certificate held of a member.
+    pub fn certificates_of(&self, member: MemberId) -> impl Iterator<Item = &Certificate> {
+        self.certificates.values().filter(move |certificate| certificate.member == member)
+    }
+
+    /// The newest certificate of each node.
+    pub fn nodes(&self) -> impl Iterator<Item = &Certificate> {
+        self.nodes.values().filter_map(|id| self.certificates.get(id))
+    }
+
+    /// The newest certificate of a node.
+    pub fn node(&self, node: &NodeId) -> Option<&Certificate> {
+        self.nodes.get(node).and_then(|id| self.certificates.get(id))
+    }
+}
