@@ -134,7 +134,12 @@ pub fn decide(marking: Marking, action: Action, subject: Subject, standing: Stan
 
 /// The chain of rules behind [`decide`], in their order: those that let it
 /// pass, and last either the one that denied or the one that allows.
-pub fn explain(marking: Marking, action: Action, subject: Subject, standing: Standing) -> Vec<Step> {
+pub fn explain(
+    marking: Marking,
+    action: Action,
+    subject: Subject,
+    standing: Standing,
+) -> Vec<Step> {
     Question {
         marking,
         action,

@@ -289,7 +289,7 @@ fn expiry(question: &Question) -> Result<(), DenyRule> {
     };
     match question.standing.life {
         Life::Live => Ok(()),
-        Life::Expired | Life::Recalled if history => Ok(()),
+        Life::Expired if history => Ok(()),
         Life::Expired | Life::Recalled => Err(DenyRule::Expired),
     }
 }
