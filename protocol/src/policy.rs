@@ -70,6 +70,8 @@ mod release;
 mod rules;
 
 #[cfg(test)]
+mod attacks;
+#[cfg(test)]
 mod properties;
 
 pub use decision::AllowRule;

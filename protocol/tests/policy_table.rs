@@ -32,8 +32,10 @@ use watchfire_protocol::policy::decide;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/policy.md");
 
-/// Each marked region of the document and what prints it.
-const REGIONS: [(&str, fn() -> String); 6] = [
+/// Prints what stands in one marked region of the document.
+type Print = fn() -> String;
+
+const REGIONS: [(&str, Print); 6] = [
     ("size", size),
     ("words", words),
     ("marking", marking),
