@@ -1,7 +1,9 @@
 //! The Watchfire node: the shell around `watchfire-protocol`.
 
+pub mod committer;
 pub mod disk;
 pub mod formats;
+pub mod home;
 pub mod keystore;
 pub mod limits;
 pub mod transport;
