@@ -116,9 +116,18 @@ fn attack_47_a_count_tells_exactly_what_a_reading_tells() {
 
 #[test]
 fn attack_48_a_recalled_object_is_a_tombstone_for_everyone() {
-    for question in Question::all() {
-        if question.standing.life == Life::Recalled {
-            assert!(!question.decide().is_allowed(), "{question:?}");
+    for question in Question::all().filter(|q| q.standing.life == Life::Live) {
+        let standing = Standing {
+            life: Life::Recalled,
+            ..question.standing
+        };
+        let recalled = Question {
+            standing,
+            ..question
+        };
+        assert!(!recalled.decide().is_allowed(), "{recalled:?}");
+        if question.decide().is_allowed() {
+            assert_eq!(recalled.decide(), Decision::Deny(DenyRule::Recalled));
         }
     }
 }
