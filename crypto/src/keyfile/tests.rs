@@ -125,6 +125,10 @@ fn secrets_have_bounds() {
             ),
         }
     }
+    // A seed, but of another key than the file names.
+    let file = seal(&[0x43; 32]).unwrap();
+    let key = file.open_key(Purpose::Transport, &words(), &Bounds::for_tests());
+    assert_eq!(key.err(), Some(KeyFileError::OtherKey));
     // A seed with bytes after it is not the seed either.
     let file = seal(&[&SEED[..], &[0]].concat()).unwrap();
     let key = file.open_key(Purpose::Transport, &words(), &Bounds::for_tests());
