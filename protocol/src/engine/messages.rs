@@ -1,0 +1,402 @@
+//! What goes into an engine and what comes out of it.
+
+use crate::gate::{Frame, Refusal};
+use crate::ids::{BundleId, CertificateId, EnvelopeId, MemberId, NodeId};
+use crate::marking::Marking;
+use crate::opening::{Draft, OpenRefusal, Opened};
+use crate::policy::{Marked, Release};
+use crate::roster::Roster;
+use crate::table::Arrival;
+use crate::wire::card::CertificateBytes;
+use crate::wire::exchange::{Answer, DoorAnswer, DoorRequest, Request};
+use std::sync::Arc;
+use watchfire_crypto::Verified;
+
+/// Names a gossip message until its verdict is given; the transport's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GossipToken(pub u64);
+
+/// Names a request that waits for our answer; the transport's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AnswerToken(pub u64);
+
+/// Names a request of ours that waits for an answer; the engine's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// Names a person's command that waits for its outcome; the caller's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ClientToken(pub u64);
+
+/// Something that happened outside.
+#[derive(Debug)]
+pub enum Input {
+    /// A member's node is connected.
+    PeerConnected {
+        /// Which.
+        node: NodeId,
+    },
+    /// It no longer is.
+    PeerDisconnected {
+        /// Which.
+        node: NodeId,
+    },
+    /// A gossip message came through the gate, or did not.
+    Gossip {
+        /// Who delivered it.
+        from: NodeId,
+        /// To give the verdict with.
+        token: GossipToken,
+        /// What the gate said.
+        checked: Result<Box<Verified<Frame>>, Refusal>,
+    },
+    /// A peer asks.
+    Request {
+        /// Who.
+        from: NodeId,
+        /// To answer with.
+        token: AnswerToken,
+        /// What; `None` if it did not decode.
+        request: Option<Request>,
+    },
+    /// A peer answered, or did not.
+    Answered {
+        /// Which request.
+        id: RequestId,
+        /// The answer; `None` if it failed, timed out or did not decode.
+        answer: Option<Box<Answer>>,
+    },
+    /// Work that was given out is done.
+    Done(Done),
+    /// A person publishes.
+    Publish {
+        /// To tell the outcome to.
+        client: ClientToken,
+        /// What.
+        draft: Box<Draft>,
+    },
+    /// A stranger asks at the door.
+    Door {
+        /// To answer with.
+        token: AnswerToken,
+        /// The transport key of the connection.
+        transport_key: [u8; 32],
+        /// What; `None` if it did not decode.
+        request: Option<DoorRequest>,
+    },
+    /// A commit is durable.
+    Committed(crate::store::CommitNo),
+    /// The deadline has come.
+    Wake,
+}
+
+/// Something that must happen outside.
+#[derive(Debug)]
+pub enum Output {
+    /// Relay: what to do with a gossip message.
+    Verdict {
+        /// Which.
+        token: GossipToken,
+        /// Forward it, or not, and who pays.
+        verdict: Verdict,
+    },
+    /// Claim: gossip a frame of our own.
+    Gossip {
+        /// The frame, free to go.
+        frame: Release<Outgoing>,
+    },
+    /// Ask a peer.
+    Request {
+        /// Whom.
+        to: NodeId,
+        /// To tell the answer by.
+        id: RequestId,
+        /// What.
+        request: Request,
+    },
+    /// Answer a peer.
+    Answer {
+        /// Which request.
+        token: AnswerToken,
+        /// The answer, its contents free to go.
+        answer: Answer,
+    },
+    /// Answer at the door.
+    Door {
+        /// Which request.
+        token: AnswerToken,
+        /// The answer.
+        answer: DoorAnswer,
+    },
+    /// Do this off this thread and bring back what it gives.
+    Work(Work),
+    /// Claim: what became of a person's command.
+    Published {
+        /// Whose.
+        client: ClientToken,
+        /// What became of it.
+        outcome: Result<Published, PublishRefusal>,
+    },
+    /// The link looks dead although it is open: close it and dial again.
+    Reconnect {
+        /// To whom.
+        node: NodeId,
+    },
+    /// The roster or its certificates changed: check frames against this one.
+    Roster(Arc<Roster>),
+    /// Something people may want to see. Claims.
+    Event(Event),
+}
+
+/// A frame on its way out, with the marking the decision was made about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Of what it carries; of sealed contents the strictest that travels so.
+    pub marking: Marking,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Marked for Outgoing {
+    fn marking(&self) -> Marking {
+        self.marking
+    }
+}
+
+/// What to do with a gossip message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Forward it.
+    Accept,
+    /// Do not, and whoever delivered it pays.
+    Reject,
+    /// Do not; nobody pays.
+    Ignore,
+}
+
+/// A person's bundle is durable and on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The statement.
+    pub bundle: BundleId,
+    /// What travels.
+    pub envelope: EnvelopeId,
+    /// Its number in its stream.
+    pub sequence: u64,
+}
+
+/// Why a bundle was not published. Nothing of it was kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PublishRefusal {
+    /// Above CLEAR must be sealed, which this version cannot do yet.
+    #[error("publish refused: {marking} must be sealed to its audience, which this version cannot do yet")]
+    SealingAbsent {
+        /// How it is marked.
+        marking: Marking,
+    },
+    /// The policy says no.
+    #[error("publish refused by rule {rule}: {about}")]
+    Policy {
+        /// The rule's name.
+        rule: &'static str,
+        /// Its sentence.
+        about: &'static str,
+    },
+    /// Over the published rate.
+    #[error("publish refused: this node's published rate is used up; publish fewer, larger bundles, or try again in a minute")]
+    Quota,
+    /// Over a bound, or contradicting itself.
+    #[error("publish refused: {why}")]
+    Form {
+        /// What.
+        why: String,
+    },
+    /// The certificate is not valid now.
+    #[error("publish refused: this node's certificate is not valid now; check the clock, or renew it")]
+    Certificate,
+}
+
+/// Something people may want to see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// An envelope of another author is durable here.
+    Stored {
+        /// Which.
+        envelope: EnvelopeId,
+        /// The bundle in it, if it is one in clear.
+        bundle: Option<BundleId>,
+        /// Its author.
+        author: MemberId,
+        /// When this node verified it, in milliseconds UTC.
+        verified_ms: u64,
+    },
+    /// A bundle can be searched here.
+    Searchable {
+        /// Which.
+        bundle: BundleId,
+        /// Its author.
+        author: MemberId,
+        /// How many objects it holds.
+        objects: u64,
+    },
+    /// A bundle is kept as evidence and shown to nobody.
+    NotOpened {
+        /// Which.
+        bundle: BundleId,
+        /// Its author.
+        author: MemberId,
+        /// Why.
+        why: OpenRefusal,
+    },
+    /// Something was not taken.
+    NotTaken {
+        /// Who delivered it.
+        from: NodeId,
+        /// Why.
+        why: NotTaken,
+    },
+    /// Two envelopes claim one place, or a chain does not fit: kept as evidence.
+    Conflict {
+        /// Whose stream.
+        author: MemberId,
+        /// The envelope that was not taken.
+        envelope: EnvelopeId,
+    },
+    /// A peer is a member of this federation and speaks.
+    PeerReady {
+        /// Which.
+        node: NodeId,
+    },
+    /// A certificate was admitted at the door.
+    Admitted {
+        /// Which.
+        certificate: CertificateId,
+        /// Whose.
+        member: MemberId,
+    },
+}
+
+/// Why a frame was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotTaken {
+    /// The gate refused it.
+    #[error("{0}")]
+    Gate(#[from] Refusal),
+    /// Its peer has not said hello.
+    #[error("its peer has not said hello")]
+    BeforeHello,
+    /// It is here already.
+    #[error("already held")]
+    Held,
+    /// Its time is over.
+    #[error("expired")]
+    Expired,
+    /// It would be kept longer than anything may be.
+    #[error("expires more than 1,830 days ahead")]
+    ExpiresTooLate,
+    /// Made in the future.
+    #[error("created more than 10 minutes ahead of this node's clock")]
+    Ahead,
+    /// The policy says no.
+    #[error("policy: {rule}")]
+    Policy {
+        /// The rule.
+        rule: &'static str,
+    },
+    /// A quota is used up; it will be asked for again.
+    #[error("quota of the {whose} used up")]
+    Quota {
+        /// Author or peer.
+        whose: &'static str,
+    },
+    /// It contradicts what is held.
+    #[error("another envelope is held there, or the chain does not fit")]
+    Conflict,
+    /// Too far ahead, or too many streams; it will be asked for again.
+    #[error("too far ahead of what is held")]
+    TooFar,
+    /// Its author left since the gate let it in.
+    #[error("its author is no longer known")]
+    AuthorGone,
+}
+
+/// Something to do off the engine's thread. Pure: the same work gives the same.
+#[derive(Debug)]
+pub enum Work {
+    /// Take frames of a range through the gate.
+    Check {
+        /// Who served them.
+        from: NodeId,
+        /// The frames.
+        frames: Vec<Vec<u8>>,
+        /// Against which roster.
+        roster: Arc<Roster>,
+    },
+    /// Open a bundle.
+    Open {
+        /// Where it is in the log.
+        arrival: Arrival,
+        /// The frame, as the log has it.
+        frame: OpenFrame,
+        /// Its payload, if that was pulled.
+        payload: Option<Vec<u8>>,
+        /// Against which roster.
+        roster: Arc<Roster>,
+    },
+}
+
+/// A frame to open.
+#[derive(Debug)]
+pub enum OpenFrame {
+    /// As it came through the gate.
+    Verified(Box<Verified<Frame>>),
+    /// From the log: it comes through the gate again.
+    Logged(Vec<u8>),
+}
+
+/// What work gave.
+#[derive(Debug)]
+pub enum Done {
+    /// Of a range.
+    Checked {
+        /// Who served it.
+        from: NodeId,
+        /// What the gate said of each.
+        frames: Vec<Result<Box<Verified<Frame>>, Refusal>>,
+    },
+    /// Of a bundle.
+    Opened {
+        /// Where it is in the log.
+        arrival: Arrival,
+        /// The bundle and its author, if it still comes through the gate.
+        bundle: Option<(BundleId, MemberId)>,
+        /// What was found.
+        outcome: Result<Opened, OpenRefusal>,
+    },
+}
+
+impl Work {
+    /// Does it.
+    pub fn run(self) -> Done {
+        match self {
+            Self::Check { from, frames, roster } => Done::Checked {
+                from,
+                frames: frames.iter().map(|frame| crate::gate::check(frame, &roster).map(Box::new)).collect(),
+            },
+            Self::Open { arrival, frame, payload, roster } => {
+                let frame = match frame {
+                    OpenFrame::Verified(frame) => Ok(frame),
+                    OpenFrame::Logged(bytes) => crate::gate::check(&bytes, &roster).map(Box::new),
+                };
+                match frame {
+                    Ok(frame) => Done::Opened {
+                        arrival,
+                        bundle: frame.value().bundle_id().map(|id| (id, frame.value().header().prefix.author)),
+                        outcome: crate::opening::open(frame.value(), payload.as_deref()),
+                    },
+                    Err(why) => Done::Opened { arrival, bundle: None, outcome: Err(OpenRefusal::Gate(why)) },
+                }
+            }
+        }
+    }
+}

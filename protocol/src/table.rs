@@ -1,0 +1,261 @@
+//! The layout of the store: which key holds what.
+//!
+//! One ordered key space, its tables told apart by the first byte. The log and
+//! the chunks are the truth; every other table can be made again from them.
+//!
+//! | byte | key | value | |
+//! |---|---|---|---|
+//! | `L` | arrival | [`LogEntry`] | truth |
+//! | `C` | envelope id, chunk index | the chunk | truth |
+//! | `N` | certificate id | the certificate, admitted at the door | truth |
+//! | `X` | stream, sequence, envelope id | a frame kept as evidence | truth |
+//! | `E` | envelope id | arrival | index |
+//! | `S` | stream, sequence | envelope id | index |
+//! | `F` | stream | [`Through`] | index |
+//! | `B` | bundle id | arrival | index |
+//! | `H` | envelope id | leaf hashes of its chunks | index |
+//! | `P` | arrival | envelope id whose body is still to be pulled | index |
+//! | `W` | arrival | nothing: still to be opened | index |
+//! | `O` | arrival | [`Outcome`] of opening | index |
+//! | `T` | arrival, block | [`Rows`] of objects | index |
+//! | `I` | object id, 0, arrival, object | nothing | index |
+//! | `V` | value key, 0, arrival, object | nothing | index |
+//! | `A` | 0 | the next arrival | index |
+
+use crate::ids::{BundleId, CertificateId, EnvelopeId};
+use crate::limits::FRAME_BYTES_MAX;
+use crate::marking::Marking;
+use crate::wire::{Bytes, List, StreamId, Text};
+use bincode::{Decode, Encode};
+
+/// The number of an envelope in the order in which this node took it.
+pub type Arrival = u64;
+
+/// One line of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct LogEntry {
+    /// When it was taken, in milliseconds UTC.
+    pub received_ms: u64,
+    /// The frame as it arrived.
+    pub frame: Bytes<FRAME_BYTES_MAX>,
+}
+
+/// How far a stream is held without gaps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Through {
+    /// The sequence.
+    pub sequence: u64,
+    /// The envelope there.
+    pub head: EnvelopeId,
+}
+
+/// What came of opening a bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Outcome {
+    /// It is indexed.
+    Opened {
+        /// How many objects it holds.
+        objects: u64,
+        /// How many values of them can be found.
+        values: u64,
+        /// How many patterns are kept whole and not indexed.
+        not_indexed: u64,
+    },
+    /// Shown to nobody, kept as evidence.
+    Refused {
+        /// Why.
+        why: Text<512>,
+    },
+    /// A newer version may open it.
+    NeedsUpgrade,
+}
+
+/// What a list shows of an object without decoding the payload.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Row {
+    /// STIX id.
+    pub id: Text<256>,
+    /// STIX type.
+    pub kind: Text<64>,
+    /// Name, pattern or value, cut short.
+    pub name: Text<256>,
+    /// `modified`, in milliseconds UTC; 0 where the type has none.
+    pub modified_ms: u64,
+    /// Effective marking of the object.
+    pub marking: Marking,
+    /// Where it begins in the plain payload.
+    pub offset: u64,
+    /// How long it is.
+    pub length: u32,
+}
+
+/// Rows in one value: few large values suit the database better than many
+/// small ones.
+pub const ROWS_PER_BLOCK: u32 = 32;
+
+/// A block of rows.
+pub type Rows = List<Row, 32>;
+
+fn key(table: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + parts.iter().map(|part| part.len()).sum::<usize>());
+    key.push(table);
+    for part in parts {
+        key.extend_from_slice(part);
+    }
+    key
+}
+
+fn stream_bytes(stream: &StreamId) -> [u8; 56] {
+    let mut bytes = [0; 56];
+    let (node, rest) = bytes.split_at_mut(32);
+    let (incarnation, tag) = rest.split_at_mut(8);
+    node.copy_from_slice(stream.node.as_bytes());
+    incarnation.copy_from_slice(&stream.incarnation.to_be_bytes());
+    tag.copy_from_slice(stream.tag.as_bytes());
+    bytes
+}
+
+/// Key of a log entry.
+pub fn log(arrival: Arrival) -> Vec<u8> {
+    key(b'L', &[&arrival.to_be_bytes()])
+}
+
+/// Key of a chunk.
+pub fn chunk(envelope: &EnvelopeId, index: u32) -> Vec<u8> {
+    key(b'C', &[envelope.as_bytes(), &index.to_be_bytes()])
+}
+
+/// Key of a certificate admitted at the door.
+pub fn certificate(id: &CertificateId) -> Vec<u8> {
+    key(b'N', &[id.as_bytes()])
+}
+
+/// Prefix of every such certificate.
+pub const CERTIFICATES: &[u8] = b"N";
+
+/// Key of a frame kept as evidence.
+pub fn evidence(stream: &StreamId, sequence: u64, envelope: &EnvelopeId) -> Vec<u8> {
+    key(b'X', &[&stream_bytes(stream), &sequence.to_be_bytes(), envelope.as_bytes()])
+}
+
+/// Key of where an envelope is in the log.
+pub fn envelope(id: &EnvelopeId) -> Vec<u8> {
+    key(b'E', &[id.as_bytes()])
+}
+
+/// Key of an envelope by its place in a stream.
+pub fn sequence(stream: &StreamId, sequence: u64) -> Vec<u8> {
+    key(b'S', &[&stream_bytes(stream), &sequence.to_be_bytes()])
+}
+
+/// Prefix of all places of a stream.
+pub fn sequences(stream: &StreamId) -> Vec<u8> {
+    key(b'S', &[&stream_bytes(stream)])
+}
+
+/// Key of how far a stream is held.
+pub fn through(stream: &StreamId) -> Vec<u8> {
+    key(b'F', &[&stream_bytes(stream)])
+}
+
+/// Prefix of all of them.
+pub const THROUGHS: &[u8] = b"F";
+
+/// Key of where a bundle is in the log.
+pub fn bundle(id: &BundleId) -> Vec<u8> {
+    key(b'B', &[id.as_bytes()])
+}
+
+/// Key of the leaf hashes of a payload in chunks.
+pub fn leaves(envelope: &EnvelopeId) -> Vec<u8> {
+    key(b'H', &[envelope.as_bytes()])
+}
+
+/// Key of a body still to be pulled.
+pub fn pull(arrival: Arrival) -> Vec<u8> {
+    key(b'P', &[&arrival.to_be_bytes()])
+}
+
+/// Prefix of all of them.
+pub const PULLS: &[u8] = b"P";
+
+/// Key of an envelope still to be opened.
+pub fn unopened(arrival: Arrival) -> Vec<u8> {
+    key(b'W', &[&arrival.to_be_bytes()])
+}
+
+/// Prefix of all of them.
+pub const UNOPENED: &[u8] = b"W";
+
+/// Key of what came of opening.
+pub fn outcome(arrival: Arrival) -> Vec<u8> {
+    key(b'O', &[&arrival.to_be_bytes()])
+}
+
+/// Prefix of all outcomes.
+pub const OUTCOMES: &[u8] = b"O";
+
+/// Key of a block of rows.
+pub fn rows(arrival: Arrival, block: u32) -> Vec<u8> {
+    key(b'T', &[&arrival.to_be_bytes(), &block.to_be_bytes()])
+}
+
+/// Prefix of every place of an object.
+pub fn objects(id: &str) -> Vec<u8> {
+    key(b'I', &[id.as_bytes(), &[0]])
+}
+
+/// Key of one place of an object.
+pub fn object(id: &str, arrival: Arrival, object: u32) -> Vec<u8> {
+    key(b'I', &[id.as_bytes(), &[0], &arrival.to_be_bytes(), &object.to_be_bytes()])
+}
+
+/// Prefix of every place of exactly this value.
+pub fn values(value: &[u8]) -> Vec<u8> {
+    key(b'V', &[value, &[0]])
+}
+
+/// Prefix of every value that begins so.
+pub fn values_beginning(value: &[u8]) -> Vec<u8> {
+    key(b'V', &[value])
+}
+
+/// Key of one place of a value.
+pub fn value(value: &[u8], arrival: Arrival, object: u32) -> Vec<u8> {
+    key(b'V', &[value, &[0], &arrival.to_be_bytes(), &object.to_be_bytes()])
+}
+
+/// Key of the next arrival.
+pub fn next_arrival() -> Vec<u8> {
+    key(b'A', &[])
+}
+
+/// Reads arrival and object from the end of a key of `I` or `V`.
+pub fn place_at_end(key: &[u8]) -> Option<(Arrival, u32)> {
+    let (_, end) = key.split_at_checked(key.len().checked_sub(12)?)?;
+    let (arrival, object) = end.split_at_checked(8)?;
+    Some((u64::from_be_bytes(arrival.try_into().ok()?), u32::from_be_bytes(object.try_into().ok()?)))
+}
+
+/// Reads the arrival from a key that is a table byte and an arrival.
+pub fn arrival_of(key: &[u8]) -> Option<Arrival> {
+    let (_, arrival) = key.split_first()?;
+    Some(u64::from_be_bytes(arrival.try_into().ok()?))
+}
+
+/// Reads the stream and sequence from a key of `S`, or the stream of one of `F`.
+pub fn stream_of(key: &[u8]) -> Option<(StreamId, Option<u64>)> {
+    let (_, rest) = key.split_first()?;
+    let (node, rest) = rest.split_first_chunk::<32>()?;
+    let (incarnation, rest) = rest.split_first_chunk::<8>()?;
+    let (tag, rest) = rest.split_first_chunk::<16>()?;
+    let stream = StreamId {
+        node: crate::ids::NodeId::from_bytes(*node),
+        incarnation: u64::from_be_bytes(*incarnation),
+        tag: crate::wire::Tag::from_bytes(*tag),
+    };
+    match rest {
+        [] => Some((stream, None)),
+        _ => Some((stream, Some(u64::from_be_bytes(rest.try_into().ok()?)))),
+    }
+}
