@@ -1,0 +1,144 @@
+//! What one object says about markings and about other objects.
+//!
+//! Collected while the object's tree is at hand, so that the effective marking
+//! is later computed from a few strings and not from the whole document.
+
+use crate::stix::markings::definition::{self, Judgement};
+use crate::stix::strict::Json;
+
+/// What an object says that bears on how far it may go.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Links {
+    /// Markings it claims, its granular ones among them.
+    pub(crate) claims: Vec<Claim>,
+    /// Ids of objects it refers to, each once.
+    pub(crate) refs: Vec<String>,
+    /// Whether it speaks about what it refers to, as a translation or a
+    /// sighting does, and so reveals some of it.
+    pub(crate) speaks_about: bool,
+    /// What it defines, if it is a marking definition.
+    pub(crate) defines: Option<(String, Judgement)>,
+}
+
+/// One claim to a marking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// A reference to a marking definition.
+    Definition(String),
+    /// A label that is a TLP tag, as converters from MISP leave them.
+    Label(String),
+    /// Something in the place of a marking that cannot be read.
+    Malformed(&'static str),
+}
+
+/// Types that reveal something of what they refer to.
+const SPEAKING: [&str; 5] = [
+    "language-content",
+    "note",
+    "opinion",
+    "relationship",
+    "sighting",
+];
+
+impl Links {
+    /// Collects what `json` says, at every depth: a marking inside an extension
+    /// or inside an embedded object still marks what carries it.
+    pub(crate) fn of(json: &Json) -> Self {
+        let mut links = Self::default();
+        let kind = json.text("type").unwrap_or_default();
+        links.speaks_about = SPEAKING.contains(&kind);
+        if kind == "marking-definition" {
+            let id = json.text("id").unwrap_or_default();
+            links.defines = Some((id.to_owned(), definition::judge(id, json)));
+        }
+        if let Some(labels) = json.get("labels").and_then(Json::as_array) {
+            for label in labels.iter().filter_map(Json::as_text) {
+                if definition::is_tlp_tag(label) {
+                    links.claims.push(Claim::Label(label.to_owned()));
+                }
+            }
+        }
+        // A stack of our own; the tree is at most as deep as strict JSON allows.
+        let mut open = vec![json];
+        while let Some(value) = open.pop() {
+            match value {
+                Json::Array(items) => open.extend(items),
+                Json::Object(members) => {
+                    for (name, value) in members.iter() {
+                        links.member(name, value);
+                        open.push(value);
+                    }
+                }
+                Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) => {}
+            }
+        }
+        links.refs.sort_unstable();
+        links.refs.dedup();
+        links.refs.shrink_to_fit();
+        links.claims.shrink_to_fit();
+        links
+    }
+
+    fn member(&mut self, name: &str, value: &Json) {
+        match name {
+            "object_marking_refs" => self.marking_refs(value),
+            "granular_markings" => self.granular(value),
+            // Who made it is not what it is about.
+            "created_by_ref" | "marking_ref" => {}
+            _ if name.ends_with("_ref") => {
+                self.refs.extend(value.as_text().map(str::to_owned));
+            }
+            _ if name.ends_with("_refs") => {
+                let items = value.as_array().unwrap_or_default();
+                self.refs
+                    .extend(items.iter().filter_map(Json::as_text).map(str::to_owned));
+            }
+            _ => {}
+        }
+    }
+
+    fn marking_refs(&mut self, value: &Json) {
+        let Some(items) = value.as_array() else {
+            self.claims.push(Claim::Malformed(
+                "its \"object_marking_refs\" is not an array",
+            ));
+            return;
+        };
+        for item in items {
+            self.claims.push(match item.as_text() {
+                Some(id) => Claim::Definition(id.to_owned()),
+                None => {
+                    Claim::Malformed("its \"object_marking_refs\" holds something not a string")
+                }
+            });
+        }
+    }
+
+    fn granular(&mut self, value: &Json) {
+        let Some(items) = value.as_array() else {
+            self.claims.push(Claim::Malformed(
+                "its \"granular_markings\" is not an array",
+            ));
+            return;
+        };
+        for item in items {
+            match (item.get("marking_ref"), item.text("lang")) {
+                (Some(Json::Text(id)), _) => self.claims.push(Claim::Definition(id.clone())),
+                (None, Some(_)) => {}
+                _ => self.claims.push(Claim::Malformed(
+                    "one of its \"granular_markings\" names no marking",
+                )),
+            }
+        }
+    }
+}
+
+impl Links {
+    /// Notes a member of the shell around the objects, where a marking has no
+    /// place but may stand.
+    pub(crate) fn shell_member(&mut self, name: &str, value: &Json) {
+        if matches!(name, "object_marking_refs" | "granular_markings") {
+            self.member(name, value);
+        }
+    }
+}
