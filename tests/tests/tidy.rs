@@ -186,6 +186,16 @@ fn the_tree_names_no_machine_and_leaves_no_note_to_self() {
 }
 
 #[test]
+fn every_link_between_documents_leads_somewhere() {
+    let there = |path: &str| root().join(path).exists();
+    hold(
+        text_files()
+            .iter()
+            .flat_map(|(path, text)| dead_links(path, text, &there)),
+    );
+}
+
+#[test]
 fn every_decision_has_a_title_a_status_and_a_place_in_the_index() {
     let index = read("docs/decisions/README.md");
     hold(
@@ -395,6 +405,21 @@ fn strange_words(path: &str, text: &str) -> Vec<String> {
         }
     }
     complaints
+}
+
+/// Links of Markdown files to files; those to the world are not followed.
+fn dead_links(path: &str, text: &str, there: &dyn Fn(&str) -> bool) -> Vec<String> {
+    if !path.ends_with(".md") {
+        return Vec::new();
+    }
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    text.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split([')', '#', ' ']).next())
+        .filter(|target| !target.is_empty() && !target.contains("://"))
+        .filter(|target| !there(format!("{folder}/{target}").trim_start_matches("/")))
+        .map(|target| format!("{path} links to {target}, which is not there"))
+        .collect()
 }
 
 /// `0007-short-name.md`, a title, and a line such as `Status: accepted`.

@@ -170,6 +170,21 @@ fn words_that_do_not_belong() {
 }
 
 #[test]
+fn links_to_nowhere() {
+    let there = |path: &str| path == "docs/../a.md" || path == "docs/b.md";
+    none(&dead_links(
+        "docs/x.md",
+        "[a](../a.md#part) [b](b.md) [c](https://c.example/)",
+        &there,
+    ));
+    one(
+        &dead_links("docs/x.md", "see [the map](map.md)", &there),
+        "map.md",
+    );
+    one(&dead_links("README.md", "see [a](a.md)", &there), "a.md");
+}
+
+#[test]
 fn decisions_without_form() {
     let index = "[x](0001-a-choice.md)";
     let good = "# A choice\n\nStatus: accepted, 2026-11-23\n";
