@@ -5,13 +5,20 @@
 //! clock, thread or ambient randomness here, so a simulation runs the very
 //! code that a node ships.
 
+pub mod chance;
+pub mod engine;
+pub mod founding;
 pub mod gate;
 pub mod ids;
 pub mod indicator;
 pub mod limits;
 pub mod marking;
+pub mod opening;
 pub mod policy;
+pub mod query;
 pub mod roster;
 pub mod stix;
 pub mod store;
+pub mod table;
+pub mod time;
 pub mod wire;

@@ -53,6 +53,10 @@ pub const PAYLOAD_BYTES_MAX: u64 = (CHUNKS_MAX * CHUNK_BYTES) as u64;
 /// Payload once decoded: 150,000 indicators of 1,000 bytes, and a third more.
 pub const PLAIN_BYTES_MAX: u64 = 201_326_592;
 
+/// Window a zstd frame may need: what decoding costs in memory besides its
+/// output.
+pub const ZSTD_WINDOW_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
 /// STIX objects in a bundle: 150,000 must arrive whole.
 pub const OBJECTS_MAX: usize = 200_000;
 
@@ -154,3 +158,39 @@ pub const INDICATOR_LABEL_BYTES_MAX: usize = 63;
 /// Longest e-mail address, in bytes: 64 for the local part, `@`, 255 for the
 /// domain (RFC 5321, section 4.5.3.1).
 pub const INDICATOR_EMAIL_BYTES_MAX: usize = 320;
+
+/// Payloads pulled at a time. Each has four chunks under way: 16 × 320 KiB.
+pub const PULLS_ACTIVE_MAX: usize = 4;
+
+/// Chunks of one payload asked for at a time.
+pub const CHUNKS_ASKED_MAX: usize = 4;
+
+/// Bundles being opened at a time: each may need its payload and its plain
+/// form, 64 + 192 MiB at worst, so few.
+pub const OPENING_MAX: usize = 4;
+
+/// Verified frames that wait in memory to be opened: 512 × 48 KiB = 24 MiB.
+/// More wait in the log alone.
+pub const UNOPENED_IN_MEMORY_MAX: usize = 512;
+
+/// Frames a peer may have under way through the gate by range answers.
+pub const RANGES_ACTIVE_MAX: usize = 8;
+
+/// Every so often a peer is asked whether its frontier is ours.
+pub const PROBE_EVERY_MS: u64 = 15_000;
+
+/// A differing probe of a peer brings ours forward, but not more often than this.
+pub const PROBE_AGAIN_MS: u64 = 1_000;
+
+/// A pull or catch-up that found nobody tries again after this.
+pub const RETRY_MS: u64 = 2_000;
+
+/// Requests unanswered in a row after which a link counts as dead.
+pub const UNANSWERED_MAX: u32 = 2;
+
+/// Envelopes of a connected author that came by catch-up instead of gossip, in
+/// as many probes in a row, after which its gossip link counts as dead.
+pub const SILENT_PROBES_MAX: u32 = 2;
+
+/// Evidence kept of one stream.
+pub const EVIDENCE_PER_STREAM_MAX: u32 = 16;

@@ -125,6 +125,11 @@ pub fn chunk(envelope: &EnvelopeId, index: u32) -> Vec<u8> {
     key(b'C', &[envelope.as_bytes(), &index.to_be_bytes()])
 }
 
+/// Prefix of the chunks of a payload, in order.
+pub fn chunks(envelope: &EnvelopeId) -> Vec<u8> {
+    key(b'C', &[envelope.as_bytes()])
+}
+
 /// Key of a certificate admitted at the door.
 pub fn certificate(id: &CertificateId) -> Vec<u8> {
     key(b'N', &[id.as_bytes()])

@@ -7,7 +7,6 @@ use crate::opening::{Draft, OpenRefusal, Opened};
 use crate::policy::{Marked, Release};
 use crate::roster::Roster;
 use crate::table::Arrival;
-use crate::wire::card::CertificateBytes;
 use crate::wire::exchange::{Answer, DoorAnswer, DoorRequest, Request};
 use std::sync::Arc;
 use watchfire_crypto::Verified;

@@ -56,21 +56,17 @@ impl<S: Store> Staged<S> {
         self.open.remove(key);
     }
 
-    /// The commit that will hold what is written now.
-    pub(crate) const fn commit_of_now(&self) -> CommitNo {
-        self.next
-    }
-
-    /// Whether anything at all is not durable yet.
-    pub(crate) fn is_clean(&self) -> bool {
-        self.open.is_empty() && self.in_flight.is_empty()
+    /// The commit after which everything written so far is durable; none if it
+    /// is already.
+    pub(crate) fn commit_holding_all(&self) -> Option<CommitNo> {
+        if self.open.is_empty() { self.in_flight.back().map(|(number, _)| *number) } else { Some(self.next) }
     }
 
     pub(crate) fn begin(&mut self) -> Option<(CommitNo, Batch)> {
         if self.open.is_empty() || self.in_flight.len() >= IN_FLIGHT_MAX {
             return None;
         }
-        let number = self.commit_of_now();
+        let number = self.next;
         self.next = self.next.next();
         let batch = core::mem::take(&mut self.open);
         self.in_flight.push_back((number, batch.clone()));

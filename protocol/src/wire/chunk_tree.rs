@@ -18,7 +18,12 @@ impl Root {
     /// The root over a payload, which is cut into chunks here. An empty payload
     /// has no tree.
     pub fn of(payload: &[u8]) -> Option<Self> {
-        (!payload.is_empty()).then(|| Self(subtree(&leaves(payload))))
+        Self::of_leaves(&leaves(payload))
+    }
+
+    /// The root over leaf hashes that are already known.
+    pub fn of_leaves(leaves: &[[u8; 32]]) -> Option<Self> {
+        (!leaves.is_empty()).then(|| Self(subtree(leaves)))
     }
 
     /// Whether `chunk` is number `index` of `count` under this root.
@@ -43,23 +48,24 @@ pub fn chunk_length(length: u64, index: u32) -> usize {
     usize::try_from(length.saturating_sub(start)).unwrap_or(usize::MAX).min(CHUNK_BYTES)
 }
 
-/// The inclusion path of chunk `index`, for whoever holds the whole payload.
-pub fn path_of(payload: &[u8], index: u32) -> Option<ChunkPath> {
-    let hashes = leaves(payload);
+/// The inclusion path of chunk `index`, for whoever knows every leaf hash.
+pub fn path_of(leaves: &[[u8; 32]], index: u32) -> Option<ChunkPath> {
     let index = usize::try_from(index).ok()?;
-    if index >= hashes.len() || hashes.len() > CHUNKS_MAX {
+    if index >= leaves.len() || leaves.len() > CHUNKS_MAX {
         return None;
     }
     let mut path = Vec::new();
-    collect_path(&hashes, index, &mut path);
+    collect_path(leaves, index, &mut path);
     ChunkPath::new(path).ok()
 }
 
-fn leaves(payload: &[u8]) -> Vec<[u8; 32]> {
+/// The leaf hashes of a payload, which is cut into chunks here.
+pub fn leaves(payload: &[u8]) -> Vec<[u8; 32]> {
     payload.chunks(CHUNK_BYTES).map(leaf).collect()
 }
 
-fn leaf(chunk: &[u8]) -> [u8; 32] {
+/// The leaf hash of one chunk.
+pub fn leaf(chunk: &[u8]) -> [u8; 32] {
     let mut bytes = Vec::with_capacity(chunk.len() + 1);
     bytes.push(0);
     bytes.extend_from_slice(chunk);
@@ -166,10 +172,10 @@ mod tests {
         assert_eq!(chunk_length(payload.len() as u64, 2), 100);
         assert_eq!(chunk_length(payload.len() as u64, 3), 0);
         for (index, chunk) in payload.chunks(CHUNK_BYTES).enumerate() {
-            let path = path_of(&payload, index as u32).unwrap();
+            let path = path_of(&leaves(&payload), index as u32).unwrap();
             assert!(root.holds(chunk, index as u32, 3, &path));
         }
-        assert!(path_of(&payload, 3).is_none());
+        assert!(path_of(&leaves(&payload), 3).is_none());
         assert!(Root::of(&[]).is_none());
     }
 }

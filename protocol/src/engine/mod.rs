@@ -1,0 +1,354 @@
+//! The engine: a node without its sockets, clock and disk.
+//!
+//! Each [`Input`] is one step. After a step, drain [`Engine::poll`], offer
+//! [`Engine::begin_commit`] to the disk, and call again at
+//! [`Engine::deadline`]. Outputs are of two classes: a *relay* (the verdict on
+//! another author's frame) shows at once; a *claim* (our own publications,
+//! frontiers, answers to people) shows only after the commit that holds it, so
+//! that a node never claims what it could forget.
+//!
+//! | file | does |
+//! |---|---|
+//! | `receive` | takes verified frames into streams, log and quotas |
+//! | `publish` | makes, signs and stores this node's own |
+//! | `opening` | hands bundles out to be opened and files what comes back |
+//! | `pulls` | fetches bodies that are announced |
+//! | `peers` | hello, sign of life, catch-up |
+//! | `serve` | answers members and the door |
+
+mod messages;
+mod opening;
+mod peers;
+mod publish;
+mod pulls;
+mod quota;
+mod receive;
+mod serve;
+mod staged;
+mod streams;
+#[cfg(test)]
+mod tests;
+
+pub use messages::*;
+pub(crate) use opening::header_of_frame;
+pub use quota::{Bucket, Quota, Rate};
+
+use crate::chance::Chance;
+use crate::ids::{MemberId, NodeId};
+use crate::policy::Peer;
+use crate::roster::{Certificate, Roster};
+use crate::store::{Batch, CommitNo, Store, StoreError};
+use crate::table::{self, Arrival, Through};
+use crate::time::{Instant, Now};
+use crate::wire::card::{CertificateBytes, Role};
+use crate::wire::exchange::{Request, StreamId};
+use crate::wire::{Tag, codec};
+use opening::Opening;
+use peers::Peers;
+use pulls::Pulls;
+pub(crate) use staged::Staged;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use streams::Streams;
+use watchfire_crypto::SigningKey;
+
+/// What an engine begins with.
+pub struct Config {
+    /// The federation.
+    pub roster: Roster,
+    /// The genesis file, for the door.
+    pub genesis_file: Vec<u8>,
+    /// This node's transport key.
+    pub transport_key: [u8; 32],
+    /// Signs this node's statements.
+    pub signing_key: SigningKey,
+    /// Fresh entropy; in simulations, the seed.
+    pub seed: [u8; 32],
+}
+
+/// Why an engine does not start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No certificate for this node's keys.
+    #[error("the federation holds no certificate for this node's keys; was it made with this node's card?")]
+    NotCertified,
+}
+
+/// A node of the mesh, sans IO.
+pub struct Engine<S> {
+    me: Certificate,
+    signing_key: SigningKey,
+    roster: Arc<Roster>,
+    genesis_file: Vec<u8>,
+    chance: Chance,
+    staged: Staged<S>,
+    next_arrival: Arrival,
+    streams: Streams,
+    evidence: BTreeMap<StreamId, u32>,
+    own_quota: Quota,
+    author_quotas: BTreeMap<NodeId, Quota>,
+    peers: Peers,
+    pulls: Pulls,
+    opening: Opening,
+    next_request: u64,
+    requests: BTreeMap<RequestId, (NodeId, Asked)>,
+    outputs: VecDeque<Output>,
+    claims: BTreeMap<CommitNo, Vec<Output>>,
+}
+
+/// What a request of ours was about.
+#[derive(Clone, Copy, Debug)]
+enum Asked {
+    Hello,
+    Probe,
+    Frontier { after: Option<StreamId> },
+    Range { stream: StreamId },
+    Chunk { envelope: crate::ids::EnvelopeId, index: u32 },
+}
+
+/// Why the engine wants to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimerKind {
+    /// A peer is to be asked for its sign of life.
+    Probe,
+    /// A body is to be asked for again.
+    Pull,
+}
+
+/// How a node is, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Envelopes in the log.
+    pub envelopes: u64,
+    /// Bundles that wait to be opened.
+    pub unopened: usize,
+    /// Bodies that are still being fetched.
+    pub pulls: usize,
+    /// Peers that have said hello both ways.
+    pub peers: Vec<NodeId>,
+}
+
+impl<S: Store> Engine<S> {
+    /// Starts from what the store holds.
+    ///
+    /// # Errors
+    /// When the store fails, or the roster knows no certificate of these keys.
+    pub fn open(store: S, config: Config, now: Now) -> Result<Self, OpenError> {
+        let staged = Staged::new(store);
+        let mut roster = config.roster;
+        restore_certificates(&staged, &mut roster)?;
+        let node = NodeId::of_transport(&config.transport_key);
+        let me = roster
+            .node(&node)
+            .filter(|certificate| certificate.signing_key == config.signing_key.public())
+            .ok_or(OpenError::NotCertified)?
+            .clone();
+        let next_arrival = staged.get_as(&table::next_arrival(), 9)?.unwrap_or(0);
+        let streams = restore_streams(&staged)?;
+        let mut engine = Self {
+            me,
+            signing_key: config.signing_key,
+            roster: Arc::new(roster),
+            genesis_file: config.genesis_file,
+            chance: Chance::new(config.seed),
+            staged,
+            next_arrival,
+            streams,
+            evidence: BTreeMap::new(),
+            own_quota: Quota::own(now.mono),
+            author_quotas: BTreeMap::new(),
+            peers: Peers::default(),
+            pulls: Pulls::default(),
+            opening: Opening::default(),
+            next_request: 1,
+            requests: BTreeMap::new(),
+            outputs: VecDeque::new(),
+            claims: BTreeMap::new(),
+        };
+        engine.restore_pulls(now)?;
+        engine.restore_unopened()?;
+        Ok(engine)
+    }
+
+    /// One step.
+    ///
+    /// # Errors
+    /// When the store fails; the engine must then not be used further.
+    pub fn handle(&mut self, now: Now, input: Input) -> Result<(), StoreError> {
+        match input {
+            Input::PeerConnected { node } => self.on_connected(now, node),
+            Input::PeerDisconnected { node } => self.on_disconnected(now, node),
+            Input::Gossip { from, token, checked } => self.on_gossip(now, from, token, checked),
+            Input::Request { from, token, request } => self.on_request(now, from, token, request),
+            Input::Answered { id, answer } => self.on_answered(now, id, answer.map(|answer| *answer)),
+            Input::Done(Done::Checked { from, frames }) => self.on_checked(now, from, frames),
+            Input::Done(Done::Opened { arrival, bundle, outcome }) => self.on_opened(now, arrival, bundle, outcome),
+            Input::Publish { client, draft } => self.on_publish(now, client, *draft),
+            Input::Door { token, transport_key, request } => self.on_door(now, token, &transport_key, request),
+            Input::Committed(number) => {
+                self.staged.committed(number);
+                let later = self.claims.split_off(&number.next());
+                let durable = core::mem::replace(&mut self.claims, later);
+                self.outputs.extend(durable.into_values().flatten());
+                Ok(())
+            }
+            Input::Wake => self.on_wake(now),
+        }
+    }
+
+    /// What to make durable next, if anything: apply it, flush, and report it
+    /// by [`Input::Committed`]. Several may be under way, in order.
+    pub fn begin_commit(&mut self) -> Option<(CommitNo, Batch)> {
+        self.staged.begin()
+    }
+
+    /// What must happen next.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to be woken, and why.
+    pub fn deadline(&self) -> Option<(Instant, TimerKind)> {
+        let probe = self.peers.deadline().map(|at| (at, TimerKind::Probe));
+        let pull = self.pulls.deadline().map(|at| (at, TimerKind::Pull));
+        [probe, pull].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// What frames are to be checked against.
+    pub fn roster(&self) -> Arc<Roster> {
+        Arc::clone(&self.roster)
+    }
+
+    /// This node's certificate.
+    pub const fn me(&self) -> &Certificate {
+        &self.me
+    }
+
+    /// The durable store, to be read.
+    pub const fn store(&self) -> &S {
+        self.staged.store()
+    }
+
+    /// How it is.
+    pub fn status(&self) -> Status {
+        Status {
+            envelopes: self.next_arrival,
+            unopened: self.opening.waiting(),
+            pulls: self.pulls.len(),
+            peers: self.peers.ready().collect(),
+        }
+    }
+
+    /// A claim: shown once everything written so far is durable.
+    fn claim(&mut self, output: Output) {
+        match self.staged.commit_holding_all() {
+            Some(number) => self.claims.entry(number).or_default().push(output),
+            None => self.outputs.push_back(output),
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        self.claim(Output::Event(event));
+    }
+
+    fn ask(&mut self, to: NodeId, request: Request, asked: Asked) {
+        let id = RequestId(self.next_request);
+        self.next_request += 1;
+        self.requests.insert(id, (to, asked));
+        self.outputs.push_back(Output::Request { to, id, request });
+    }
+
+    /// How near a member's node stands to a CLEAR or to an unread envelope.
+    fn peer_of(&self, node: &NodeId, in_clear: bool) -> Option<Peer> {
+        let certificate = self.roster.node(node)?;
+        Some(Peer::of(in_clear, certificate.role == Role::Hub))
+    }
+
+    const fn own_stream(&self) -> StreamId {
+        StreamId { node: self.me.node, incarnation: self.me.incarnation, tag: Tag::PUBLIC }
+    }
+
+    const fn own_member(&self) -> MemberId {
+        self.me.member
+    }
+}
+
+/// Goes through everything durable under a prefix, a page at a time.
+pub(crate) fn for_each<S: Store>(
+    staged: &Staged<S>,
+    prefix: &[u8],
+    mut each: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    const PAGE: usize = 1_024;
+    let mut from = prefix.to_vec();
+    loop {
+        let entries = staged.scan(prefix, &from, PAGE)?;
+        for (key, value) in &entries {
+            each(key, value)?;
+        }
+        match entries.last() {
+            Some((last, _)) if entries.len() == PAGE => {
+                from.clone_from(last);
+                from.push(0);
+            }
+            Some(_) | None => return Ok(()),
+        }
+    }
+}
+
+fn damaged(key: &[u8]) -> StoreError {
+    StoreError::Damaged { key: hex::encode(key) }
+}
+
+fn restore_certificates<S: Store>(staged: &Staged<S>, roster: &mut Roster) -> Result<(), StoreError> {
+    let mut held = Vec::new();
+    for_each(staged, table::CERTIFICATES, |key, value| {
+        let certificate: CertificateBytes =
+            codec::decode(value, crate::limits::DOOR_BYTES_MAX).map_err(|_| damaged(key))?;
+        let claimed = certificate.claims().map_err(|_| damaged(key))?;
+        held.push((claimed.serial, claimed.not_before_ms, certificate));
+        Ok(())
+    })?;
+    held.sort_by_key(|(serial, _, _)| *serial);
+    for (_, valid_at_ms, certificate) in held {
+        // Judged at a moment of its own life: it was current when it was
+        // admitted. One that the roster no longer takes is left out.
+        let _ = roster.admit_certificate(&certificate, valid_at_ms);
+    }
+    Ok(())
+}
+
+fn restore_streams<S: Store>(staged: &Staged<S>) -> Result<Streams, StoreError> {
+    let mut throughs: BTreeMap<StreamId, Option<Through>> = BTreeMap::new();
+    for_each(staged, table::THROUGHS, |key, value| {
+        let (stream, _) = table::stream_of(key).ok_or_else(|| damaged(key))?;
+        throughs.insert(stream, Some(codec::decode(value, 64).map_err(|_| damaged(key))?));
+        Ok(())
+    })?;
+    // A stream whose beginning is missing has places and no end yet. Each scan
+    // skips from one stream to the next.
+    let mut from = b"S".to_vec();
+    while let Some((key, _)) = staged.scan(b"S", &from, 1)?.into_iter().next() {
+        let (stream, _) = table::stream_of(&key).ok_or_else(|| damaged(&key))?;
+        throughs.entry(stream).or_default();
+        from = table::sequence(&stream, u64::MAX);
+        from.push(0);
+    }
+    let mut streams = Streams::default();
+    for (stream, through) in throughs {
+        let next = through.map_or(0, |through| through.sequence) + 1;
+        let prefix = table::sequences(&stream);
+        let mut ahead = Vec::new();
+        let limit = usize::try_from(crate::limits::SEQUENCE_AHEAD_MAX).unwrap_or(usize::MAX);
+        for (key, value) in staged.scan(&prefix, &table::sequence(&stream, next), limit)? {
+            let (_, sequence) = table::stream_of(&key).ok_or_else(|| damaged(&key))?;
+            let id = codec::decode(&value, 32).map_err(|_| damaged(&key))?;
+            ahead.push((sequence.ok_or_else(|| damaged(&key))?, id));
+        }
+        streams.restore(stream, through, ahead);
+    }
+    Ok(streams)
+}

@@ -1,0 +1,173 @@
+//! Bundles on their way to being searched: handed out to be opened, filed when
+//! they come back. What waits, waits in the log; memory holds a few.
+
+use super::messages::{Event, OpenFrame, Output, Work};
+use super::{Engine, for_each};
+use crate::gate::Frame;
+use crate::ids::{BundleId, EnvelopeId, MemberId};
+use crate::limits::{FRAME_BYTES_MAX, HEAD_BYTES_MAX, OPENING_MAX, PAYLOAD_BYTES_MAX, UNOPENED_IN_MEMORY_MAX};
+use crate::opening::{OpenRefusal, Opened};
+use crate::store::{Store, StoreError};
+use crate::table::{self, Arrival, LogEntry, Outcome, ROWS_PER_BLOCK, Rows};
+use crate::time::Now;
+use crate::wire::bundle::Bundle;
+use crate::wire::envelope::{Class, Envelope, Header, Inner};
+use crate::wire::{Kind, Text, codec};
+use std::collections::{BTreeMap, BTreeSet};
+use watchfire_crypto::Verified;
+
+/// What waits to be opened.
+#[derive(Debug, Default)]
+pub(crate) struct Opening {
+    active: BTreeSet<Arrival>,
+    /// Eight bytes each; the quotas of all authors together bound them.
+    waiting: BTreeSet<Arrival>,
+    /// The frames of the first of them.
+    memory: BTreeMap<Arrival, Box<Verified<Frame>>>,
+}
+
+impl Opening {
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len() + self.active.len()
+    }
+}
+
+impl<S: Store> Engine<S> {
+    pub(super) fn restore_unopened(&mut self) -> Result<(), StoreError> {
+        let mut waiting = BTreeSet::new();
+        for_each(&self.staged, table::UNOPENED, |key, _| {
+            waiting.insert(table::arrival_of(key).ok_or_else(|| super::damaged(key))?);
+            Ok(())
+        })?;
+        self.opening.waiting = waiting;
+        self.start_opening()
+    }
+
+    /// Puts a bundle whose payload is complete in line.
+    pub(super) fn want_opened(&mut self, arrival: Arrival, frame: Option<Box<Verified<Frame>>>) {
+        self.staged.put(table::unopened(arrival), Vec::new());
+        self.opening.waiting.insert(arrival);
+        if let Some(frame) = frame
+            && self.opening.memory.len() < UNOPENED_IN_MEMORY_MAX
+        {
+            self.opening.memory.insert(arrival, frame);
+        }
+    }
+
+    /// Hands out as many as may be opened at a time.
+    pub(super) fn start_opening(&mut self) -> Result<(), StoreError> {
+        while self.opening.active.len() < OPENING_MAX
+            && let Some(arrival) = self.opening.waiting.pop_first()
+        {
+            let frame = match self.opening.memory.remove(&arrival) {
+                Some(frame) => OpenFrame::Verified(frame),
+                None => OpenFrame::Logged(self.logged(arrival)?.frame.into_vec()),
+            };
+            let bytes = match &frame {
+                OpenFrame::Verified(frame) => frame.value().bytes(),
+                OpenFrame::Logged(bytes) => bytes,
+            };
+            let payload = match header_of(bytes) {
+                Some((id, header)) if !header.body_is_inline() => self.assemble(&id, &header)?,
+                Some(_) | None => None,
+            };
+            self.opening.active.insert(arrival);
+            let roster = self.roster();
+            self.outputs.push_back(Output::Work(Work::Open { arrival, frame, payload, roster }));
+        }
+        Ok(())
+    }
+
+    fn logged(&self, arrival: Arrival) -> Result<LogEntry, StoreError> {
+        let key = table::log(arrival);
+        self.staged.get_as(&key, FRAME_BYTES_MAX + 64)?.ok_or_else(|| super::damaged(&key))
+    }
+
+    /// A pulled payload out of its chunks.
+    fn assemble(&self, id: &EnvelopeId, header: &Header) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(payload) = header.binding.payload else { return Ok(None) };
+        let length = payload.length.min(PAYLOAD_BYTES_MAX);
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+        for index in 0..payload.chunks {
+            match self.staged.get(&table::chunk(id, index))? {
+                Some(chunk) => bytes.extend(chunk),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(bytes))
+    }
+
+    pub(super) fn on_opened(
+        &mut self,
+        _now: Now,
+        arrival: Arrival,
+        bundle: Option<(BundleId, MemberId)>,
+        outcome: Result<Opened, OpenRefusal>,
+    ) -> Result<(), StoreError> {
+        if !self.opening.active.remove(&arrival) {
+            return Ok(());
+        }
+        self.staged.remove(table::unopened(arrival));
+        match (outcome, bundle) {
+            (Ok(opened), Some((bundle, author))) => {
+                let objects = self.file(arrival, &opened);
+                self.event(Event::Searchable { bundle, author, objects });
+            }
+            (Ok(_), None) => {}
+            (Err(why), bundle) => {
+                let text: String = why.to_string().chars().take(120).collect();
+                let why_text = Text::new(text).unwrap_or_default();
+                self.staged.put_as(table::outcome(arrival), &Outcome::Refused { why: why_text });
+                if let Some((bundle, author)) = bundle {
+                    self.event(Event::NotOpened { bundle, author, why });
+                }
+            }
+        }
+        self.start_opening()
+    }
+
+    /// Files what can be searched. Returns how many objects there are.
+    pub(super) fn file(&mut self, arrival: Arrival, opened: &Opened) -> u64 {
+        let block_length = usize::try_from(ROWS_PER_BLOCK).unwrap_or(usize::MAX);
+        for (block, rows) in (0..).zip(opened.rows().chunks(block_length)) {
+            if let Ok(rows) = Rows::new(rows.to_vec()) {
+                self.staged.put_as(table::rows(arrival, block), &rows);
+            }
+        }
+        for (object, row) in (0..).zip(opened.rows()) {
+            self.staged.put(table::object(row.id.as_str(), arrival, object), Vec::new());
+        }
+        for (key, object) in opened.keys() {
+            self.staged.put(table::value(key, arrival, *object), Vec::new());
+        }
+        let objects = opened.rows().len() as u64;
+        let outcome = Outcome::Opened {
+            objects,
+            values: opened.keys().len() as u64,
+            not_indexed: opened.not_indexed(),
+        };
+        self.staged.put_as(table::outcome(arrival), &outcome);
+        objects
+    }
+}
+
+/// Id and header of a frame of the log, which came through the gate once.
+pub(super) fn header_of(bytes: &[u8]) -> Option<(EnvelopeId, Header)> {
+    header_of_frame(bytes).map(|(id, header, _)| (id, header))
+}
+
+/// As [`header_of`], with the bundle in it if it is one in clear.
+pub(crate) fn header_of_frame(bytes: &[u8]) -> Option<(EnvelopeId, Header, Option<(BundleId, Bundle)>)> {
+    let (_, body) = bytes.split_at_checked(2)?;
+    let envelope: Envelope = codec::decode(body, FRAME_BYTES_MAX).ok()?;
+    let signed = envelope.header.to_signed::<Header>();
+    let header = signed.claims().ok()?;
+    let id = EnvelopeId::from_bytes(signed.id());
+    let in_clear = matches!(header.prefix.class, Class::Open { .. });
+    let inner = codec::decode::<Inner>(envelope.head.as_slice(), HEAD_BYTES_MAX).ok();
+    let bundle = inner.filter(|inner| in_clear && inner.kind == Kind::Bundle.number()).and_then(|inner| {
+        let signed = inner.statement.to_signed::<Bundle>();
+        Some((BundleId::from_bytes(signed.id()), signed.claims().ok()?))
+    });
+    Some((id, header, bundle))
+}

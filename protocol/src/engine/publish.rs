@@ -1,0 +1,152 @@
+//! This node's own bundles: made, signed, stored, and only then let out.
+
+use super::Engine;
+use super::messages::{ClientToken, Event, Output, PublishRefusal, Published};
+use super::receive::release_frame;
+use crate::ids::{BundleId, EnvelopeId};
+use crate::limits::{BODY_INLINE_BYTES_MAX, BUNDLE_LIFE_MS_MAX, CHUNK_BYTES};
+use crate::marking::Marking;
+use crate::opening::Draft;
+use crate::policy::{Action, Peer, Standing, Subject, decide};
+use crate::store::{Store, StoreError};
+use crate::table::{self, LogEntry};
+use crate::time::Now;
+use crate::wire::bundle::{Audience, Bundle};
+use crate::wire::chunk_tree::{Root, leaves};
+use crate::wire::envelope::{
+    Binding, Class, Envelope, Header, Inner, PayloadBinding, Position, Prefix, SignedBytes, frame,
+};
+use crate::wire::{Bytes, Kind, TooLong, codec};
+use watchfire_crypto::{Signed, sha256};
+
+/// Everything that belongs to one publication.
+struct Made {
+    bundle: BundleId,
+    envelope: EnvelopeId,
+    position: Position,
+    frame: Vec<u8>,
+    /// The leaf hashes, where the payload is pulled.
+    leaves: Option<Vec<[u8; 32]>>,
+}
+
+impl<S: Store> Engine<S> {
+    pub(super) fn on_publish(&mut self, now: Now, client: ClientToken, draft: Draft) -> Result<(), StoreError> {
+        let outcome = self.publish(now, draft);
+        if let Err(refusal) = outcome {
+            // Nothing was written, so there is nothing to wait for.
+            self.outputs.push_back(Output::Published { client, outcome: Err(refusal) });
+        } else {
+            self.claim(Output::Published { client, outcome });
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, now: Now, draft: Draft) -> Result<Published, PublishRefusal> {
+        if draft.marking != Marking::Clear {
+            // Closed, never open: what must be sealed does not leave in clear.
+            return Err(PublishRefusal::SealingAbsent { marking: draft.marking });
+        }
+        if !self.me.is_current(now.wall_ms) {
+            return Err(PublishRefusal::Certificate);
+        }
+        let bytes = draft.payload.len() as u64 + 1_024;
+        if !self.own_quota.has(bytes, now.mono) {
+            return Err(PublishRefusal::Quota);
+        }
+        let to = Peer::of(true, false);
+        let decision = decide(draft.marking, Action::RelayCiphertext, Subject::Peer(to), Standing::BEST);
+        if !decision.is_allowed() {
+            return Err(PublishRefusal::Policy { rule: decision.rule(), about: decision.about() });
+        }
+        let marking = draft.marking;
+        let made = self.make(now, &draft).map_err(|error| PublishRefusal::Form { why: error.to_string() })?;
+        let frame = Bytes::new(made.frame.clone()).map_err(|error| PublishRefusal::Form { why: error.to_string() })?;
+        let Some(outgoing) = release_frame(made.frame, marking, to) else {
+            return Err(PublishRefusal::Policy { rule: decision.rule(), about: decision.about() });
+        };
+        self.own_quota.take(bytes);
+        let stream = self.own_stream();
+        let entry = LogEntry { received_ms: now.wall_ms, frame };
+        let arrival = self.append_bytes(now, &stream, &made.position, made.envelope, entry);
+        self.staged.put_as(table::bundle(&made.bundle), &arrival);
+        if let Some(leaves) = made.leaves {
+            self.staged.put(table::leaves(&made.envelope), leaves.concat());
+            for (index, chunk) in (0..).zip(draft.payload.chunks(CHUNK_BYTES)) {
+                self.staged.put(table::chunk(&made.envelope, index), chunk.to_vec());
+            }
+        }
+        let objects = self.file(arrival, &draft.opened);
+        self.claim(Output::Gossip { frame: outgoing });
+        let author = self.own_member();
+        self.event(Event::Searchable { bundle: made.bundle, author, objects });
+        Ok(Published { bundle: made.bundle, envelope: made.envelope, sequence: made.position.sequence })
+    }
+
+    /// Signs statement and envelope.
+    fn make(&self, now: Now, draft: &Draft) -> Result<Made, TooLong> {
+        let stream = self.own_stream();
+        let through = self.streams.through(&stream);
+        let sequence = through.map_or(0, |through| through.sequence) + 1;
+        let position = Position { tag: stream.tag, sequence, previous: through.map(|through| through.head) };
+        let valid_ms = draft.wish.valid_ms.clamp(1, BUNDLE_LIFE_MS_MAX);
+        let bundle = Bundle {
+            federation: self.roster.federation(),
+            author: self.own_member(),
+            certificate: self.me.id,
+            stream: Some((position.tag, position.sequence)),
+            created_ms: now.wall_ms,
+            not_after_ms: now.wall_ms.saturating_add(valid_ms),
+            marking: draft.marking,
+            permissible_actions: draft.wish.permissible_actions,
+            audience: Audience::Everyone,
+            relay_allowed: false,
+            exercise: draft.wish.exercise,
+            supersedes: draft.wish.supersedes,
+            declassify: None,
+            encoding: draft.encoding,
+            parts: draft.parts.clone(),
+        };
+        let expiry_hour = u32::try_from(bundle.expiry_hour()).unwrap_or(u32::MAX - 1);
+        let statement: Signed<Bundle> = Signed::seal(codec::encode(&bundle), &self.signing_key);
+        let bundle_id = BundleId::from_bytes(statement.id());
+        let head = codec::encode(&Inner { kind: Kind::Bundle.number(), statement: SignedBytes::new(statement)? });
+        let leaves = leaves(&draft.payload);
+        let header = Header {
+            prefix: Prefix {
+                federation: bundle.federation,
+                author: bundle.author,
+                certificate: self.me.id,
+                epoch: self.roster.epoch(),
+                expiry_hour,
+                class: Class::Open { tag: position.tag, sequence, previous: position.previous },
+            },
+            binding: Binding {
+                head: sha256(&head),
+                payload: Root::of_leaves(&leaves).map(|root| PayloadBinding {
+                    chunks: u32::try_from(leaves.len()).unwrap_or(u32::MAX),
+                    length: draft.payload.len() as u64,
+                    root,
+                }),
+                sealing: None,
+                second_signature: None,
+            },
+        };
+        let inline = draft.payload.len() <= BODY_INLINE_BYTES_MAX;
+        let signed: Signed<Header> = Signed::seal(codec::encode(&header), &self.signing_key);
+        let envelope_id = EnvelopeId::from_bytes(signed.id());
+        let envelope = Envelope {
+            header: SignedBytes::new(signed)?,
+            second_signature: None,
+            key_block: None,
+            head: Bytes::new(head)?,
+            payload: if inline { Some(Bytes::new(draft.payload.clone())?) } else { None },
+        };
+        Ok(Made {
+            bundle: bundle_id,
+            envelope: envelope_id,
+            position,
+            frame: frame(Kind::Envelope, &envelope),
+            leaves: (!inline).then_some(leaves),
+        })
+    }
+}

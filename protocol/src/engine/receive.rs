@@ -1,0 +1,240 @@
+//! Taking verified frames: what depends on this node's state is decided here.
+
+use super::messages::{Event, GossipToken, NotTaken, Output, Outgoing, Verdict};
+use super::quota::Quota;
+use super::streams::Fit;
+use super::{Engine, StreamId};
+use crate::gate::{Blame, Content, Frame, Refusal, envelope_id};
+use crate::ids::{EnvelopeId, NodeId};
+use crate::limits::{BUNDLE_LIFE_MS_MAX, CLOCK_SKEW_MS_MAX, EVIDENCE_PER_STREAM_MAX};
+use crate::marking::Marking;
+use crate::policy::{Action, Peer, Release, SEALED_UNREAD, Standing, Subject, release};
+use crate::store::{Store, StoreError};
+use crate::table::{self, Arrival, LogEntry, Outcome};
+use crate::time::Now;
+use crate::wire::Bytes;
+use crate::wire::envelope::{EXPIRY_NEVER, Header, Position};
+use watchfire_crypto::Verified;
+
+const HOUR_MS: u64 = 60 * 60 * 1_000;
+
+impl<S: Store> Engine<S> {
+    pub(super) fn on_gossip(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        token: GossipToken,
+        checked: Result<Box<Verified<Frame>>, Refusal>,
+    ) -> Result<(), StoreError> {
+        let taken = match checked {
+            Err(refusal) => Err(NotTaken::Gate(refusal)),
+            Ok(_) if !self.peers.has_said_hello(&from) => Err(NotTaken::BeforeHello),
+            Ok(frame) => {
+                self.peers.heard_gossip(&from);
+                self.take(now, from, *frame)?
+            }
+        };
+        let verdict = match &taken {
+            Ok(()) => Verdict::Accept,
+            Err(NotTaken::Gate(refusal)) if refusal.blame() == Blame::Forwarder => Verdict::Reject,
+            Err(_) => Verdict::Ignore,
+        };
+        // A relay: it waits for no disk.
+        self.outputs.push_back(Output::Verdict { token, verdict });
+        self.note_not_taken(from, taken);
+        self.start_opening()?;
+        self.start_pulls(now)
+    }
+
+    /// Tells people what was not taken; a second copy is nobody's news.
+    pub(super) fn note_not_taken(&mut self, from: NodeId, taken: Result<(), NotTaken>) {
+        match taken {
+            Ok(()) | Err(NotTaken::Held) => {}
+            Err(why) => self.event(Event::NotTaken { from, why }),
+        }
+    }
+
+    /// Takes a frame into stream and log, unless something speaks against it.
+    pub(super) fn take(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        frame: Verified<Frame>,
+    ) -> Result<Result<(), NotTaken>, StoreError> {
+        let id = envelope_id(&frame);
+        let (Some(stream), Some(position)) = (frame.value().stream(), frame.value().header().prefix.class.position())
+        else {
+            return Ok(Err(NotTaken::Gate(Refusal::Direct)));
+        };
+        if self.staged.get(&table::envelope(&id))?.is_some() {
+            return Ok(Err(NotTaken::Held));
+        }
+        if let Err(why) = self.check_state(now, frame.value()) {
+            return Ok(Err(why));
+        }
+        match self.streams.fit(&stream, &position, &id) {
+            Fit::Fits => {}
+            // It is not the one held there, or it would have been found above.
+            Fit::Below | Fit::Taken | Fit::Unchained => {
+                self.keep_evidence(&stream, &position, &id, frame.value());
+                return Ok(Err(NotTaken::Conflict));
+            }
+            Fit::TooFarAhead | Fit::TooManyStreams => return Ok(Err(NotTaken::TooFar)),
+        }
+        if let Err(why) = self.charge(now, from, &stream, frame.value()) {
+            return Ok(Err(why));
+        }
+        let arrival = self.append(now, &stream, &position, id, frame.value());
+        self.event(Event::Stored {
+            envelope: id,
+            bundle: frame.value().bundle_id(),
+            author: frame.value().header().prefix.author,
+            verified_ms: now.wall_ms,
+        });
+        self.route(arrival, id, from, frame);
+        Ok(Ok(()))
+    }
+
+    /// Time, roster and policy.
+    fn check_state(&self, now: Now, frame: &Frame) -> Result<(), NotTaken> {
+        let prefix = &frame.header().prefix;
+        if prefix.expiry_hour != EXPIRY_NEVER {
+            let expiry_ms = u64::from(prefix.expiry_hour) * HOUR_MS;
+            if expiry_ms <= now.wall_ms {
+                return Err(NotTaken::Expired);
+            }
+            if expiry_ms > now.wall_ms + CLOCK_SKEW_MS_MAX + BUNDLE_LIFE_MS_MAX + HOUR_MS {
+                return Err(NotTaken::ExpiresTooLate);
+            }
+        }
+        // The gate looked at the roster of its moment; this is that of now.
+        if self.roster.certificate(&prefix.certificate).is_none() {
+            return Err(NotTaken::AuthorGone);
+        }
+        let in_clear = match frame.content() {
+            Content::Bundle(bundle) => {
+                if bundle.value().created_ms > now.wall_ms + CLOCK_SKEW_MS_MAX {
+                    return Err(NotTaken::Ahead);
+                }
+                true
+            }
+            Content::Carried { .. } => true,
+            Content::Sealed { .. } => false,
+        };
+        // A node that cannot read a suite cannot say that it is outside the
+        // audience, so it keeps what it may be able to open after an upgrade.
+        let questions = [
+            (Action::StoreCiphertext, Peer::InAudience),
+            (Action::RelayCiphertext, Peer::of(in_clear, false)),
+        ];
+        for (action, peer) in questions {
+            let carried = Outgoing { marking: marking_of(frame), bytes: Vec::new() };
+            if let Err(denied) = release(action, Subject::Peer(peer), Standing::BEST, carried) {
+                return Err(NotTaken::Policy { rule: denied.rule.name() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Charges peer and author, both or neither.
+    fn charge(&mut self, now: Now, from: NodeId, stream: &StreamId, frame: &Frame) -> Result<(), NotTaken> {
+        let header = frame.header();
+        let pulled = if header.body_is_inline() { 0 } else { header.body_length() };
+        let bytes = frame.bytes().len() as u64 + pulled;
+        let peer = self.peers.quota(&from).ok_or(NotTaken::BeforeHello)?;
+        if !peer.has(bytes, now.mono) {
+            return Err(NotTaken::Quota { whose: "peer" });
+        }
+        let author = self.author_quotas.entry(stream.node).or_insert_with(|| Quota::author(now.mono));
+        if !author.has(bytes, now.mono) {
+            return Err(NotTaken::Quota { whose: "author" });
+        }
+        author.take(bytes);
+        peer.take(bytes);
+        Ok(())
+    }
+
+    /// Writes log, places and frontier.
+    pub(super) fn append(
+        &mut self,
+        now: Now,
+        stream: &StreamId,
+        position: &Position,
+        id: EnvelopeId,
+        frame: &Frame,
+    ) -> Arrival {
+        let bytes = Bytes::new(frame.bytes().to_vec()).unwrap_or_default();
+        self.append_bytes(now, stream, position, id, LogEntry { received_ms: now.wall_ms, frame: bytes })
+    }
+
+    pub(super) fn append_bytes(
+        &mut self,
+        _now: Now,
+        stream: &StreamId,
+        position: &Position,
+        id: EnvelopeId,
+        entry: LogEntry,
+    ) -> Arrival {
+        let arrival = self.next_arrival;
+        self.next_arrival += 1;
+        self.staged.put_as(table::next_arrival(), &self.next_arrival);
+        self.staged.put_as(table::log(arrival), &entry);
+        self.staged.put_as(table::envelope(&id), &arrival);
+        self.staged.put_as(table::sequence(stream, position.sequence), &id);
+        if let Some(through) = self.streams.insert(*stream, position, id) {
+            self.staged.put_as(table::through(stream), &through);
+        }
+        arrival
+    }
+
+    /// Sends a new envelope on to be opened or pulled.
+    fn route(&mut self, arrival: Arrival, id: EnvelopeId, from: NodeId, frame: Verified<Frame>) {
+        if let Some(bundle) = frame.value().bundle_id() {
+            self.staged.put_as(table::bundle(&bundle), &arrival);
+        } else {
+            self.staged.put_as(table::outcome(arrival), &Outcome::NeedsUpgrade);
+        }
+        let header = frame.value().header();
+        if header.binding.payload.is_some() && !header.body_is_inline() {
+            self.want_body(arrival, id, from, &header.clone());
+        } else if frame.value().bundle_id().is_some() {
+            self.want_opened(arrival, Some(Box::new(frame)));
+        }
+    }
+
+    fn keep_evidence(&mut self, stream: &StreamId, position: &Position, id: &EnvelopeId, frame: &Frame) {
+        let kept = self.evidence.entry(*stream).or_default();
+        if *kept >= EVIDENCE_PER_STREAM_MAX {
+            return;
+        }
+        *kept += 1;
+        self.staged.put(table::evidence(stream, position.sequence, id), frame.bytes().to_vec());
+        let author = frame.header().prefix.author;
+        self.event(Event::Conflict { author, envelope: *id });
+    }
+}
+
+/// The marking with which an envelope is asked about: its own where it can be
+/// read, the strictest that travels so where it cannot.
+pub(super) fn marking_of(frame: &Frame) -> Marking {
+    match frame.content() {
+        Content::Bundle(bundle) => bundle.value().marking,
+        Content::Carried { .. } => Marking::Clear,
+        Content::Sealed { .. } => SEALED_UNREAD,
+    }
+}
+
+/// As [`marking_of`], from a header alone.
+pub(super) const fn marking_of_header(header: &Header) -> Marking {
+    match header.prefix.class {
+        crate::wire::Class::Open { .. } => Marking::Clear,
+        crate::wire::Class::Sealed { .. } | crate::wire::Class::Direct { .. } => SEALED_UNREAD,
+    }
+}
+
+/// Lets a frame go to a member's node, if the policy does.
+pub(super) fn release_frame(bytes: Vec<u8>, marking: Marking, to: Peer) -> Option<Release<Outgoing>> {
+    let outgoing = Outgoing { marking, bytes };
+    release(Action::RelayCiphertext, Subject::Peer(to), Standing::BEST, outgoing).ok()
+}
+

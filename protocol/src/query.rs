@@ -1,0 +1,316 @@
+//! Questions of people: what is known of a value, what an object says, how a
+//! bundle stands. Each answer is one release: what the policy does not let go
+//! is not in it, as if it were not there.
+
+use crate::engine::header_of_frame;
+use crate::gate::{Content, check};
+use crate::ids::{BundleId, EnvelopeId, MemberId};
+use crate::limits::{CHUNKS_MAX, FRAME_BYTES_MAX};
+use crate::marking::Marking;
+use crate::opening::{first_part, plain};
+use crate::policy::{
+    Action, AllowRelay, AuthorStanding, Exercise, Life, Marked, Membership, Operator, Reader, Release, Standing,
+    Subject, release,
+};
+use crate::roster::Roster;
+use crate::store::{Store, StoreError};
+use crate::table::{self, Arrival, LogEntry, Outcome, ROWS_PER_BLOCK, Row, Rows};
+use crate::wire::bundle::Bundle;
+use crate::wire::codec;
+use bincode::{Decode, Encode};
+
+/// One object that a search found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hit {
+    /// The object.
+    pub row: Row,
+    /// Its bundle.
+    pub bundle: BundleId,
+    /// Its author.
+    pub author: MemberId,
+    /// When this node took it, in milliseconds UTC.
+    pub received_ms: u64,
+    /// When it ceases to be valid, in milliseconds UTC.
+    pub not_after_ms: u64,
+    /// Drill data.
+    pub exercise: bool,
+    /// Whether another object of the same id is newer here.
+    pub superseded: bool,
+}
+
+impl Marked for Hit {
+    fn marking(&self) -> Marking {
+        self.row.marking
+    }
+}
+
+/// A bundle as this node holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BundleRecord {
+    /// Its id.
+    pub bundle: BundleId,
+    /// What carried it.
+    pub envelope: EnvelopeId,
+    /// Its author.
+    pub author: MemberId,
+    /// Its statement.
+    pub statement: Bundle,
+    /// When this node took it, in milliseconds UTC.
+    pub received_ms: u64,
+    /// What came of opening it; none while it waits.
+    pub outcome: Option<Outcome>,
+}
+
+impl Marked for BundleRecord {
+    fn marking(&self) -> Marking {
+        self.statement.marking
+    }
+}
+
+/// An object's own bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectBytes {
+    /// Its marking.
+    pub marking: Marking,
+    /// STIX, byte for byte as its author sent it.
+    pub stix: Vec<u8>,
+}
+
+impl Marked for ObjectBytes {
+    fn marking(&self) -> Marking {
+        self.marking
+    }
+}
+
+/// Who asks, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// As what the policy sees them.
+    pub reader: Reader,
+    /// The members.
+    pub roster: &'a Roster,
+    /// Now, in milliseconds UTC.
+    pub wall_ms: u64,
+}
+
+/// Places read at most in one search: each costs a read of the store.
+const PLACES_MAX: usize = 10_000;
+
+/// Asks of a store.
+pub struct Query<'a, S> {
+    store: &'a S,
+    asker: Asker<'a>,
+}
+
+impl<'a, S: Store> Query<'a, S> {
+    /// Questions of one asker.
+    pub const fn new(store: &'a S, asker: Asker<'a>) -> Self {
+        Self { store, asker }
+    }
+
+    fn get<T: Decode<()> + Encode>(&self, key: &[u8], bytes_max: usize) -> Result<Option<T>, StoreError> {
+        let damaged = |_| StoreError::Damaged { key: hex::encode(key) };
+        self.store.get(key)?.map(|bytes| codec::decode(&bytes, bytes_max).map_err(damaged)).transpose()
+    }
+
+    /// What holds exactly this value key, newest last, at most `limit`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn by_value(&self, key: &[u8], limit: usize) -> Result<Vec<Release<Hit>>, StoreError> {
+        self.hits(&table::values(key), limit)
+    }
+
+    /// What holds a value whose key begins so: sub-domains.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn by_value_prefix(&self, key: &[u8], limit: usize) -> Result<Vec<Release<Hit>>, StoreError> {
+        self.hits(&table::values_beginning(key), limit)
+    }
+
+    /// Every version of an object.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn by_object(&self, id: &str, limit: usize) -> Result<Vec<Release<Hit>>, StoreError> {
+        self.hits(&table::objects(id), limit)
+    }
+
+    fn hits(&self, prefix: &[u8], limit: usize) -> Result<Vec<Release<Hit>>, StoreError> {
+        let mut hits = Vec::new();
+        let mut seen = std::collections::BTreeSet::new();
+        for (key, _) in self.store.scan(prefix, prefix, PLACES_MAX)? {
+            if hits.len() >= limit {
+                break;
+            }
+            let place = table::place_at_end(&key);
+            let Some((arrival, object)) = place.filter(|place| seen.insert(*place)) else { continue };
+            if let Some(hit) = self.hit(arrival, object)? {
+                hits.push(hit);
+            }
+        }
+        Ok(hits)
+    }
+
+    fn hit(&self, arrival: Arrival, object: u32) -> Result<Option<Release<Hit>>, StoreError> {
+        let (Some(row), Some(record)) = (self.row(arrival, object)?, self.record_at(arrival)?) else {
+            return Ok(None);
+        };
+        let standing = self.standing(&record.statement);
+        let superseded = self.has_newer(&row)?;
+        let hit = Hit {
+            bundle: record.bundle,
+            author: record.author,
+            received_ms: record.received_ms,
+            not_after_ms: record.statement.not_after_ms,
+            exercise: record.statement.exercise,
+            superseded,
+            row,
+        };
+        Ok(release(Action::Show, Subject::Reader(self.asker.reader), standing, hit).ok())
+    }
+
+    fn row(&self, arrival: Arrival, object: u32) -> Result<Option<Row>, StoreError> {
+        let rows: Option<Rows> = self.get(&table::rows(arrival, object / ROWS_PER_BLOCK), 1 << 16)?;
+        let at = usize::try_from(object % ROWS_PER_BLOCK).unwrap_or(usize::MAX);
+        Ok(rows.and_then(|rows| rows.as_slice().get(at).cloned()))
+    }
+
+    /// Whether a later arrival holds the object with a later `modified`.
+    fn has_newer(&self, row: &Row) -> Result<bool, StoreError> {
+        const VERSIONS_MAX: usize = 64;
+        let prefix = table::objects(row.id.as_str());
+        for (key, _) in self.store.scan(&prefix, &prefix, VERSIONS_MAX)? {
+            if let Some((arrival, object)) = table::place_at_end(&key)
+                && let Some(other) = self.row(arrival, object)?
+                && other.modified_ms > row.modified_ms
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// A bundle by its id.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn bundle(&self, id: &BundleId) -> Result<Option<Release<BundleRecord>>, StoreError> {
+        let Some(arrival) = self.get::<Arrival>(&table::bundle(id), 9)? else { return Ok(None) };
+        let Some(record) = self.record_at(arrival)? else { return Ok(None) };
+        let standing = self.standing(&record.statement);
+        Ok(release(Action::Show, Subject::Reader(self.asker.reader), standing, record).ok())
+    }
+
+    /// Every bundle held, in the order of arrival, from one arrival on.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn bundles(&self, from: Arrival, limit: usize) -> Result<Vec<(Arrival, Release<BundleRecord>)>, StoreError> {
+        let mut bundles = Vec::new();
+        for (key, _) in self.store.scan(b"L", &table::log(from), limit)? {
+            let Some(arrival) = table::arrival_of(&key) else { continue };
+            if let Some(record) = self.record_at(arrival)? {
+                let standing = self.standing(&record.statement);
+                let released = release(Action::Show, Subject::Reader(self.asker.reader), standing, record);
+                bundles.extend(released.ok().map(|record| (arrival, record)));
+            }
+        }
+        Ok(bundles)
+    }
+
+    /// The bytes of an object that a search found.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn object_bytes(&self, hit: &Release<Hit>) -> Result<Option<Release<ObjectBytes>>, StoreError> {
+        let hit = hit.value();
+        let Some(arrival) = self.get::<Arrival>(&table::bundle(&hit.bundle), 9)? else { return Ok(None) };
+        let Some(plain) = self.plain_at(arrival)? else { return Ok(None) };
+        let range = usize::try_from(hit.row.offset).ok().zip(usize::try_from(hit.row.length).ok());
+        let stix = range.and_then(|(at, length)| plain.1.get(at..at.saturating_add(length)));
+        let Some(stix) = stix.map(<[u8]>::to_vec) else { return Ok(None) };
+        let bytes = ObjectBytes { marking: hit.row.marking, stix };
+        let standing = self.standing(&plain.0);
+        Ok(release(Action::Show, Subject::Reader(self.asker.reader), standing, bytes).ok())
+    }
+
+    /// The STIX of a bundle, byte for byte.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn payload(&self, id: &BundleId) -> Result<Option<Release<ObjectBytes>>, StoreError> {
+        let Some(arrival) = self.get::<Arrival>(&table::bundle(id), 9)? else { return Ok(None) };
+        let Some((statement, stix)) = self.plain_at(arrival)? else { return Ok(None) };
+        let bytes = ObjectBytes { marking: statement.marking, stix };
+        let standing = self.standing(&statement);
+        Ok(release(Action::Show, Subject::Reader(self.asker.reader), standing, bytes).ok())
+    }
+
+    fn entry(&self, arrival: Arrival) -> Result<Option<LogEntry>, StoreError> {
+        self.get(&table::log(arrival), FRAME_BYTES_MAX + 64)
+    }
+
+    /// What the log says of a bundle, if it was opened or waits to be. One that
+    /// was refused is shown to nobody.
+    fn record_at(&self, arrival: Arrival) -> Result<Option<BundleRecord>, StoreError> {
+        let outcome: Option<Outcome> = self.get(&table::outcome(arrival), 1_024)?;
+        if matches!(outcome, Some(Outcome::Refused { .. } | Outcome::NeedsUpgrade)) {
+            return Ok(None);
+        }
+        let Some(entry) = self.entry(arrival)? else { return Ok(None) };
+        let Some((envelope, header, bundle)) = header_of_frame(entry.frame.as_slice()) else { return Ok(None) };
+        Ok(bundle.map(|(bundle, statement)| BundleRecord {
+            bundle,
+            envelope,
+            author: header.prefix.author,
+            statement,
+            received_ms: entry.received_ms,
+            outcome,
+        }))
+    }
+
+    /// Statement and STIX, checked again on the way from the disk.
+    fn plain_at(&self, arrival: Arrival) -> Result<Option<(Bundle, Vec<u8>)>, StoreError> {
+        let key = table::log(arrival);
+        let damaged = || StoreError::Damaged { key: hex::encode(&key) };
+        let Some(entry) = self.entry(arrival)? else { return Ok(None) };
+        let frame = check(entry.frame.as_slice(), self.asker.roster).map_err(|_| damaged())?;
+        let id = crate::gate::envelope_id(&frame);
+        let Content::Bundle(bundle) = frame.value().content() else { return Ok(None) };
+        let pulled = match frame.value().payload() {
+            Some(payload) => payload.to_vec(),
+            None => {
+                let chunks = self.store.scan(&table::chunks(&id), &table::chunks(&id), CHUNKS_MAX)?;
+                chunks.into_iter().flat_map(|(_, chunk)| chunk).collect()
+            }
+        };
+        let plain = plain(bundle.value(), &pulled).map_err(|_| damaged())?;
+        let stix = first_part(bundle.value(), &plain).ok_or_else(damaged)?.to_vec();
+        Ok(Some((bundle.value().clone(), stix)))
+    }
+
+    fn standing(&self, bundle: &Bundle) -> Standing {
+        let life = if bundle.not_after_ms <= self.asker.wall_ms { Life::Expired } else { Life::Live };
+        let author = if self.asker.roster.member(&bundle.author).is_some() {
+            AuthorStanding::Ok
+        } else {
+            AuthorStanding::Quarantined
+        };
+        Standing {
+            life,
+            roster: crate::policy::Roster::Fresh,
+            subject: Membership::Current,
+            author,
+            relay: if bundle.relay_allowed { AllowRelay::Given } else { AllowRelay::Withheld },
+            exercise: if bundle.exercise { Exercise::Drill } else { Exercise::Real },
+            operator: Operator::Silent,
+        }
+    }
+
+    /// The standing of a bundle, for explanations.
+    pub fn standing_of(&self, record: &BundleRecord) -> Standing {
+        self.standing(&record.statement)
+    }
+}
