@@ -89,6 +89,16 @@ pub struct SledStore {
     _lock: PidLock,
 }
 
+/// How much a damaged database has lost from its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// How many batches it is known to have had on disk, counted from its
+    /// creation.
+    pub had: u64,
+    /// How many of them, from the first, it still has.
+    pub has: u64,
+}
+
 /// What a flush needs besides sled.
 #[derive(Debug)]
 struct Durable {
@@ -151,6 +161,26 @@ impl SledStore {
     /// Each way in which it is not a whole store of a known format, free to
     /// use, is its own [`OpenError`].
     pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let (store, loss) = Self::open_with_loss(path)?;
+        match loss {
+            None => Ok(store),
+            Some(Loss { had, has }) => Err(OpenError::Damaged {
+                path: path.to_owned(),
+                why: format!("it had {had} batches on disk and now ends at {has}"),
+            }),
+        }
+    }
+
+    /// As [`SledStore::open`], but takes a database that has lost its newest
+    /// batches, and says how many: for `store check --rebuild` alone, where a
+    /// person has decided to go on with what is left and heal the rest from
+    /// peers. What was lost may have been a revocation.
+    ///
+    /// The loss is reported until the next flush, which accepts it.
+    ///
+    /// # Errors
+    /// As [`SledStore::open`] for every other damage.
+    pub fn open_with_loss(path: &Path) -> Result<(Self, Option<Loss>), OpenError> {
         witness::check_format(path)?;
         let lock = take_lock(path)?;
         let damaged = |why: String| OpenError::Damaged {
@@ -196,12 +226,12 @@ impl SledStore {
             .ok_or_else(|| {
                 damaged("the number of its last batch is missing or damaged".to_owned())
             })?;
-        if present < flushed {
-            return Err(damaged(format!(
-                "it had {flushed} batches on disk and now ends at {present}"
-            )));
-        }
-        Self::assemble(path, db, present, witness, lock)
+        let loss = (present < flushed).then_some(Loss {
+            had: flushed,
+            has: present,
+        });
+        let store = Self::assemble(path, db, present, witness, lock)?;
+        Ok((store, loss))
     }
 
     /// The keys whose values are damaged, in key order, reading the whole
