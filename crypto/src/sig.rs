@@ -9,9 +9,9 @@ use core::fmt;
 use core::str::FromStr;
 
 use ed25519_dalek::{Signer as _, VerifyingKey};
-use zeroize::Zeroizing;
+use zeroize::ZeroizeOnDrop;
 
-use crate::Domain;
+use crate::{Domain, Secret};
 
 /// An Ed25519 public key that passed [`PublicKey::enrol`]: canonical, and not of small order.
 ///
@@ -77,7 +77,9 @@ pub enum KeyRefused {
     #[error("public key refused: it is not 64 hexadecimal digits; copy it again from its owner")]
     NotHex,
     /// No point of the curve has this encoding.
-    #[error("public key refused: the bytes are not a point of the curve; copy it again from its owner")]
+    #[error(
+        "public key refused: the bytes are not a point of the curve; copy it again from its owner"
+    )]
     NotAPoint,
     /// The point has another, canonical encoding.
     #[error("public key refused: the encoding is not canonical; its owner must make a new key")]
@@ -141,14 +143,18 @@ impl SigningKey {
     }
 
     /// The seed, for writing a key file and for nothing else.
-    pub fn expose_seed(&self) -> Zeroizing<[u8; 32]> {
-        Zeroizing::new(self.0.to_bytes())
+    pub fn expose_seed(&self) -> Secret<[u8; 32]> {
+        Secret::new(self.0.to_bytes())
     }
 }
 
+impl ZeroizeOnDrop for SigningKey {}
+
 /// The signature does not hold. There is one reason only, so that a refusal tells a forger nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("signature refused: it is not of this key over these bytes for this purpose; ask the author to send again")]
+#[error(
+    "signature refused: it is not of this key over these bytes for this purpose; ask the author to send again"
+)]
 pub struct BadSignature;
 
 /// Whether `key` signed `message` for the purpose `domain`. The only check in the product; it is never a batch.
@@ -189,4 +195,224 @@ fn point(bytes: &[u8; 32]) -> Result<VerifyingKey, KeyRefused> {
         return Err(KeyRefused::Weak);
     }
     Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+    use std::format;
+    use std::string::ToString;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const BUNDLE: Domain = Domain::new("bundle");
+
+    /// The encodings of the eight points of small order, canonical ones first, then those that reduce to them.
+    const SMALL_ORDER: [&str; 14] = [
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0000000000000000000000000000000000000000000000000000000000000080",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+        "0100000000000000000000000000000000000000000000000000000000000080",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    ];
+
+    fn bytes(text: &str) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn the_first_key_of_the_standard_signs_as_the_standard_says() {
+        // RFC 8032 section 7.1, test 1: the public key of the seed.
+        let seed = bytes("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60");
+        let public = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+        let key = SigningKey::from_seed(&seed);
+        assert_eq!(key.public().to_string(), public);
+        assert_eq!(key.expose_seed().expose(), &seed);
+        assert_eq!(public.parse(), Ok(key.public()));
+        assert_eq!(public.to_uppercase().parse(), Ok(key.public()));
+        assert_eq!(format!("{:?}", key.public()), "PublicKey(d75a9801..)");
+    }
+
+    #[test]
+    fn text_that_is_no_key_is_refused() {
+        for text in ["", "d7", &"0g".repeat(32), &"ab".repeat(33), " d75a"] {
+            assert_eq!(text.parse::<PublicKey>(), Err(KeyRefused::NotHex));
+        }
+        let no_point = bytes("0200000000000000000000000000000000000000000000000000000000000000");
+        assert_eq!(PublicKey::enrol(&no_point), Err(KeyRefused::NotAPoint));
+    }
+
+    proptest! {
+        #[test]
+        fn attack_01_random_signatures_are_refused(low in any::<[u8; 32]>(), high in any::<[u8; 32]>()) {
+            let key = SigningKey::from_seed(&[1; 32]).public();
+            let mut random = [0; 64];
+            random[..32].copy_from_slice(&low);
+            random[32..].copy_from_slice(&high);
+            prop_assert_eq!(check(&key, BUNDLE, b"bundle", &Signature::from_bytes(random)), Err(BadSignature));
+            // Also with a scalar in range, so that the refusal is not only one of form.
+            random[63] &= 0x0f;
+            prop_assert_eq!(check(&key, BUNDLE, b"bundle", &Signature::from_bytes(random)), Err(BadSignature));
+        }
+
+        #[test]
+        fn every_key_we_make_is_one_we_enrol(seed in any::<[u8; 32]>()) {
+            let public = SigningKey::from_seed(&seed).public();
+            prop_assert_eq!(PublicKey::enrol(public.as_bytes()), Ok(public));
+        }
+    }
+
+    #[test]
+    fn attack_01_any_changed_bit_is_refused() {
+        let key = SigningKey::from_seed(&[1; 32]);
+        let signature = key.sign(BUNDLE, b"bundle");
+        assert_eq!(check(&key.public(), BUNDLE, b"bundle", &signature), Ok(()));
+        for bit in 0..512 {
+            let mut changed = signature.to_bytes();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            let changed = Signature::from_bytes(changed);
+            assert_eq!(
+                check(&key.public(), BUNDLE, b"bundle", &changed),
+                Err(BadSignature),
+                "bit {bit}"
+            );
+        }
+        for message in [&b""[..], b"bundl", b"bundle ", b"bundle\0", b"Bundle"] {
+            assert_eq!(
+                check(&key.public(), BUNDLE, message, &signature),
+                Err(BadSignature)
+            );
+        }
+    }
+
+    #[test]
+    fn attack_04_weak_key_refused() {
+        for (index, text) in SMALL_ORDER.iter().enumerate() {
+            let refused = PublicKey::enrol(&bytes(text)).unwrap_err();
+            if index < 8 {
+                assert_eq!(refused, KeyRefused::Weak, "{text}");
+            } else {
+                assert_eq!(refused, KeyRefused::NotCanonical, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn attack_04_non_canonical_key_refused() {
+        // p + y for each y below 19, with both signs: every second name that the field allows.
+        let mut second_names_of_good_keys = 0;
+        for y in 0..19_u8 {
+            for sign in [0x00, 0x80] {
+                let mut first = [0; 32];
+                first[0] = y;
+                first[31] = sign;
+                let mut second = [0xff; 32];
+                second[0] = 0xed + y;
+                second[31] = 0x7f | sign;
+                let refused = PublicKey::enrol(&second).unwrap_err();
+                assert_ne!(
+                    refused,
+                    KeyRefused::Weak,
+                    "the canonical form is judged first"
+                );
+                if PublicKey::enrol(&first).is_ok() {
+                    assert_eq!(refused, KeyRefused::NotCanonical);
+                    second_names_of_good_keys += 1;
+                }
+            }
+        }
+        // Without these, a refusal could be for another reason alone.
+        assert!(second_names_of_good_keys > 0);
+    }
+
+    #[test]
+    fn attack_04_a_weak_key_signs_nothing() {
+        // Under the neutral point, the signature (R = neutral, s = 0) fits every message of a lenient check.
+        let neutral = bytes(SMALL_ORDER[0]);
+        let mut forged = [0; 64];
+        forged[..32].copy_from_slice(&neutral);
+        let forged = Signature::from_bytes(forged);
+        assert_eq!(check_raw(&neutral, b"anything", &forged), Err(BadSignature));
+    }
+
+    /// Every kind of statement of the exchange, and one kind for each trick with names.
+    const KINDS: [Domain; 23] = [
+        Domain::new("card"),
+        Domain::new("genesis"),
+        Domain::new("roster"),
+        Domain::new("vote"),
+        Domain::new("node-cert"),
+        Domain::new("node"),
+        Domain::new("revocation"),
+        Domain::new("suspension"),
+        Domain::new("person"),
+        Domain::new("prekey"),
+        Domain::new("alive"),
+        Domain::new("group"),
+        Domain::new("grant"),
+        Domain::new("grant-request"),
+        Domain::new("bundle"),
+        Domain::new("envelope"),
+        Domain::new("recall"),
+        Domain::new("receipt"),
+        Domain::new("sighting"),
+        Domain::new("mailbox"),
+        Domain::new("ledger-head"),
+        Domain::new("proof"),
+        Domain::new("proof-1"),
+    ];
+
+    #[test]
+    fn attack_06_a_signature_serves_one_purpose() {
+        let key = SigningKey::from_seed(&[6; 32]);
+        let signatures: Vec<Signature> = KINDS
+            .iter()
+            .map(|kind| key.sign(*kind, b"same bytes"))
+            .collect();
+        for (signed, signature) in KINDS.iter().zip(&signatures) {
+            for claimed in KINDS {
+                let holds = check(&key.public(), claimed, b"same bytes", signature).is_ok();
+                assert_eq!(holds, *signed == claimed, "{signed:?} as {claimed:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn attack_06_bytes_that_carry_a_domain_do_not_cross() {
+        // Moving the boundary between purpose and message moves the zero byte, and so the signed bytes.
+        let key = SigningKey::from_seed(&[6; 32]);
+        let signature = key.sign(Domain::new("grant"), b"-request\0x");
+        for message in [&b"x"[..], b"\0x", b"-request\0x"] {
+            assert!(
+                check(
+                    &key.public(),
+                    Domain::new("grant-request"),
+                    message,
+                    &signature
+                )
+                .is_err()
+            );
+        }
+    }
+
+    #[test]
+    fn attack_49_debug_of_a_signature_is_short() {
+        let shown = format!("{:?}", Signature::from_bytes([0xab; 64]));
+        assert_eq!(shown, "Signature(abababab..)");
+    }
 }

@@ -249,6 +249,139 @@ pub enum VerifyError<M> {
     #[error(transparent)]
     BadSignature(#[from] BadSignature),
     /// The signature holds, the bytes do not read as this kind. The signer is to blame.
-    #[error("statement refused: it is signed, but does not read as its kind: {0}; ask the signer to upgrade or repair")]
+    #[error(
+        "statement refused: it is signed, but does not read as its kind: {0}; ask the signer to upgrade or repair"
+    )]
     Malformed(M),
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+    use std::format;
+    use std::string::String;
+
+    use super::*;
+
+    /// A statement that shows how it was read: it panics when bytes nobody signed reach its parser.
+    #[derive(Debug, Clone, PartialEq)]
+    struct Order(u8);
+
+    #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+    #[error("an order is one byte")]
+    struct NotAnOrder;
+
+    impl Statement for Order {
+        const DOMAIN: Domain = Domain::new("order");
+        type Malformed = NotAnOrder;
+        fn parse(bytes: &[u8]) -> Result<Self, NotAnOrder> {
+            assert_ne!(bytes, b"unsigned", "parsed before the signature held");
+            match bytes {
+                [order] => Ok(Self(*order)),
+                _ => Err(NotAnOrder),
+            }
+        }
+    }
+
+    fn key() -> SigningKey {
+        SigningKey::from_seed(&[9; 32])
+    }
+
+    #[test]
+    fn nothing_is_parsed_before_the_signature_holds() {
+        let arrived = Signed::<Order>::new(b"unsigned".to_vec(), Signature::from_bytes([0; 64]));
+        let refused = arrived.verify(&key().public()).unwrap_err();
+        assert_eq!(refused, VerifyError::BadSignature(BadSignature));
+    }
+
+    #[test]
+    fn signed_nonsense_is_the_signers_fault() {
+        let arrived = Signed::<Order>::seal(b"two bytes".to_vec(), &key());
+        assert_eq!(arrived.claims(), Err(NotAnOrder));
+        let refused = arrived.verify(&key().public()).unwrap_err();
+        assert_eq!(refused, VerifyError::Malformed(NotAnOrder));
+        assert!(Signed::<Order>::seal_verified(b"two bytes".to_vec(), &key()).is_err());
+    }
+
+    #[test]
+    fn the_proof_keeps_bytes_id_and_signer() {
+        let own = Signed::<Order>::seal_verified(b"7".to_vec(), &key()).unwrap();
+        let arrived = Signed::<Order>::new(own.bytes().to_vec(), *own.signature());
+        assert_eq!(arrived.claims(), Ok(Order(b'7')));
+        assert_eq!(arrived.id(), own.id());
+        let verified = arrived.verify(&key().public()).unwrap();
+        assert_eq!(verified, own);
+        assert_eq!(verified.signer(), &key().public());
+        assert_eq!(verified.id(), crate::sha256(b"watchfire/v1/order\x007"));
+        assert_eq!(verified.into_parts(), (b"7".to_vec(), *own.signature()));
+    }
+
+    #[test]
+    fn a_richer_reading_keeps_the_proof_or_ends_it() {
+        let own = Signed::<Order>::seal_verified(b"7".to_vec(), &key()).unwrap();
+        let digit = |order: Order, bytes: &[u8]| {
+            assert_eq!(bytes, b"7");
+            char::from(order.0).to_digit(10).ok_or(NotAnOrder)
+        };
+        let richer: Verified<u32> = own.clone().refine(digit).unwrap();
+        assert_eq!(
+            (richer.id(), richer.bytes(), *richer.value()),
+            (own.id(), own.bytes(), 7)
+        );
+        assert_eq!(
+            own.refine(|_, _| Err::<u32, _>(NotAnOrder)),
+            Err(NotAnOrder)
+        );
+    }
+
+    #[test]
+    fn attack_06_a_statement_of_one_kind_is_none_of_another() {
+        #[derive(Debug)]
+        struct Wish;
+        impl Statement for Wish {
+            const DOMAIN: Domain = Domain::new("wish");
+            type Malformed = NotAnOrder;
+            fn parse(_: &[u8]) -> Result<Self, NotAnOrder> {
+                Ok(Self)
+            }
+        }
+        let (bytes, signature) = Signed::<Order>::seal(b"7".to_vec(), &key()).into_parts();
+        let replayed = Signed::<Wish>::new(bytes, signature);
+        assert_ne!(replayed.id(), Order::DOMAIN.digest(b"7"));
+        let refused = replayed.verify(&key().public()).unwrap_err();
+        assert_eq!(refused, VerifyError::BadSignature(BadSignature));
+    }
+
+    /// The two deliveries have one id, since an id says nothing about a signature; so whoever remembers by id must
+    /// remember only what was verified. Here nothing is remembered at all.
+    #[test]
+    fn attack_08_a_bad_first_delivery_decides_nothing() {
+        let good = Signed::<Order>::seal(b"7".to_vec(), &key());
+        let mut bytes = good.signature().to_bytes();
+        bytes[0] ^= 1;
+        let bad = Signed::<Order>::new(good.bytes().to_vec(), Signature::from_bytes(bytes));
+        assert_eq!(bad.id(), good.id());
+        for _ in 0..3 {
+            assert!(bad.clone().verify(&key().public()).is_err());
+            assert!(good.clone().verify(&key().public()).is_ok());
+        }
+        // Under somebody else's key, the good one is no better.
+        let other = SigningKey::from_seed(&[10; 32]).public();
+        assert!(good.verify(&other).is_err());
+    }
+
+    #[test]
+    fn attack_49_debug_shows_no_statement_bytes() {
+        let signed = Signed::<Order>::seal(b"confidential".to_vec(), &key());
+        let own = Signed::<Order>::seal_verified(b"7".to_vec(), &key()).unwrap();
+        for shown in [format!("{signed:?}"), format!("{own:?}")] {
+            let bytes: String = format!("{:?}", b"confidential");
+            assert!(
+                !shown.contains("confidential") && !shown.contains(&bytes),
+                "{shown}"
+            );
+            assert!(!shown.contains("bytes: ["), "{shown}");
+        }
+    }
 }
