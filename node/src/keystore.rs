@@ -14,6 +14,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use watchfire_crypto::{Passphrase, PassphraseRefused};
 use zeroize::Zeroizing;
 
 /// Owner reads and writes, nobody else anything.
@@ -26,10 +27,6 @@ pub const MODE_PUBLIC: u32 = 0o644;
 /// sealed seed and its parameters, some 300 bytes; the rest is room for
 /// comments and stops a mistaken path (`/dev/zero`, a disk image) early.
 pub const SECRET_BYTES_MAX: usize = 64 * 1024;
-
-/// The longest passphrase, in bytes: twenty words of any language, and little
-/// enough that hashing it costs nothing beside the key derivation.
-pub const PASSPHRASE_BYTES_MAX: usize = 1024;
 
 /// The file a service manager provides under `$CREDENTIALS_DIRECTORY`.
 pub const PASSPHRASE_CREDENTIAL: &str = "watchfire-passphrase";
@@ -225,12 +222,9 @@ pub enum PassphraseError {
     /// The two answers differ.
     #[error("the two passphrases differ; run the command again")]
     Differ,
-    /// It is empty, which would be no protection.
-    #[error("the passphrase is empty; choose one of several words")]
-    Empty,
-    /// It is longer than [`PASSPHRASE_BYTES_MAX`].
-    #[error("the passphrase is longer than {PASSPHRASE_BYTES_MAX} bytes; choose a shorter one")]
-    TooLong,
+    /// It is empty, too long, or more than one line.
+    #[error(transparent)]
+    Refused(#[from] PassphraseRefused),
     /// A file holds something that is not text.
     #[error("the passphrase is not text in UTF-8; write it again with a text editor")]
     NotText,
@@ -249,52 +243,46 @@ impl PassphraseSource {
             .map_or(Self::Prompt, Self::Credential)
     }
 
-    /// The passphrase for `key`, which the prompt names. One trailing newline
-    /// of a file is not part of it. Erased when dropped.
+    /// The passphrase for `key`, which the prompt names. One line end at the
+    /// end of a file is not part of it.
     ///
     /// # Errors
     /// [`PassphraseError`]; an empty passphrase is one from every source.
-    pub fn obtain(
-        &self,
-        key: &str,
-        purpose: PassphraseUse,
-    ) -> Result<Zeroizing<String>, PassphraseError> {
-        self.obtain_with(key, purpose, rpassword::prompt_password)
+    pub fn obtain(&self, key: &str, purpose: PassphraseUse) -> Result<Passphrase, PassphraseError> {
+        let mut text = self.obtain_text(key, purpose, rpassword::prompt_password)?;
+        Ok(Passphrase::new(std::mem::take(&mut *text))?)
     }
 
-    /// As [`obtain`](Self::obtain), with the terminal as an argument.
-    fn obtain_with(
+    /// As [`obtain`](Self::obtain), with the terminal as an argument and the
+    /// result to look at.
+    fn obtain_text(
         &self,
         key: &str,
         purpose: PassphraseUse,
         mut ask: impl FnMut(String) -> io::Result<String>,
     ) -> Result<Zeroizing<String>, PassphraseError> {
-        let passphrase = match self {
-            Self::Prompt => {
-                let mut asked = |prompt: String| {
-                    ask(prompt)
-                        .map(Zeroizing::new)
-                        .map_err(|cause| PassphraseError::Terminal { cause })
-                };
-                match purpose {
-                    PassphraseUse::Open => asked(format!("Passphrase for {key}: "))?,
-                    PassphraseUse::Create => {
-                        let first = asked(format!("New passphrase for {key}: "))?;
-                        // Refused before a person types it a second time.
-                        check_length(&first)?;
-                        let second = asked("The same again: ".to_owned())?;
-                        if *first != *second {
-                            return Err(PassphraseError::Differ);
-                        }
-                        first
-                    }
-                }
-            }
-            Self::File(path) => first_line(&read_secret(path)?)?,
-            Self::Credential(path) => first_line(&read_credential(path)?)?,
+        let mut ask = |prompt: String| {
+            ask(prompt)
+                .map(Zeroizing::new)
+                .map_err(|cause| PassphraseError::Terminal { cause })
         };
-        check_length(&passphrase)?;
-        Ok(passphrase)
+        let text = match (self, purpose) {
+            (Self::Prompt, PassphraseUse::Open) => ask(format!("Passphrase for {key}: "))?,
+            (Self::Prompt, PassphraseUse::Create) => {
+                let first = ask(format!("New passphrase for {key}: "))?;
+                // Refused before a person types it a second time.
+                check(&first)?;
+                let second = ask("The same again: ".to_owned())?;
+                if *first != *second {
+                    return Err(PassphraseError::Differ);
+                }
+                first
+            }
+            (Self::File(path), _) => without_line_end(&read_secret(path)?)?,
+            (Self::Credential(path), _) => without_line_end(&read_credential(path)?)?,
+        };
+        check(&text)?;
+        Ok(text)
     }
 }
 
@@ -448,8 +436,8 @@ fn read_at_most(
     Ok(())
 }
 
-/// The text without one newline at its end, of either kind.
-fn first_line(bytes: &[u8]) -> Result<Zeroizing<String>, PassphraseError> {
+/// The text without one line end, of either kind.
+fn without_line_end(bytes: &[u8]) -> Result<Zeroizing<String>, PassphraseError> {
     let text = std::str::from_utf8(bytes).map_err(|_| PassphraseError::NotText)?;
     let text = text.strip_suffix('\n').unwrap_or(text);
     Ok(Zeroizing::new(
@@ -457,14 +445,8 @@ fn first_line(bytes: &[u8]) -> Result<Zeroizing<String>, PassphraseError> {
     ))
 }
 
-fn check_length(passphrase: &str) -> Result<(), PassphraseError> {
-    if passphrase.is_empty() {
-        return Err(PassphraseError::Empty);
-    }
-    if passphrase.len() > PASSPHRASE_BYTES_MAX {
-        return Err(PassphraseError::TooLong);
-    }
-    Ok(())
+fn check(text: &str) -> Result<(), PassphraseRefused> {
+    Passphrase::new(text.to_owned()).map(drop)
 }
 
 #[cfg(test)]
@@ -646,25 +628,26 @@ mod tests {
         let source = PassphraseSource::File(path.clone());
         let obtain = |bytes: &[u8]| {
             put(&path, bytes, 0o600);
+            source.obtain("root.key", PassphraseUse::Create)?;
+            let no_terminal = |_| Err(io::ErrorKind::NotFound.into());
             source
-                .obtain("root.key", PassphraseUse::Create)
-                .map(|passphrase| passphrase.to_string())
+                .obtain_text("root.key", PassphraseUse::Create, no_terminal)
+                .map(|text| text.to_string())
         };
-        assert_eq!(obtain(b"correct horse").unwrap(), "correct horse");
-        assert_eq!(obtain(b"correct horse\n").unwrap(), "correct horse");
-        assert_eq!(obtain(b"correct horse\r\n").unwrap(), "correct horse");
-        assert_eq!(
-            obtain(b" correct horse \n\n").unwrap(),
-            " correct horse \n",
-            "only one"
-        );
-        assert!(matches!(obtain(b""), Err(PassphraseError::Empty)));
-        assert!(matches!(obtain(b"\n"), Err(PassphraseError::Empty)));
+        for line_end in ["", "\n", "\r\n"] {
+            let text = obtain(format!(" correct horse {line_end}").as_bytes()).unwrap();
+            assert_eq!(text, " correct horse ", "nothing but one line end goes");
+        }
+        for refused in [
+            &b""[..],
+            b"\n",
+            b"two\nlines\n",
+            b"one line\n\n",
+            &[b'a'; 1_025],
+        ] {
+            assert!(matches!(obtain(refused), Err(PassphraseError::Refused(_))));
+        }
         assert!(matches!(obtain(b"\xff\n"), Err(PassphraseError::NotText)));
-        assert!(matches!(
-            obtain(&[b'a'; PASSPHRASE_BYTES_MAX + 1]),
-            Err(PassphraseError::TooLong)
-        ));
         put(&path, b"correct horse", 0o644);
         assert!(matches!(
             source.obtain("root.key", PassphraseUse::Open),
@@ -677,7 +660,7 @@ mod tests {
         let ask = |purpose, answers: &[&str]| {
             let mut answers = answers.iter();
             let mut prompts = Vec::new();
-            let answer = PassphraseSource::Prompt.obtain_with("root.key", purpose, |prompt| {
+            let answer = PassphraseSource::Prompt.obtain_text("root.key", purpose, |prompt| {
                 prompts.push(prompt);
                 answers
                     .next()
@@ -699,7 +682,7 @@ mod tests {
         ));
         assert!(matches!(
             ask(PassphraseUse::Create, &["", ""]),
-            (Err(PassphraseError::Empty), 1)
+            (Err(PassphraseError::Refused(PassphraseRefused::Empty)), 1)
         ));
         assert!(matches!(
             ask(PassphraseUse::Open, &[]),
@@ -722,13 +705,9 @@ mod tests {
         put(&credential, b"from the manager", 0o440);
         let source = PassphraseSource::choose(None, env);
         assert_eq!(source, PassphraseSource::Credential(credential.clone()));
-        assert_eq!(
-            source
-                .obtain("signing.key", PassphraseUse::Open)
-                .unwrap()
-                .as_str(),
-            "from the manager"
-        );
+        source
+            .obtain("signing.key", PassphraseUse::Open)
+            .expect("an access control list shows as group bits");
         put(&credential, b"from the manager", 0o444);
         assert!(
             source.obtain("signing.key", PassphraseUse::Open).is_err(),

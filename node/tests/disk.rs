@@ -473,6 +473,12 @@ fn files_below(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// How many damages to try: a few in every run, as many as one likes by
+/// command, with `WATCHFIRE_TEST_DAMAGES=1000`.
+fn damage_rounds() -> u64 {
+    std::env::var("WATCHFIRE_TEST_DAMAGES").map_or(24, |rounds| rounds.parse().unwrap())
+}
+
 #[test]
 fn attack_37_a_damaged_file_is_reported_and_nothing_wrong_is_served() {
     let whole = busy_store();
@@ -488,7 +494,7 @@ fn attack_37_a_damaged_file_is_reported_and_nothing_wrong_is_served() {
         .collect();
     let mut draw = draws(3_737);
     let mut verdicts = std::collections::BTreeMap::<String, u32>::new();
-    for round in 0..std::env::var("ROUNDS").map_or(24, |n| n.parse().unwrap()) {
+    for round in 0..damage_rounds() {
         let place = place();
         copy_dir(&whole.store, &place.store);
         // Half of the damage goes to the log, where nearly everything is.
@@ -520,9 +526,6 @@ fn attack_37_a_damaged_file_is_reported_and_nothing_wrong_is_served() {
             "round {round}: {} with {what} at {at}: {verdict}",
             file.display()
         );
-        if std::env::var_os("ROUNDS").is_some() {
-            println!("{case}");
-        }
         assert!(
             verdict != "wrong value served" && verdict != "lost without a word",
             "{case}"
