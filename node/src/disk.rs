@@ -9,7 +9,10 @@
 //!   never syncs the files in which it puts large values. A commit counts here
 //!   only after `fdatasync` of all of them.
 //! - **A witness** ([`witness`]) of how much was flushed, outside the database,
-//!   since sled takes damage in its log for the end of its log.
+//!   since sled takes damage at the end of its log for the end of its log. Each
+//!   open compares them.
+//! - **Totals** ([`totals`]) of all entries, since sled skips damage in the
+//!   middle of its log. [`SledStore::check`] compares them, reading everything.
 //! - **One writer** ([`lock`]), known by name to whoever comes second.
 //! - **No panics**: sled panics on some damaged files; it becomes an error.
 //! - **No second chance**: after a failed write or flush the store refuses all
@@ -27,6 +30,7 @@
 
 mod error;
 pub mod lock;
+mod totals;
 mod value;
 mod witness;
 
@@ -42,6 +46,7 @@ use watchfire_protocol::store::{Batch, Entry, Store, StoreError};
 
 pub use error::OpenError;
 use lock::{LockError, PidLock};
+use totals::Totals;
 use witness::Witness;
 
 /// Memory for pages that sled keeps decoded, in bytes.
@@ -66,8 +71,8 @@ const LOCK_FILE: &str = "store.lock";
 const KIND_ENTRY: u8 = 1;
 const KIND_OWN: u8 = 0;
 
-/// Where each batch writes its own number.
-const SEQUENCE_KEY: &[u8] = &[KIND_OWN, b's', b'e', b'q'];
+/// Where each batch writes its own number and the totals after it.
+const TOTALS_KEY: &[u8] = &[KIND_OWN, b't', b'o', b't'];
 
 /// A [`Store`] in a directory, over one sled tree.
 ///
@@ -78,9 +83,9 @@ const SEQUENCE_KEY: &[u8] = &[KIND_OWN, b's', b'e', b'q'];
 pub struct SledStore {
     /// Present until dropped: see [`Drop`] below.
     database: Option<sled::Db>,
-    /// The number of the last batch applied; its lock makes batches whole
-    /// together with their numbers.
-    applied: Mutex<u64>,
+    /// The totals after the last batch applied; whoever holds the lock is the
+    /// one writer.
+    applied: Mutex<Totals>,
     durable: Mutex<Durable>,
     /// The first failure to write, after which nothing is written.
     fault: OnceLock<StoreError>,
@@ -97,6 +102,26 @@ pub struct Loss {
     pub had: u64,
     /// How many of them, from the first, it still has.
     pub has: u64,
+}
+
+/// What [`SledStore::check`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckReport {
+    /// Keys whose values do not carry their checksums, in key order.
+    pub damaged: Vec<Vec<u8>>,
+    /// How many entries there should be.
+    pub entries_had: u64,
+    /// How many there are.
+    pub entries_has: u64,
+    /// Whether they are the entries last written, and not older ones.
+    pub is_sum_right: bool,
+}
+
+impl CheckReport {
+    /// Whether nothing is damaged, lost or stale.
+    pub fn is_whole(&self) -> bool {
+        self.damaged.is_empty() && self.entries_had == self.entries_has && self.is_sum_right
+    }
 }
 
 /// What a flush needs besides sled.
@@ -138,9 +163,9 @@ impl SledStore {
             .map_err(io("create the database of"))?;
         let db = open_database(path)?;
         let witness = Witness::create(path).map_err(io("create the witness of"))?;
-        let store = Self::assemble(path, db, 0, witness, lock)?;
+        let store = Self::assemble(path, db, Totals::default(), witness, lock)?;
         store
-            .write_batch(sled::Batch::default(), 0)
+            .write_batch(sled::Batch::default(), Totals::default())
             .and_then(|()| store.flush())
             .map_err(|cause| OpenError::Io {
                 operation: "write",
@@ -216,53 +241,83 @@ impl SledStore {
             Err(cause) => return Err(OpenError::io("read the witness of", path, cause)),
         };
         let db = open_database(path)?;
-        let stored = guarded("read the last batch number", || db.get(SEQUENCE_KEY))
+        let stored = guarded("read the totals", || db.get(TOTALS_KEY))
             .map_err(|fault| damaged(fault.cause()))?;
         let present = stored
             .as_deref()
-            .and_then(|stored| value::open(SEQUENCE_KEY, stored))
-            .and_then(|number| number.try_into().ok())
-            .map(u64::from_be_bytes)
-            .ok_or_else(|| {
-                damaged("the number of its last batch is missing or damaged".to_owned())
-            })?;
-        let loss = (present < flushed).then_some(Loss {
+            .and_then(|stored| value::open(TOTALS_KEY, stored))
+            .and_then(Totals::from_bytes)
+            .ok_or_else(|| damaged("its totals are missing or damaged".to_owned()))?;
+        let loss = (present.batches < flushed).then_some(Loss {
             had: flushed,
-            has: present,
+            has: present.batches,
         });
         let store = Self::assemble(path, db, present, witness, lock)?;
         Ok((store, loss))
     }
 
-    /// The keys whose values are damaged, in key order, reading the whole
-    /// store; at most `limit` of them.
+    /// Reads the whole store and compares it with its checksums and totals.
+    /// The report names at most `damaged_max` keys. Writers wait meanwhile, so
+    /// the time for it is before the node starts its work.
     ///
     /// # Errors
-    /// When the database itself cannot be walked to its end.
-    pub fn damaged_keys(&self, limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+    /// When the database cannot be walked to its end.
+    pub fn check(&self, damaged_max: usize) -> Result<CheckReport, StoreError> {
+        let applied = held(&self.applied);
+        let (found, damaged) = self.count(damaged_max)?;
+        Ok(CheckReport {
+            damaged,
+            entries_had: applied.entries,
+            entries_has: found.entries,
+            is_sum_right: (found.entries, found.sum) == (applied.entries, applied.sum),
+        })
+    }
+
+    /// Accepts what is there as all there should be: the last step of a repair,
+    /// after damaged values were healed or removed and lost ones fetched from
+    /// peers. Durable after the next flush.
+    ///
+    /// # Errors
+    /// As [`SledStore::check`] and [`Store::apply`].
+    pub fn accept_totals(&self) -> Result<(), StoreError> {
+        self.check_fault()?;
+        let mut applied = held(&self.applied);
+        let (found, _) = self.count(0)?;
+        let accepted = Totals {
+            batches: applied.batches.saturating_add(1),
+            ..found
+        };
+        self.write_batch(sled::Batch::default(), accepted)?;
+        *applied = accepted;
+        Ok(())
+    }
+
+    /// Adds up every entry, and names damaged ones.
+    fn count(&self, damaged_max: usize) -> Result<(Totals, Vec<Vec<u8>>), StoreError> {
+        let database = self.database()?;
+        let mut found = Totals::default();
         let mut damaged = Vec::new();
-        let mut from = vec![KIND_ENTRY];
-        while damaged.len() < limit {
-            let database = self.database()?;
-            let next = guarded("check", || {
-                database.range(from.as_slice()..).next().transpose()
-            })
-            .map_err(|fault| fault.reading("check", from.get(1..).unwrap_or_default()))?;
-            let Some((key, stored)) = next else { break };
-            from.clear();
-            from.extend_from_slice(&key);
-            if value::open(&key, &stored).is_none() {
-                damaged.push(key.get(1..).unwrap_or_default().to_vec());
+        let mut last = Vec::new();
+        guarded("check", || {
+            for entry in database.range([KIND_ENTRY].as_slice()..) {
+                let (key, stored) = entry?;
+                last.clear();
+                last.extend_from_slice(logical(&key));
+                found.add(&stored);
+                if damaged.len() < damaged_max && value::open(&key, &stored).is_none() {
+                    damaged.push(last.clone());
+                }
             }
-            from.push(0);
-        }
-        Ok(damaged)
+            Ok(())
+        })
+        .map_err(|fault| fault.reading("check", &last))?;
+        Ok((found, damaged))
     }
 
     fn assemble(
         path: &Path,
         db: sled::Db,
-        applied: u64,
+        applied: Totals,
         witness: Witness,
         lock: PidLock,
     ) -> Result<Self, OpenError> {
@@ -304,11 +359,8 @@ impl SledStore {
         error
     }
 
-    fn write_batch(&self, mut writes: sled::Batch, number: u64) -> Result<(), StoreError> {
-        writes.insert(
-            SEQUENCE_KEY,
-            value::seal(SEQUENCE_KEY, &number.to_be_bytes()),
-        );
+    fn write_batch(&self, mut writes: sled::Batch, totals: Totals) -> Result<(), StoreError> {
+        writes.insert(TOTALS_KEY, value::seal(TOTALS_KEY, &totals.to_bytes()));
         let database = self.database()?;
         guarded("apply a batch", || database.apply_batch(writes))
             .map_err(|fault| self.fail(fault.failed("apply a batch")))
@@ -343,32 +395,35 @@ impl Store for SledStore {
         .map_err(|fault| fault.reading("scan", from))?;
         found
             .into_iter()
-            .map(|(key, stored)| {
-                Ok((
-                    key.get(1..).unwrap_or_default().to_vec(),
-                    served(&key, &stored)?,
-                ))
-            })
+            .map(|(key, stored)| Ok((logical(&key).to_vec(), served(&key, &stored)?)))
             .collect()
     }
 
     fn apply(&self, batch: &Batch) -> Result<(), StoreError> {
         self.check_fault()?;
+        let database = self.database()?;
+        let mut applied = held(&self.applied);
+        let mut totals = *applied;
+        totals.batches = totals.batches.saturating_add(1);
         let mut writes = sled::Batch::default();
         for (key, value) in batch.iter() {
             let key = physical(key);
+            let replaced = guarded("read what a batch replaces", || database.get(&key))
+                .map_err(|fault| fault.reading("read what a batch replaces", logical(&key)))?;
+            if let Some(stored) = replaced {
+                totals.subtract(&stored);
+            }
             match value {
                 Some(value) => {
                     let stored = value::seal(&key, value);
+                    totals.add(&stored);
                     writes.insert(key, stored);
                 }
                 None => writes.remove(key),
             }
         }
-        let mut applied = held(&self.applied);
-        let number = applied.saturating_add(1);
-        self.write_batch(writes, number)?;
-        *applied = number;
+        self.write_batch(writes, totals)?;
+        *applied = totals;
         Ok(())
     }
 
@@ -386,7 +441,7 @@ impl Store for SledStore {
             // No batch may make a large value while they are listed: the
             // listing then holds all that belong to this flush.
             let applied = held(&self.applied);
-            (*applied, durable.list_blobs().map_err(failed)?)
+            (applied.batches, durable.list_blobs().map_err(failed)?)
         };
         guarded("flush", || database.flush()).map_err(|fault| self.fail(fault.failed("flush")))?;
         durable.sync(upto, blobs).map_err(failed)
@@ -556,12 +611,17 @@ fn physical(key: &[u8]) -> Vec<u8> {
     physical
 }
 
+/// The key as the engine has it.
+fn logical(physical: &[u8]) -> &[u8] {
+    physical.get(1..).unwrap_or_default()
+}
+
 /// The value to serve, or the key of a damaged one.
 fn served(physical: &[u8], stored: &[u8]) -> Result<Vec<u8>, StoreError> {
     value::open(physical, stored)
         .map(<[u8]>::to_vec)
         .ok_or_else(|| StoreError::Damaged {
-            key: hex::encode(physical.get(1..).unwrap_or_default()),
+            key: hex::encode(logical(physical)),
         })
 }
 
@@ -574,4 +634,41 @@ fn sync(path: &Path) -> io::Result<()> {
 /// three handles, each written whole.
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+    use super::*;
+
+    #[test]
+    fn after_a_failed_sync_no_later_one_says_that_all_is_well() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        let store = SledStore::create(&path).unwrap();
+        let mut batch = Batch::default();
+        batch.put(b"key".to_vec(), b"value".to_vec());
+        store.apply(&batch).unwrap();
+        // A device without storage answers a sync with an error.
+        let sound = std::mem::replace(
+            &mut held(&store.durable).log,
+            File::open("/dev/null").unwrap(),
+        );
+        let first = store.flush().unwrap_err();
+        held(&store.durable).log = sound;
+        assert_eq!(
+            store.flush(),
+            Err(first.clone()),
+            "the disk is well again, the store stays shut"
+        );
+        assert_eq!(store.apply(&batch), Err(first));
+        assert_eq!(
+            store.get(b"key").unwrap().unwrap(),
+            b"value",
+            "reading goes on"
+        );
+        drop(store);
+        SledStore::open(&path).expect("the witness vouched for nothing that is not there");
+    }
 }
