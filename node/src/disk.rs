@@ -28,24 +28,27 @@
 //!
 //! One tree, since sled's batches are atomic within a tree and not across.
 
+mod durable;
 mod error;
 pub mod lock;
+mod report;
 mod totals;
 mod value;
 mod witness;
 
-use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use watchfire_protocol::store::{Batch, Entry, Store, StoreError};
 
+use durable::{Durable, sync};
 pub use error::OpenError;
 use lock::{LockError, PidLock};
+pub use report::{CheckReport, Loss};
 use totals::Totals;
 use witness::Witness;
 
@@ -92,48 +95,6 @@ pub struct SledStore {
     /// Fields are dropped in order: last, so that nobody else opens the
     /// database before it is closed.
     _lock: PidLock,
-}
-
-/// How much a damaged database has lost from its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Loss {
-    /// How many batches it is known to have had on disk, counted from its
-    /// creation.
-    pub had: u64,
-    /// How many of them, from the first, it still has.
-    pub has: u64,
-}
-
-/// What [`SledStore::check`] found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CheckReport {
-    /// Keys whose values do not carry their checksums, in key order.
-    pub damaged: Vec<Vec<u8>>,
-    /// How many entries there should be.
-    pub entries_had: u64,
-    /// How many there are.
-    pub entries_has: u64,
-    /// Whether they are the entries last written, and not older ones.
-    pub is_sum_right: bool,
-}
-
-impl CheckReport {
-    /// Whether nothing is damaged, lost or stale.
-    pub fn is_whole(&self) -> bool {
-        self.damaged.is_empty() && self.entries_had == self.entries_has && self.is_sum_right
-    }
-}
-
-/// What a flush needs besides sled.
-#[derive(Debug)]
-struct Durable {
-    /// A second handle on sled's log, for `fdatasync`.
-    log: File,
-    blobs: PathBuf,
-    /// The large values synced so far, by the number in their file's name:
-    /// eight bytes for each value above half a mebibyte.
-    synced_blobs: BTreeSet<i64>,
-    witness: Witness,
 }
 
 impl SledStore {
@@ -321,21 +282,12 @@ impl SledStore {
         witness: Witness,
         lock: PidLock,
     ) -> Result<Self, OpenError> {
-        let database = path.join(DATABASE_DIR);
-        let log = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(database.join("db"))
+        let durable = Durable::open(&path.join(DATABASE_DIR), witness)
             .map_err(|cause| OpenError::io("open the log of", path, cause))?;
         Ok(Self {
             database: Some(db),
             applied: Mutex::new(applied),
-            durable: Mutex::new(Durable {
-                log,
-                blobs: database.join("blobs"),
-                synced_blobs: BTreeSet::new(),
-                witness,
-            }),
+            durable: Mutex::new(durable),
             fault: OnceLock::new(),
             _lock: lock,
         })
@@ -454,51 +406,6 @@ impl Drop for SledStore {
         if let Some(database) = self.database.take() {
             let _ = catch_unwind(AssertUnwindSafe(move || drop(database)));
         }
-    }
-}
-
-impl Durable {
-    /// Makes durable what sled has written, then vouches for it.
-    fn sync(&mut self, upto: u64, blobs: BTreeSet<i64>) -> io::Result<()> {
-        // Large values first: the log names them.
-        self.sync_blobs(blobs)?;
-        self.log.sync_data()?;
-        self.witness.write(upto)
-    }
-
-    /// Every large value there is, by the number in its file's name.
-    fn list_blobs(&self) -> io::Result<BTreeSet<i64>> {
-        let mut present = BTreeSet::new();
-        for file in fs::read_dir(&self.blobs)? {
-            if let Some(number) = file?
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse().ok())
-            {
-                present.insert(number);
-            }
-        }
-        Ok(present)
-    }
-
-    /// Syncs every large value that no earlier flush has synced. sled writes
-    /// each once, under a name never used again.
-    fn sync_blobs(&mut self, present: BTreeSet<i64>) -> io::Result<()> {
-        let mut is_new = false;
-        for number in present.difference(&self.synced_blobs) {
-            is_new = true;
-            match sync(&self.blobs.join(number.to_string())) {
-                Ok(()) => {}
-                // Replaced and removed meanwhile, on a thread of sled.
-                Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
-                Err(cause) => return Err(cause),
-            }
-        }
-        if is_new {
-            sync(&self.blobs)?;
-        }
-        self.synced_blobs = present;
-        Ok(())
     }
 }
 
@@ -625,11 +532,6 @@ fn served(physical: &[u8], stored: &[u8]) -> Result<Vec<u8>, StoreError> {
         })
 }
 
-/// Flushes a file or directory to disk.
-fn sync(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
 /// A lock whose holder panicked still guards sound data here: a number or
 /// three handles, each written whole.
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -653,7 +555,7 @@ mod tests {
         // A device without storage answers a sync with an error.
         let sound = std::mem::replace(
             &mut held(&store.durable).log,
-            File::open("/dev/null").unwrap(),
+            fs::File::open("/dev/null").unwrap(),
         );
         let first = store.flush().unwrap_err();
         held(&store.durable).log = sound;
