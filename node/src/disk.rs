@@ -124,7 +124,7 @@ impl SledStore {
             .map_err(io("create the database of"))?;
         let db = open_database(path)?;
         let witness = Witness::create(path).map_err(io("create the witness of"))?;
-        let store = Self::assemble(path, db, Totals::default(), witness, lock)?;
+        let store = Self::assemble(path, db, witness, lock)?;
         store
             .write_batch(sled::Batch::default(), Totals::default())
             .and_then(|()| store.flush())
@@ -137,11 +137,22 @@ impl SledStore {
             sync(&synced).map_err(io("flush"))?;
         }
         witness::write_format(path)?;
+        if let Some(parent) = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+        {
+            sync(parent).map_err(io("flush"))?;
+        }
         Ok(store)
     }
 
     /// Opens the store that [`SledStore::create`] made at `path`, as its one
     /// writer. Never creates one.
+    ///
+    /// Compares what is there with what was flushed, not every value: that is
+    /// [`SledStore::check`]. sled trims a log it finds torn even when the
+    /// result is refused here, so whoever wants to examine a damaged store
+    /// copies it before opening it again.
     ///
     /// # Errors
     /// Each way in which it is not a whole store of a known format, free to
@@ -202,19 +213,25 @@ impl SledStore {
             Err(cause) => return Err(OpenError::io("read the witness of", path, cause)),
         };
         let db = open_database(path)?;
-        let stored = guarded("read the totals", || db.get(TOTALS_KEY))
-            .map_err(|fault| damaged(fault.cause()))?;
-        let present = stored
-            .as_deref()
-            .and_then(|stored| value::open(TOTALS_KEY, stored))
-            .and_then(Totals::from_bytes)
-            .ok_or_else(|| damaged("its totals are missing or damaged".to_owned()))?;
+        // Assembled before it is trusted: from here on it is closed with care.
+        let store = Self::assemble(path, db, witness, lock)?;
+        let present = store.read_totals().map_err(damaged)?;
+        *held(&store.applied) = present;
         let loss = (present.batches < flushed).then_some(Loss {
             had: flushed,
             has: present.batches,
         });
-        let store = Self::assemble(path, db, present, witness, lock)?;
         Ok((store, loss))
+    }
+
+    fn read_totals(&self) -> Result<Totals, String> {
+        let database = self.database().map_err(|closed| closed.to_string())?;
+        guarded("read the totals", || database.get(TOTALS_KEY))
+            .map_err(Fault::cause)?
+            .as_deref()
+            .and_then(|stored| value::open(TOTALS_KEY, stored))
+            .and_then(Totals::from_bytes)
+            .ok_or_else(|| "its totals are missing or damaged".to_owned())
     }
 
     /// Reads the whole store and compares it with its checksums and totals.
@@ -278,7 +295,6 @@ impl SledStore {
     fn assemble(
         path: &Path,
         db: sled::Db,
-        applied: Totals,
         witness: Witness,
         lock: PidLock,
     ) -> Result<Self, OpenError> {
@@ -286,7 +302,7 @@ impl SledStore {
             .map_err(|cause| OpenError::io("open the log of", path, cause))?;
         Ok(Self {
             database: Some(db),
-            applied: Mutex::new(applied),
+            applied: Mutex::new(Totals::default()),
             durable: Mutex::new(durable),
             fault: OnceLock::new(),
             _lock: lock,

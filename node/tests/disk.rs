@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use watchfire_node::committer::Committer;
 use watchfire_node::disk::{Loss, OpenError, SledStore};
+use watchfire_node::keystore::own_uid;
 use watchfire_protocol::store::testing::check_contract;
 use watchfire_protocol::store::{Batch, CommitNo, Entry, Store, StoreError};
 
@@ -404,6 +405,49 @@ fn attack_20_a_place_that_takes_no_files_is_an_error_in_words() {
     assert!(matches!(refused, OpenError::Io { .. }), "{refused}");
     let refused = SledStore::open(Path::new("/proc")).unwrap_err();
     assert!(matches!(refused, OpenError::NotAStore { .. }), "{refused}");
+}
+
+#[test]
+fn attack_20_a_store_without_permission_is_an_error_in_words() {
+    if own_uid().unwrap() == 0 {
+        // Permission bits do not bind the superuser: nothing to see as root.
+        return;
+    }
+    let place = place();
+    let store = SledStore::create(&place.store).unwrap();
+    store.apply(&numbered(1)).unwrap();
+    store.flush().unwrap();
+    drop(store);
+    let set =
+        |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let database = place.store.join("sled");
+    for (path, without, with) in [
+        (place.store.clone(), 0o000, 0o700),
+        (place.store.join("store.lock"), 0o400, 0o600),
+        (place.store.join("store.flushed"), 0o400, 0o600),
+        (database.clone(), 0o000, 0o700),
+        (database.join("db"), 0o400, 0o600),
+        (database.join("db"), 0o000, 0o600),
+    ] {
+        set(&path, without);
+        let refused = SledStore::open(&place.store).unwrap_err();
+        set(&path, with);
+        let text = refused.to_string();
+        assert!(
+            matches!(refused, OpenError::Io { .. }),
+            "{}: {text}",
+            path.display()
+        );
+        assert!(
+            text.contains("Permission denied"),
+            "{}: {text}",
+            path.display()
+        );
+    }
+    assert!(
+        holds(&SledStore::open(&place.store).unwrap(), 1),
+        "refusing did no harm"
+    );
 }
 
 #[test]
