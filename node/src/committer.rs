@@ -444,6 +444,7 @@ mod tests {
             .committer
             .submit(number.next().unwrap(), batch(b"a"))
             .unwrap();
+        bench.begun.recv().unwrap();
         drop(bench.open_gate);
         // The thread ends on its own; until it has, the queue takes batches
         // that are never reported.

@@ -9,7 +9,10 @@
 //!   never syncs the files in which it puts large values. A commit counts here
 //!   only after `fdatasync` of all of them.
 //! - **A witness** ([`witness`]) of how much was flushed, outside the database,
-//!   since sled takes damage in its log for the end of its log.
+//!   since sled takes damage at the end of its log for the end of its log. Each
+//!   open compares them.
+//! - **Totals** ([`totals`]) of all entries, since sled skips damage in the
+//!   middle of its log. [`SledStore::check`] compares them, reading everything.
 //! - **One writer** ([`lock`]), known by name to whoever comes second.
 //! - **No panics**: sled panics on some damaged files; it becomes an error.
 //! - **No second chance**: after a failed write or flush the store refuses all
@@ -25,23 +28,28 @@
 //!
 //! One tree, since sled's batches are atomic within a tree and not across.
 
+mod durable;
 mod error;
 pub mod lock;
+mod report;
+mod totals;
 mod value;
 mod witness;
 
-use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use watchfire_protocol::store::{Batch, Entry, Store, StoreError};
 
+use durable::{Durable, sync};
 pub use error::OpenError;
 use lock::{LockError, PidLock};
+pub use report::{CheckReport, Loss};
+use totals::Totals;
 use witness::Witness;
 
 /// Memory for pages that sled keeps decoded, in bytes.
@@ -66,8 +74,8 @@ const LOCK_FILE: &str = "store.lock";
 const KIND_ENTRY: u8 = 1;
 const KIND_OWN: u8 = 0;
 
-/// Where each batch writes its own number.
-const SEQUENCE_KEY: &[u8] = &[KIND_OWN, b's', b'e', b'q'];
+/// Where each batch writes its own number and the totals after it.
+const TOTALS_KEY: &[u8] = &[KIND_OWN, b't', b'o', b't'];
 
 /// A [`Store`] in a directory, over one sled tree.
 ///
@@ -78,27 +86,15 @@ const SEQUENCE_KEY: &[u8] = &[KIND_OWN, b's', b'e', b'q'];
 pub struct SledStore {
     /// Present until dropped: see [`Drop`] below.
     database: Option<sled::Db>,
-    /// The number of the last batch applied; its lock makes batches whole
-    /// together with their numbers.
-    applied: Mutex<u64>,
+    /// The totals after the last batch applied; whoever holds the lock is the
+    /// one writer.
+    applied: Mutex<Totals>,
     durable: Mutex<Durable>,
     /// The first failure to write, after which nothing is written.
     fault: OnceLock<StoreError>,
     /// Fields are dropped in order: last, so that nobody else opens the
     /// database before it is closed.
     _lock: PidLock,
-}
-
-/// What a flush needs besides sled.
-#[derive(Debug)]
-struct Durable {
-    /// A second handle on sled's log, for `fdatasync`.
-    log: File,
-    blobs: PathBuf,
-    /// The large values synced so far, by the number in their file's name:
-    /// eight bytes for each value above half a mebibyte.
-    synced_blobs: BTreeSet<i64>,
-    witness: Witness,
 }
 
 impl SledStore {
@@ -128,9 +124,9 @@ impl SledStore {
             .map_err(io("create the database of"))?;
         let db = open_database(path)?;
         let witness = Witness::create(path).map_err(io("create the witness of"))?;
-        let store = Self::assemble(path, db, 0, witness, lock)?;
+        let store = Self::assemble(path, db, witness, lock)?;
         store
-            .write_batch(sled::Batch::default(), 0)
+            .write_batch(sled::Batch::default(), Totals::default())
             .and_then(|()| store.flush())
             .map_err(|cause| OpenError::Io {
                 operation: "write",
@@ -141,16 +137,47 @@ impl SledStore {
             sync(&synced).map_err(io("flush"))?;
         }
         witness::write_format(path)?;
+        if let Some(parent) = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+        {
+            sync(parent).map_err(io("flush"))?;
+        }
         Ok(store)
     }
 
     /// Opens the store that [`SledStore::create`] made at `path`, as its one
     /// writer. Never creates one.
     ///
+    /// Compares what is there with what was flushed, not every value: that is
+    /// [`SledStore::check`]. sled trims a log it finds torn even when the
+    /// result is refused here, so whoever wants to examine a damaged store
+    /// copies it before opening it again.
+    ///
     /// # Errors
     /// Each way in which it is not a whole store of a known format, free to
     /// use, is its own [`OpenError`].
     pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let (store, loss) = Self::open_with_loss(path)?;
+        match loss {
+            None => Ok(store),
+            Some(Loss { had, has }) => Err(OpenError::Damaged {
+                path: path.to_owned(),
+                why: format!("it had {had} batches on disk and now ends at {has}"),
+            }),
+        }
+    }
+
+    /// As [`SledStore::open`], but takes a database that has lost its newest
+    /// batches, and says how many: for `store check --rebuild` alone, where a
+    /// person has decided to go on with what is left and heal the rest from
+    /// peers. What was lost may have been a revocation.
+    ///
+    /// The loss is reported until the next flush, which accepts it.
+    ///
+    /// # Errors
+    /// As [`SledStore::open`] for every other damage.
+    pub fn open_with_loss(path: &Path) -> Result<(Self, Option<Loss>), OpenError> {
         witness::check_format(path)?;
         let lock = take_lock(path)?;
         let damaged = |why: String| OpenError::Damaged {
@@ -186,71 +213,97 @@ impl SledStore {
             Err(cause) => return Err(OpenError::io("read the witness of", path, cause)),
         };
         let db = open_database(path)?;
-        let stored = guarded("read the last batch number", || db.get(SEQUENCE_KEY))
-            .map_err(|fault| damaged(fault.cause()))?;
-        let present = stored
-            .as_deref()
-            .and_then(|stored| value::open(SEQUENCE_KEY, stored))
-            .and_then(|number| number.try_into().ok())
-            .map(u64::from_be_bytes)
-            .ok_or_else(|| {
-                damaged("the number of its last batch is missing or damaged".to_owned())
-            })?;
-        if present < flushed {
-            return Err(damaged(format!(
-                "it had {flushed} batches on disk and now ends at {present}"
-            )));
-        }
-        Self::assemble(path, db, present, witness, lock)
+        // Assembled before it is trusted: from here on it is closed with care.
+        let store = Self::assemble(path, db, witness, lock)?;
+        let present = store.read_totals().map_err(damaged)?;
+        *held(&store.applied) = present;
+        let loss = (present.batches < flushed).then_some(Loss {
+            had: flushed,
+            has: present.batches,
+        });
+        Ok((store, loss))
     }
 
-    /// The keys whose values are damaged, in key order, reading the whole
-    /// store; at most `limit` of them.
+    fn read_totals(&self) -> Result<Totals, String> {
+        let database = self.database().map_err(|closed| closed.to_string())?;
+        guarded("read the totals", || database.get(TOTALS_KEY))
+            .map_err(Fault::cause)?
+            .as_deref()
+            .and_then(|stored| value::open(TOTALS_KEY, stored))
+            .and_then(Totals::from_bytes)
+            .ok_or_else(|| "its totals are missing or damaged".to_owned())
+    }
+
+    /// Reads the whole store and compares it with its checksums and totals.
+    /// The report names at most `damaged_max` keys. Writers wait meanwhile, so
+    /// the time for it is before the node starts its work.
     ///
     /// # Errors
-    /// When the database itself cannot be walked to its end.
-    pub fn damaged_keys(&self, limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+    /// When the database cannot be walked to its end.
+    pub fn check(&self, damaged_max: usize) -> Result<CheckReport, StoreError> {
+        let applied = held(&self.applied);
+        let (found, damaged) = self.count(damaged_max)?;
+        Ok(CheckReport {
+            damaged,
+            entries_had: applied.entries,
+            entries_has: found.entries,
+            is_sum_right: (found.entries, found.sum) == (applied.entries, applied.sum),
+        })
+    }
+
+    /// Accepts what is there as all there should be: the last step of a repair,
+    /// after damaged values were healed or removed and lost ones fetched from
+    /// peers. Durable after the next flush.
+    ///
+    /// # Errors
+    /// As [`SledStore::check`] and [`Store::apply`].
+    pub fn accept_totals(&self) -> Result<(), StoreError> {
+        self.check_fault()?;
+        let mut applied = held(&self.applied);
+        let (found, _) = self.count(0)?;
+        let accepted = Totals {
+            batches: applied.batches.saturating_add(1),
+            ..found
+        };
+        self.write_batch(sled::Batch::default(), accepted)?;
+        *applied = accepted;
+        Ok(())
+    }
+
+    /// Adds up every entry, and names damaged ones.
+    fn count(&self, damaged_max: usize) -> Result<(Totals, Vec<Vec<u8>>), StoreError> {
+        let database = self.database()?;
+        let mut found = Totals::default();
         let mut damaged = Vec::new();
-        let mut from = vec![KIND_ENTRY];
-        while damaged.len() < limit {
-            let database = self.database()?;
-            let next = guarded("check", || {
-                database.range(from.as_slice()..).next().transpose()
-            })
-            .map_err(|fault| fault.reading("check", from.get(1..).unwrap_or_default()))?;
-            let Some((key, stored)) = next else { break };
-            from.clear();
-            from.extend_from_slice(&key);
-            if value::open(&key, &stored).is_none() {
-                damaged.push(key.get(1..).unwrap_or_default().to_vec());
+        let mut last = Vec::new();
+        guarded("check", || {
+            for entry in database.range([KIND_ENTRY].as_slice()..) {
+                let (key, stored) = entry?;
+                last.clear();
+                last.extend_from_slice(logical(&key));
+                found.add(&stored);
+                if damaged.len() < damaged_max && value::open(&key, &stored).is_none() {
+                    damaged.push(last.clone());
+                }
             }
-            from.push(0);
-        }
-        Ok(damaged)
+            Ok(())
+        })
+        .map_err(|fault| fault.reading("check", &last))?;
+        Ok((found, damaged))
     }
 
     fn assemble(
         path: &Path,
         db: sled::Db,
-        applied: u64,
         witness: Witness,
         lock: PidLock,
     ) -> Result<Self, OpenError> {
-        let database = path.join(DATABASE_DIR);
-        let log = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(database.join("db"))
+        let durable = Durable::open(&path.join(DATABASE_DIR), witness)
             .map_err(|cause| OpenError::io("open the log of", path, cause))?;
         Ok(Self {
             database: Some(db),
-            applied: Mutex::new(applied),
-            durable: Mutex::new(Durable {
-                log,
-                blobs: database.join("blobs"),
-                synced_blobs: BTreeSet::new(),
-                witness,
-            }),
+            applied: Mutex::new(Totals::default()),
+            durable: Mutex::new(durable),
             fault: OnceLock::new(),
             _lock: lock,
         })
@@ -274,11 +327,8 @@ impl SledStore {
         error
     }
 
-    fn write_batch(&self, mut writes: sled::Batch, number: u64) -> Result<(), StoreError> {
-        writes.insert(
-            SEQUENCE_KEY,
-            value::seal(SEQUENCE_KEY, &number.to_be_bytes()),
-        );
+    fn write_batch(&self, mut writes: sled::Batch, totals: Totals) -> Result<(), StoreError> {
+        writes.insert(TOTALS_KEY, value::seal(TOTALS_KEY, &totals.to_bytes()));
         let database = self.database()?;
         guarded("apply a batch", || database.apply_batch(writes))
             .map_err(|fault| self.fail(fault.failed("apply a batch")))
@@ -313,32 +363,35 @@ impl Store for SledStore {
         .map_err(|fault| fault.reading("scan", from))?;
         found
             .into_iter()
-            .map(|(key, stored)| {
-                Ok((
-                    key.get(1..).unwrap_or_default().to_vec(),
-                    served(&key, &stored)?,
-                ))
-            })
+            .map(|(key, stored)| Ok((logical(&key).to_vec(), served(&key, &stored)?)))
             .collect()
     }
 
     fn apply(&self, batch: &Batch) -> Result<(), StoreError> {
         self.check_fault()?;
+        let database = self.database()?;
+        let mut applied = held(&self.applied);
+        let mut totals = *applied;
+        totals.batches = totals.batches.saturating_add(1);
         let mut writes = sled::Batch::default();
         for (key, value) in batch.iter() {
             let key = physical(key);
+            let replaced = guarded("read what a batch replaces", || database.get(&key))
+                .map_err(|fault| fault.reading("read what a batch replaces", logical(&key)))?;
+            if let Some(stored) = replaced {
+                totals.subtract(&stored);
+            }
             match value {
                 Some(value) => {
                     let stored = value::seal(&key, value);
+                    totals.add(&stored);
                     writes.insert(key, stored);
                 }
                 None => writes.remove(key),
             }
         }
-        let mut applied = held(&self.applied);
-        let number = applied.saturating_add(1);
-        self.write_batch(writes, number)?;
-        *applied = number;
+        self.write_batch(writes, totals)?;
+        *applied = totals;
         Ok(())
     }
 
@@ -356,7 +409,7 @@ impl Store for SledStore {
             // No batch may make a large value while they are listed: the
             // listing then holds all that belong to this flush.
             let applied = held(&self.applied);
-            (*applied, durable.list_blobs().map_err(failed)?)
+            (applied.batches, durable.list_blobs().map_err(failed)?)
         };
         guarded("flush", || database.flush()).map_err(|fault| self.fail(fault.failed("flush")))?;
         durable.sync(upto, blobs).map_err(failed)
@@ -369,51 +422,6 @@ impl Drop for SledStore {
         if let Some(database) = self.database.take() {
             let _ = catch_unwind(AssertUnwindSafe(move || drop(database)));
         }
-    }
-}
-
-impl Durable {
-    /// Makes durable what sled has written, then vouches for it.
-    fn sync(&mut self, upto: u64, blobs: BTreeSet<i64>) -> io::Result<()> {
-        // Large values first: the log names them.
-        self.sync_blobs(blobs)?;
-        self.log.sync_data()?;
-        self.witness.write(upto)
-    }
-
-    /// Every large value there is, by the number in its file's name.
-    fn list_blobs(&self) -> io::Result<BTreeSet<i64>> {
-        let mut present = BTreeSet::new();
-        for file in fs::read_dir(&self.blobs)? {
-            if let Some(number) = file?
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse().ok())
-            {
-                present.insert(number);
-            }
-        }
-        Ok(present)
-    }
-
-    /// Syncs every large value that no earlier flush has synced. sled writes
-    /// each once, under a name never used again.
-    fn sync_blobs(&mut self, present: BTreeSet<i64>) -> io::Result<()> {
-        let mut is_new = false;
-        for number in present.difference(&self.synced_blobs) {
-            is_new = true;
-            match sync(&self.blobs.join(number.to_string())) {
-                Ok(()) => {}
-                // Replaced and removed meanwhile, on a thread of sled.
-                Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
-                Err(cause) => return Err(cause),
-            }
-        }
-        if is_new {
-            sync(&self.blobs)?;
-        }
-        self.synced_blobs = present;
-        Ok(())
     }
 }
 
@@ -526,22 +534,59 @@ fn physical(key: &[u8]) -> Vec<u8> {
     physical
 }
 
+/// The key as the engine has it.
+fn logical(physical: &[u8]) -> &[u8] {
+    physical.get(1..).unwrap_or_default()
+}
+
 /// The value to serve, or the key of a damaged one.
 fn served(physical: &[u8], stored: &[u8]) -> Result<Vec<u8>, StoreError> {
     value::open(physical, stored)
         .map(<[u8]>::to_vec)
         .ok_or_else(|| StoreError::Damaged {
-            key: hex::encode(physical.get(1..).unwrap_or_default()),
+            key: hex::encode(logical(physical)),
         })
-}
-
-/// Flushes a file or directory to disk.
-fn sync(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
 }
 
 /// A lock whose holder panicked still guards sound data here: a number or
 /// three handles, each written whole.
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+    use super::*;
+
+    #[test]
+    fn after_a_failed_sync_no_later_one_says_that_all_is_well() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        let store = SledStore::create(&path).unwrap();
+        let mut batch = Batch::default();
+        batch.put(b"key".to_vec(), b"value".to_vec());
+        store.apply(&batch).unwrap();
+        // A device without storage answers a sync with an error.
+        let sound = std::mem::replace(
+            &mut held(&store.durable).log,
+            fs::File::open("/dev/null").unwrap(),
+        );
+        let first = store.flush().unwrap_err();
+        held(&store.durable).log = sound;
+        assert_eq!(
+            store.flush(),
+            Err(first.clone()),
+            "the disk is well again, the store stays shut"
+        );
+        assert_eq!(store.apply(&batch), Err(first));
+        assert_eq!(
+            store.get(b"key").unwrap().unwrap(),
+            b"value",
+            "reading goes on"
+        );
+        drop(store);
+        SledStore::open(&path).expect("the witness vouched for nothing that is not there");
+    }
 }

@@ -6,6 +6,8 @@
 //! flushed), so that after a power cut there is the old file or the new one.
 //! Reading refuses a secret that others could have read or exchanged.
 
+mod passphrase;
+
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -15,6 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use zeroize::Zeroizing;
+
+pub use passphrase::{PASSPHRASE_CREDENTIAL, PassphraseError, PassphraseSource, PassphraseUse};
 
 /// Owner reads and writes, nobody else anything.
 pub const MODE_PRIVATE: u32 = 0o600;
@@ -26,13 +30,6 @@ pub const MODE_PUBLIC: u32 = 0o644;
 /// sealed seed and its parameters, some 300 bytes; the rest is room for
 /// comments and stops a mistaken path (`/dev/zero`, a disk image) early.
 pub const SECRET_BYTES_MAX: usize = 64 * 1024;
-
-/// The longest passphrase, in bytes: twenty words of any language, and little
-/// enough that hashing it costs nothing beside the key derivation.
-pub const PASSPHRASE_BYTES_MAX: usize = 1024;
-
-/// The file a service manager provides under `$CREDENTIALS_DIRECTORY`.
-pub const PASSPHRASE_CREDENTIAL: &str = "watchfire-passphrase";
 
 /// Why a file was not written or not read.
 #[derive(Debug, thiserror::Error)]
@@ -187,117 +184,6 @@ pub fn read_bounded(path: &Path, bytes_max: usize) -> Result<Vec<u8>, FileError>
     Ok(bytes)
 }
 
-/// Where a passphrase comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PassphraseSource {
-    /// A person at the terminal, asked twice when a key is made.
-    Prompt,
-    /// A file that only this process's user may read (`--passphrase-file`).
-    File(PathBuf),
-    /// A file that the service manager provides: see systemd.exec(5),
-    /// `LoadCredential=`.
-    Credential(PathBuf),
-}
-
-/// What a passphrase is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PassphraseUse {
-    /// For a new key: a typing error would lock it for ever, so ask twice.
-    Create,
-    /// For an existing key, which says itself whether it was right.
-    Open,
-}
-
-/// Why there is no passphrase.
-#[derive(Debug, thiserror::Error)]
-pub enum PassphraseError {
-    /// Its file cannot be used.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// The terminal cannot be used, most often because there is none.
-    #[error(
-        "could not ask for the passphrase: {cause}; give it with --passphrase-file, or run this in a terminal"
-    )]
-    Terminal {
-        /// What the terminal said.
-        cause: io::Error,
-    },
-    /// The two answers differ.
-    #[error("the two passphrases differ; run the command again")]
-    Differ,
-    /// It is empty, which would be no protection.
-    #[error("the passphrase is empty; choose one of several words")]
-    Empty,
-    /// It is longer than [`PASSPHRASE_BYTES_MAX`].
-    #[error("the passphrase is longer than {PASSPHRASE_BYTES_MAX} bytes; choose a shorter one")]
-    TooLong,
-    /// A file holds something that is not text.
-    #[error("the passphrase is not text in UTF-8; write it again with a text editor")]
-    NotText,
-}
-
-impl PassphraseSource {
-    /// The source to use: the file given on the command line; else the
-    /// credential of the service manager, when it provides one; else a person.
-    pub fn choose(file: Option<PathBuf>, env: impl Fn(&str) -> Option<OsString>) -> Self {
-        if let Some(path) = file {
-            return Self::File(path);
-        }
-        env("CREDENTIALS_DIRECTORY")
-            .map(|dir| Path::new(&dir).join(PASSPHRASE_CREDENTIAL))
-            .filter(|path| path.exists())
-            .map_or(Self::Prompt, Self::Credential)
-    }
-
-    /// The passphrase for `key`, which the prompt names. One trailing newline
-    /// of a file is not part of it. Erased when dropped.
-    ///
-    /// # Errors
-    /// [`PassphraseError`]; an empty passphrase is one from every source.
-    pub fn obtain(
-        &self,
-        key: &str,
-        purpose: PassphraseUse,
-    ) -> Result<Zeroizing<String>, PassphraseError> {
-        self.obtain_with(key, purpose, rpassword::prompt_password)
-    }
-
-    /// As [`obtain`](Self::obtain), with the terminal as an argument.
-    fn obtain_with(
-        &self,
-        key: &str,
-        purpose: PassphraseUse,
-        mut ask: impl FnMut(String) -> io::Result<String>,
-    ) -> Result<Zeroizing<String>, PassphraseError> {
-        let passphrase = match self {
-            Self::Prompt => {
-                let mut asked = |prompt: String| {
-                    ask(prompt)
-                        .map(Zeroizing::new)
-                        .map_err(|cause| PassphraseError::Terminal { cause })
-                };
-                match purpose {
-                    PassphraseUse::Open => asked(format!("Passphrase for {key}: "))?,
-                    PassphraseUse::Create => {
-                        let first = asked(format!("New passphrase for {key}: "))?;
-                        // Refused before a person types it a second time.
-                        check_length(&first)?;
-                        let second = asked("The same again: ".to_owned())?;
-                        if *first != *second {
-                            return Err(PassphraseError::Differ);
-                        }
-                        first
-                    }
-                }
-            }
-            Self::File(path) => first_line(&read_secret(path)?)?,
-            Self::Credential(path) => first_line(&read_credential(path)?)?,
-        };
-        check_length(&passphrase)?;
-        Ok(passphrase)
-    }
-}
-
 /// The user this process acts as.
 ///
 /// The standard library has no call for it; a pipe made just now belongs to
@@ -360,25 +246,6 @@ fn temporary_beside(path: &Path) -> Result<PathBuf, FileError> {
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     temporary.push(format!(".{}.{count}.tmp", std::process::id()));
     Ok(path.with_file_name(temporary))
-}
-
-/// Reads a file of the service manager. It is owned by root and readable for
-/// us by an access control list, which shows in the group's permission bits;
-/// the directory around it is what keeps others out. So: no access for the
-/// world, and the owner is root or us.
-fn read_credential(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
-    read_guarded(path, |found| {
-        let expected =
-            own_uid().map_err(FileError::io("find out this process's user to read", path))?;
-        if found.uid() != expected && found.uid() != 0 {
-            return Err(FileError::WrongOwner {
-                path: path.to_owned(),
-                owner: found.uid(),
-                expected,
-            });
-        }
-        not_open_to(found, 0o007, path)
-    })
 }
 
 fn not_open_to(found: &fs::Metadata, others: u32, path: &Path) -> Result<(), FileError> {
@@ -444,25 +311,6 @@ fn read_at_most(
             path: path.to_owned(),
             bytes_max,
         });
-    }
-    Ok(())
-}
-
-/// The text without one newline at its end, of either kind.
-fn first_line(bytes: &[u8]) -> Result<Zeroizing<String>, PassphraseError> {
-    let text = std::str::from_utf8(bytes).map_err(|_| PassphraseError::NotText)?;
-    let text = text.strip_suffix('\n').unwrap_or(text);
-    Ok(Zeroizing::new(
-        text.strip_suffix('\r').unwrap_or(text).to_owned(),
-    ))
-}
-
-fn check_length(passphrase: &str) -> Result<(), PassphraseError> {
-    if passphrase.is_empty() {
-        return Err(PassphraseError::Empty);
-    }
-    if passphrase.len() > PASSPHRASE_BYTES_MAX {
-        return Err(PassphraseError::TooLong);
     }
     Ok(())
 }
@@ -637,111 +485,5 @@ mod tests {
             read_bounded(&dir.path().join("none"), 4),
             Err(FileError::Missing { .. })
         ));
-    }
-
-    #[test]
-    fn passphrase_files_lose_one_newline_and_must_not_be_empty() {
-        let dir = dir();
-        let path = dir.path().join("passphrase");
-        let source = PassphraseSource::File(path.clone());
-        let obtain = |bytes: &[u8]| {
-            put(&path, bytes, 0o600);
-            source
-                .obtain("root.key", PassphraseUse::Create)
-                .map(|passphrase| passphrase.to_string())
-        };
-        assert_eq!(obtain(b"correct horse").unwrap(), "correct horse");
-        assert_eq!(obtain(b"correct horse\n").unwrap(), "correct horse");
-        assert_eq!(obtain(b"correct horse\r\n").unwrap(), "correct horse");
-        assert_eq!(
-            obtain(b" correct horse \n\n").unwrap(),
-            " correct horse \n",
-            "only one"
-        );
-        assert!(matches!(obtain(b""), Err(PassphraseError::Empty)));
-        assert!(matches!(obtain(b"\n"), Err(PassphraseError::Empty)));
-        assert!(matches!(obtain(b"\xff\n"), Err(PassphraseError::NotText)));
-        assert!(matches!(
-            obtain(&[b'a'; PASSPHRASE_BYTES_MAX + 1]),
-            Err(PassphraseError::TooLong)
-        ));
-        put(&path, b"correct horse", 0o644);
-        assert!(matches!(
-            source.obtain("root.key", PassphraseUse::Open),
-            Err(PassphraseError::File(FileError::Exposed { .. }))
-        ));
-    }
-
-    #[test]
-    fn a_person_is_asked_twice_for_a_new_key_and_once_for_an_old_one() {
-        let ask = |purpose, answers: &[&str]| {
-            let mut answers = answers.iter();
-            let mut prompts = Vec::new();
-            let answer = PassphraseSource::Prompt.obtain_with("root.key", purpose, |prompt| {
-                prompts.push(prompt);
-                answers
-                    .next()
-                    .map(ToString::to_string)
-                    .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
-            });
-            (
-                answer.map(|passphrase| passphrase.to_string()),
-                prompts.len(),
-            )
-        };
-        assert!(matches!(ask(PassphraseUse::Open, &["a"]), (Ok(answer), 1) if answer == "a"));
-        assert!(
-            matches!(ask(PassphraseUse::Create, &["a", "a"]), (Ok(answer), 2) if answer == "a")
-        );
-        assert!(matches!(
-            ask(PassphraseUse::Create, &["a", "b"]),
-            (Err(PassphraseError::Differ), 2)
-        ));
-        assert!(matches!(
-            ask(PassphraseUse::Create, &["", ""]),
-            (Err(PassphraseError::Empty), 1)
-        ));
-        assert!(matches!(
-            ask(PassphraseUse::Open, &[]),
-            (Err(PassphraseError::Terminal { .. }), 1)
-        ));
-    }
-
-    #[test]
-    fn the_command_line_goes_before_the_service_manager_before_a_person() {
-        let dir = dir();
-        let env = |name: &str| {
-            (name == "CREDENTIALS_DIRECTORY").then(|| dir.path().as_os_str().to_owned())
-        };
-        assert_eq!(
-            PassphraseSource::choose(None, env),
-            PassphraseSource::Prompt,
-            "a directory without ours"
-        );
-        let credential = dir.path().join(PASSPHRASE_CREDENTIAL);
-        put(&credential, b"from the manager", 0o440);
-        let source = PassphraseSource::choose(None, env);
-        assert_eq!(source, PassphraseSource::Credential(credential.clone()));
-        assert_eq!(
-            source
-                .obtain("signing.key", PassphraseUse::Open)
-                .unwrap()
-                .as_str(),
-            "from the manager"
-        );
-        put(&credential, b"from the manager", 0o444);
-        assert!(
-            source.obtain("signing.key", PassphraseUse::Open).is_err(),
-            "the world may read it"
-        );
-        let file = PathBuf::from("given");
-        assert_eq!(
-            PassphraseSource::choose(Some(file.clone()), env),
-            PassphraseSource::File(file)
-        );
-        assert_eq!(
-            PassphraseSource::choose(None, |_| None),
-            PassphraseSource::Prompt
-        );
     }
 }

@@ -66,8 +66,12 @@ impl PidLock {
 impl Drop for PidLock {
     fn drop(&mut self) {
         // Without this, whoever looks between the next holder's lock and its
-        // write would be told our number. Closing the file releases the lock.
+        // write would be told our number.
         let _ = self.file.set_len(0);
+        // Closing would do, but for a process that another thread is starting
+        // right now: until it runs its own program it shares our open files,
+        // and would hold the lock a moment longer than we do.
+        let _ = self.file.unlock();
     }
 }
 
