@@ -61,6 +61,13 @@ pub fn refang(raw: &str) -> String {
     text
 }
 
+/// Whether `raw` is written so that nobody clicks it: whether reading it takes
+/// more than trimming what stands around it.
+pub fn is_defanged(raw: &str) -> bool {
+    let visible: String = raw.chars().filter(|char| !is_invisible(*char)).collect();
+    refang(raw) != trim(&visible)
+}
+
 fn once(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

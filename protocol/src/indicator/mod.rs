@@ -29,7 +29,7 @@ mod normalise;
 mod publish;
 mod reach;
 
-pub use defang::refang;
+pub use defang::{is_defanged, refang};
 pub use normalise::{detect, normalise};
 pub use publish::{
     Draft, bundle_id, identity_id, identity_to_stix, indicator_id, pattern_of, to_stix,

@@ -74,7 +74,8 @@ pub fn detect(raw: &str) -> Result<Value, ValueError> {
     if text.contains('@') {
         return stable(email(&text)?);
     }
-    if !text.contains(['.', ':']) {
+    // The full stops of UTS #46 are dots too.
+    if !text.contains(['.', ':', '\u{3002}', '\u{ff0e}', '\u{ff61}']) {
         return Err(ValueError::Unknown);
     }
     if text.contains(['?', '#']) {

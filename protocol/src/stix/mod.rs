@@ -15,3 +15,6 @@ pub mod strict;
 pub mod time;
 
 mod links;
+
+#[cfg(test)]
+mod corpus_tests;
