@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn a_list_of_ids_fits_its_limit() {
         const ID_BYTES: usize = 2 + 32;
-        assert!(GOSSIP_IDS_MAX * ID_BYTES + GOSSIP_ENVELOPE_BYTES <= GOSSIP_CONTROL_BYTES_MAX);
+        const { assert!(GOSSIP_IDS_MAX * ID_BYTES + GOSSIP_ENVELOPE_BYTES <= GOSSIP_CONTROL_BYTES_MAX) };
         assert!(GOSSIP_CONTROL_BYTES_MAX + 8_192 <= GossipConfig::default().transmit_bytes_max());
     }
 
