@@ -86,7 +86,26 @@ impl GossipConfig {
             .saturating_add(self.read_ahead_bytes)
     }
 
+    /// gossipsub checks its mesh only for topics that are set up one by one, so it is checked here.
+    fn check(&self) -> Result<(), TransportError> {
+        let ordered = self.mesh_outbound_min <= self.mesh_low
+            && self.mesh_low <= self.mesh
+            && self.mesh <= self.mesh_high
+            && self.mesh_outbound_min.saturating_mul(2) <= self.mesh;
+        let refusal = if !ordered {
+            "the mesh needs outbound <= low <= wanted <= high, and outbound at most half of wanted"
+        } else if self.heartbeat.is_zero() {
+            "the heartbeat is zero"
+        } else if self.history < 2 {
+            "a history below two heartbeats leaves no time for a verdict"
+        } else {
+            return Ok(());
+        };
+        Err(TransportError::Gossip(refusal.to_owned()))
+    }
+
     fn build(&self, federation: &str) -> Result<Config, TransportError> {
+        self.check()?;
         ConfigBuilder::default()
             .protocol_id_prefix(format!("/watchfire/1/gossip/{federation}"))
             .validation_mode(ValidationMode::Anonymous)

@@ -26,7 +26,11 @@ fn with_door(address: Multiaddr) -> TransportConfig {
 
 async fn knock(node: &mut Node) -> (u64, Vec<u8>, Option<IpAddr>) {
     node.pick("somebody knocks", |event| match event {
-        Event::DoorRequest { token, bytes, remote } => Some((*token, bytes.clone(), *remote)),
+        Event::DoorRequest {
+            token,
+            bytes,
+            remote,
+        } => Some((*token, bytes.clone(), *remote)),
         _ => None,
     })
     .await
@@ -44,7 +48,11 @@ async fn asked(
         let (token, bytes, remote) = knock(node).await;
         assert_eq!(bytes, question);
         assert_eq!(remote, Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-        node.send(Command::DoorRespond { token, bytes: answer.to_vec() }).await;
+        node.send(Command::DoorRespond {
+            token,
+            bytes: answer.to_vec(),
+        })
+        .await;
     };
     let (outcome, ()) = tokio::join!(ask(address.clone(), expected, question.to_vec()), serve);
     outcome
@@ -67,7 +75,12 @@ async fn a_stranger_is_answered_at_the_door() {
         for expected in [None, Some(peer(1))] {
             let question = vec![1; DOOR_REQUEST_BYTES_MAX];
             let answer = vec![2; DOOR_RESPONSE_BYTES_MAX];
-            assert_eq!(asked(&mut node, &door, expected, &question, &answer).await.unwrap(), answer);
+            assert_eq!(
+                asked(&mut node, &door, expected, &question, &answer)
+                    .await
+                    .unwrap(),
+                answer
+            );
         }
     }
 }
@@ -76,7 +89,9 @@ async fn a_stranger_is_answered_at_the_door() {
 async fn attack_05_the_door_of_somebody_else_is_refused() {
     let mut node = Node::start(1, with_door(tcp()));
     let door = node.door().await;
-    let error = ask(door, Some(peer(9)), b"genesis?".to_vec()).await.unwrap_err();
+    let error = ask(door, Some(peer(9)), b"genesis?".to_vec())
+        .await
+        .unwrap_err();
     assert!(matches!(error, AskError::WrongPeer { found } if found == peer(1)));
 }
 
@@ -89,7 +104,10 @@ async fn where_no_door_is_nobody_answers() {
     assert!(matches!(error, AskError::Declined), "{error:?}");
     node.stop().await;
     let closed: Multiaddr = "/ip4/127.0.0.1/tcp/1".parse().unwrap();
-    assert!(matches!(ask(closed, None, vec![]).await.unwrap_err(), AskError::NoAnswer));
+    assert!(matches!(
+        ask(closed, None, vec![]).await.unwrap_err(),
+        AskError::NoAnswer
+    ));
 }
 
 #[tokio::test]
@@ -97,9 +115,14 @@ async fn too_large_a_question_or_answer_does_not_pass() {
     let mut node = Node::start(1, with_door(tcp()));
     let door = node.door().await;
     let large = vec![0; DOOR_REQUEST_BYTES_MAX + 1];
-    assert!(matches!(ask(door.clone(), None, large).await.unwrap_err(), AskError::QuestionTooLarge(4_097)));
+    assert!(matches!(
+        ask(door.clone(), None, large).await.unwrap_err(),
+        AskError::QuestionTooLarge(4_097)
+    ));
     let too_much = vec![0; DOOR_RESPONSE_BYTES_MAX + 1];
-    let error = asked(&mut node, &door, None, b"genesis?", &too_much).await.unwrap_err();
+    let error = asked(&mut node, &door, None, b"genesis?", &too_much)
+        .await
+        .unwrap_err();
     assert!(matches!(error, AskError::Declined), "{error:?}");
 
     // Whoever does not keep to it is cut off, and the owner never hears of it.
@@ -107,15 +130,24 @@ async fn too_large_a_question_or_answer_does_not_pass() {
     raw.dial(&door);
     raw.connected().await;
     let request = Bytes::proper(&[0; DOOR_REQUEST_BYTES_MAX + 1]);
-    raw.swarm.behaviour_mut().exchange.send_request(&peer(1), request);
+    raw.swarm
+        .behaviour_mut()
+        .exchange
+        .send_request(&peer(1), request);
     raw.pick("the stream ends", |event| match event {
         SwarmEvent::Behaviour(SpeechEvent::Exchange(
-            request_response::Event::OutboundFailure { .. } | request_response::Event::Message { .. },
+            request_response::Event::OutboundFailure { .. }
+            | request_response::Event::Message { .. },
         )) => Some(()),
         _ => None,
     })
     .await;
-    assert_eq!(asked(&mut node, &door, None, b"genesis?", b"here").await.unwrap(), b"here");
+    assert_eq!(
+        asked(&mut node, &door, None, b"genesis?", b"here")
+            .await
+            .unwrap(),
+        b"here"
+    );
 }
 
 #[tokio::test]
@@ -128,7 +160,12 @@ async fn a_slow_guest_is_shown_out() {
     let door = node.door().await;
     // One says nothing at all.
     let mut silent = TcpStream::connect(socket(&door)).await.unwrap();
-    soon("the silent one is cut off", silent.read_to_end(&mut Vec::new())).await.ok();
+    soon(
+        "the silent one is cut off",
+        silent.read_to_end(&mut Vec::new()),
+    )
+    .await
+    .ok();
     // One connects and asks nothing.
     let mut raw = Raw::knocking();
     raw.dial(&door);
@@ -136,8 +173,14 @@ async fn a_slow_guest_is_shown_out() {
     // One begins a question and does not end it.
     raw.dial(&door);
     raw.connected().await;
-    let unfinished = Bytes { bytes: b"\0\0\0\x09unf".to_vec(), then_silence: true };
-    raw.swarm.behaviour_mut().exchange.send_request(&peer(1), unfinished);
+    let unfinished = Bytes {
+        bytes: b"\0\0\0\x09unf".to_vec(),
+        then_silence: true,
+    };
+    raw.swarm
+        .behaviour_mut()
+        .exchange
+        .send_request(&peer(1), unfinished);
     raw.closed().await;
     assert!(!node.told(|event| matches!(event, Event::DoorRequest { .. })));
 }
@@ -153,8 +196,14 @@ async fn a_guest_who_never_stops_is_shown_out() {
     let mut raw = Raw::knocking();
     raw.dial(&door);
     raw.connected().await;
-    let unfinished = Bytes { bytes: b"\0\0\0\x09unf".to_vec(), then_silence: true };
-    raw.swarm.behaviour_mut().exchange.send_request(&peer(1), unfinished);
+    let unfinished = Bytes {
+        bytes: b"\0\0\0\x09unf".to_vec(),
+        then_silence: true,
+    };
+    raw.swarm
+        .behaviour_mut()
+        .exchange
+        .send_request(&peer(1), unfinished);
     raw.closed().await;
     assert!(node.handle.counters().door_connections_refused > 0);
 }
@@ -170,7 +219,12 @@ async fn one_address_cannot_block_the_door_and_gets_its_places_back() {
         held.push(TcpStream::connect(socket(&door)).await.unwrap());
     }
     let mut surplus = TcpStream::connect(socket(&door)).await.unwrap();
-    soon("the surplus one is cut off", surplus.read_to_end(&mut Vec::new())).await.ok();
+    soon(
+        "the surplus one is cut off",
+        surplus.read_to_end(&mut Vec::new()),
+    )
+    .await
+    .ok();
     assert_eq!(node.handle.counters().door_connections_refused, 1);
     assert!(ask(door.clone(), None, b"genesis?".to_vec()).await.is_err());
     let refused = node.handle.counters().door_connections_refused;
@@ -181,5 +235,10 @@ async fn one_address_cannot_block_the_door_and_gets_its_places_back() {
             >= refused + u64::try_from(DOOR_CONNECTIONS_PER_ADDRESS_MAX).unwrap()
     })
     .await;
-    assert_eq!(asked(&mut node, &door, None, b"genesis?", b"here").await.unwrap(), b"here");
+    assert_eq!(
+        asked(&mut node, &door, None, b"genesis?", b"here")
+            .await
+            .unwrap(),
+        b"here"
+    );
 }

@@ -30,10 +30,15 @@ async fn a_request_gets_its_response() {
         assert_eq!(answer(&mut called, b"answer".to_vec()).await, b"question");
         assert_eq!(caller.response(7).await.unwrap(), b"answer");
         // The other way round over the same connection, at the limits of both.
-        called.request(caller.peer(), 7, &[1; EXCHANGE_REQUEST_BYTES_MAX]).await;
+        called
+            .request(caller.peer(), 7, &[1; EXCHANGE_REQUEST_BYTES_MAX])
+            .await;
         let question = answer(&mut caller, vec![2; EXCHANGE_RESPONSE_BYTES_MAX]).await;
         assert_eq!(question.len(), EXCHANGE_REQUEST_BYTES_MAX);
-        assert_eq!(called.response(7).await.unwrap().len(), EXCHANGE_RESPONSE_BYTES_MAX);
+        assert_eq!(
+            called.response(7).await.unwrap().len(),
+            EXCHANGE_RESPONSE_BYTES_MAX
+        );
     }
 }
 
@@ -41,7 +46,9 @@ async fn a_request_gets_its_response() {
 async fn responses_find_their_requests_in_any_order() {
     let (mut caller, mut called) = pair(config(), config()).await;
     for number in 0..4_u8 {
-        caller.request(called.peer(), u64::from(number), &[number]).await;
+        caller
+            .request(called.peer(), u64::from(number), &[number])
+            .await;
     }
     let mut tokens = Vec::new();
     for _ in 0..4 {
@@ -49,7 +56,12 @@ async fn responses_find_their_requests_in_any_order() {
         tokens.push((token, question));
     }
     for (token, question) in tokens.into_iter().rev() {
-        called.send(Command::Respond { token, bytes: question }).await;
+        called
+            .send(Command::Respond {
+                token,
+                bytes: question,
+            })
+            .await;
     }
     for number in 0..4_u8 {
         assert_eq!(caller.response(u64::from(number)).await.unwrap(), [number]);
@@ -94,8 +106,21 @@ async fn attack_33_a_response_of_a_gigabyte_is_aborted_at_its_length() {
     let mut bytes = (1_u32 << 30).to_be_bytes().to_vec();
     bytes.resize(100_000, 0);
     // The stream stays open: only the announced length can end the request.
-    raw.swarm.behaviour_mut().exchange.send_response(channel, Bytes { bytes, then_silence: true }).unwrap();
-    assert_eq!(raw.during(node.response(1)).await, Err(RequestFailure::TooLarge));
+    raw.swarm
+        .behaviour_mut()
+        .exchange
+        .send_response(
+            channel,
+            Bytes {
+                bytes,
+                then_silence: true,
+            },
+        )
+        .unwrap();
+    assert_eq!(
+        raw.during(node.response(1)).await,
+        Err(RequestFailure::TooLarge)
+    );
 }
 
 #[tokio::test]
@@ -107,7 +132,12 @@ async fn a_peer_that_never_answers_is_a_timeout() {
     let (_, token, _) = called.request_in().await;
     assert_eq!(caller.response(1).await, Err(RequestFailure::Timeout));
     // Its late answer hurts nobody, and the next question is answered.
-    called.send(Command::Respond { token, bytes: vec![] }).await;
+    called
+        .send(Command::Respond {
+            token,
+            bytes: vec![],
+        })
+        .await;
     caller.request(called.peer(), 2, b"question").await;
     answer(&mut called, b"in time".to_vec()).await;
     assert_eq!(caller.response(2).await.unwrap(), b"in time");
@@ -118,7 +148,9 @@ async fn a_request_that_cannot_be_sent_fails_at_once() {
     let (mut caller, called) = pair(config(), config()).await;
     caller.request(peer(9), 1, b"nobody there").await;
     assert_eq!(caller.response(1).await, Err(RequestFailure::NotConnected));
-    caller.request(called.peer(), 2, &[0; EXCHANGE_REQUEST_BYTES_MAX + 1]).await;
+    caller
+        .request(called.peer(), 2, &[0; EXCHANGE_REQUEST_BYTES_MAX + 1])
+        .await;
     assert_eq!(caller.response(2).await, Err(RequestFailure::TooLarge));
     for number in 0..=u64::try_from(OUTBOUND_REQUESTS_PER_PEER_MAX).unwrap() {
         caller.request(called.peer(), 10 + number, b"many").await;
@@ -145,18 +177,24 @@ async fn more_requests_than_one_peer_may_have_are_declined() {
     raw.dial(&address);
     raw.subscribed().await;
     for _ in 0..INBOUND_REQUESTS_PER_PEER_MAX + 4 {
-        raw.swarm.behaviour_mut().exchange.send_request(&peer(1), Bytes::proper(b"question"));
+        raw.swarm
+            .behaviour_mut()
+            .exchange
+            .send_request(&peer(1), Bytes::proper(b"question"));
     }
     for _ in 0..4 {
-        let size = raw.pick("a request is declined", |event| match event {
-            // A declined request ends without a byte of response.
-            SwarmEvent::Behaviour(SpeechEvent::Exchange(request_response::Event::Message {
-                message: Message::Response { response, .. },
-                ..
-            })) => Some(response.bytes.len()),
-            _ => None,
-        })
-        .await;
+        let size = raw
+            .pick("a request is declined", |event| match event {
+                // A declined request ends without a byte of response.
+                SwarmEvent::Behaviour(SpeechEvent::Exchange(
+                    request_response::Event::Message {
+                        message: Message::Response { response, .. },
+                        ..
+                    },
+                )) => Some(response.bytes.len()),
+                _ => None,
+            })
+            .await;
         assert_eq!(size, 0);
     }
     assert_eq!(node.handle.counters().requests_refused, 4);
@@ -164,6 +202,9 @@ async fn more_requests_than_one_peer_may_have_are_declined() {
         raw.during(answer(&mut node, b"answer".to_vec())).await;
     }
     // With room again, the next one is taken.
-    raw.swarm.behaviour_mut().exchange.send_request(&peer(1), Bytes::proper(b"again"));
+    raw.swarm
+        .behaviour_mut()
+        .exchange
+        .send_request(&peer(1), Bytes::proper(b"again"));
     assert_eq!(raw.during(answer(&mut node, vec![])).await, b"again");
 }

@@ -36,9 +36,17 @@ async fn attack_35_garbage_on_the_port_ends_only_its_own_connection() {
         // Either the bytes are taken or the connection is closed while they are sent.
         stream.write_all(&garbage(length)).await.ok();
         stream.shutdown().await.ok();
-        soon("the connection is closed", stream.read_to_end(&mut Vec::new())).await.ok();
+        soon(
+            "the connection is closed",
+            stream.read_to_end(&mut Vec::new()),
+        )
+        .await
+        .ok();
     }
-    until("all four are counted", || called.handle.counters().connections_refused == 4).await;
+    until("all four are counted", || {
+        called.handle.counters().connections_refused == 4
+    })
+    .await;
     meet(&caller, &mut called).await;
     assert!(!called.told(|event| matches!(event, Event::PeerDown { .. })));
     assert!(!caller.told(|event| matches!(event, Event::PeerDown { .. })));
@@ -47,10 +55,14 @@ async fn attack_35_garbage_on_the_port_ends_only_its_own_connection() {
 /// A man in the middle: passes bytes on in both directions until it is told to spoil one.
 async fn meddler(target: (Ipv4Addr, u16), spoil: Arc<AtomicBool>) -> Multiaddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let SocketAddr::V4(local) = listener.local_addr().unwrap() else { panic!("not IPv4") };
+    let SocketAddr::V4(local) = listener.local_addr().unwrap() else {
+        panic!("not IPv4")
+    };
     tokio::spawn(async move {
         while let Ok((near, _)) = listener.accept().await {
-            let Ok(far) = TcpStream::connect(target).await else { continue };
+            let Ok(far) = TcpStream::connect(target).await else {
+                continue;
+            };
             let (mut from_near, mut to_near) = near.into_split();
             let (mut from_far, mut to_far) = far.into_split();
             let spoil = Arc::clone(&spoil);
@@ -73,12 +85,16 @@ async fn meddler(target: (Ipv4Addr, u16), spoil: Arc<AtomicBool>) -> Multiaddr {
 
 #[tokio::test]
 async fn attack_35_a_spoiled_byte_in_the_noise_stream_ends_only_its_own_connection() {
-    let (mut victim, mut bystander, mut node) =
-        (Node::start(1, config()), Node::start(2, config()), Node::start(3, config()));
+    let (mut victim, mut bystander, mut node) = (
+        Node::start(1, config()),
+        Node::start(2, config()),
+        Node::start(3, config()),
+    );
     let address = node.listening().await;
     let spoil = Arc::new(AtomicBool::new(false));
     let detour = meddler(socket(&address), Arc::clone(&spoil)).await;
-    node.admit([(victim.peer(), vec![]), (bystander.peer(), vec![])]).await;
+    node.admit([(victim.peer(), vec![]), (bystander.peer(), vec![])])
+        .await;
     victim.admit([(node.peer(), vec![detour])]).await;
     bystander.admit([(node.peer(), vec![address])]).await;
     for other in [&mut victim, &mut bystander] {
@@ -112,11 +128,19 @@ async fn one_address_cannot_take_every_handshake() {
         held.push(TcpStream::connect(socket(&address)).await.unwrap());
     }
     let mut surplus = TcpStream::connect(socket(&address)).await.unwrap();
-    soon("the surplus one is cut off", surplus.read_to_end(&mut Vec::new())).await.ok();
+    soon(
+        "the surplus one is cut off",
+        surplus.read_to_end(&mut Vec::new()),
+    )
+    .await
+    .ok();
     assert_eq!(node.handle.counters().connections_refused, 1);
     drop(held);
     let ended = 1 + u64::try_from(PENDING_PER_ADDRESS_MAX).unwrap();
-    until("the places are free", || node.handle.counters().connections_refused == ended).await;
+    until("the places are free", || {
+        node.handle.counters().connections_refused == ended
+    })
+    .await;
     let mut friend = Node::start(2, config());
     node.admit([(friend.peer(), vec![])]).await;
     friend.admit([(node.peer(), vec![address])]).await;
@@ -132,7 +156,11 @@ async fn attack_34_ten_thousand_topics_change_nothing_for_others() {
     raw.dial(&address);
     raw.subscribed().await;
     for number in 0..10_000 {
-        raw.swarm.behaviour_mut().gossip.subscribe(&IdentTopic::new(format!("topic {number}"))).unwrap();
+        raw.swarm
+            .behaviour_mut()
+            .gossip
+            .subscribe(&IdentTopic::new(format!("topic {number}")))
+            .unwrap();
     }
     // A frame on a topic that is not ours never arrives; one on ours, sent after it, does.
     raw.publish(b"after ten thousand topics");
@@ -143,7 +171,9 @@ async fn attack_34_ten_thousand_topics_change_nothing_for_others() {
         }
     }
     raw.during(meet(&caller, &mut called)).await;
-    assert!(!called.told(|event| matches!(event, Event::PeerDown { peer: who } if *who == peer(1))));
+    assert!(
+        !called.told(|event| matches!(event, Event::PeerDown { peer: who } if *who == peer(1)))
+    );
 }
 
 #[tokio::test]

@@ -19,18 +19,26 @@ async fn a_stranger_is_refused_at_the_handshake() {
             heard = true;
             None
         }
-        SwarmEvent::ConnectionClosed { .. } | SwarmEvent::OutgoingConnectionError { .. } => Some(()),
+        SwarmEvent::ConnectionClosed { .. } | SwarmEvent::OutgoingConnectionError { .. } => {
+            Some(())
+        }
         _ => None,
     })
     .await;
     assert!(!heard, "no protocol may answer a stranger");
-    until("the stranger is counted", || node.handle.counters().strangers_refused == 1).await;
+    until("the stranger is counted", || {
+        node.handle.counters().strangers_refused == 1
+    })
+    .await;
     // Later on the same path: somebody who is admitted comes in, and the stranger was never told of.
-    let mut friend = Node::start(3, config());
+    let friend = Node::start(3, config());
     friend.admit([(node.peer(), vec![address])]).await;
     node.admit([(friend.peer(), vec![])]).await;
     node.up(friend.peer()).await;
-    assert!(!node.told(|event| matches!(event, Event::PeerUp { .. } | Event::Message { .. } | Event::Request { .. })));
+    assert!(!node.told(|event| matches!(
+        event,
+        Event::PeerUp { .. } | Event::Message { .. } | Event::Request { .. }
+    )));
 }
 
 #[tokio::test]
@@ -38,7 +46,10 @@ async fn who_is_not_admitted_there_is_not_up_here() {
     let (mut caller, mut called) = (Node::start(1, config()), Node::start(2, config()));
     let address = called.listening().await;
     caller.admit([(called.peer(), vec![address])]).await;
-    until("the stranger is refused twice", || called.handle.counters().strangers_refused >= 2).await;
+    until("the stranger is refused twice", || {
+        called.handle.counters().strangers_refused >= 2
+    })
+    .await;
     called.admit([(caller.peer(), vec![])]).await;
     caller.up(called.peer()).await;
     assert!(!caller.told(|event| matches!(event, Event::PeerUp { .. } | Event::PeerDown { .. })));
@@ -59,7 +70,10 @@ async fn attack_05_another_key_at_the_address_is_refused() {
                 _ => None,
             })
             .await;
-        assert_eq!((sought, reason), (peer(9), Unreachable::WrongPeer { found: peer(2) }));
+        assert_eq!(
+            (sought, reason),
+            (peer(9), Unreachable::WrongPeer { found: peer(2) })
+        );
         assert!(!node.told(|event| matches!(event, Event::PeerUp { .. })));
     }
 }
@@ -71,7 +85,9 @@ async fn a_link_comes_back_when_the_peer_does() {
     called.stop().await;
     caller.down(peer(2)).await;
     caller
-        .pick("nobody is there", |event| matches!(event, Event::Unreachable { .. }).then_some(()))
+        .pick("nobody is there", |event| {
+            matches!(event, Event::Unreachable { .. }).then_some(())
+        })
         .await;
     let mut again = config();
     again.listen = vec![address];
@@ -101,12 +117,18 @@ async fn who_is_removed_is_disconnected_and_stays_out() {
     called.admit([]).await;
     called.down(caller.peer()).await;
     caller.down(called.peer()).await;
-    until("the caller tries in vain", || called.handle.counters().strangers_refused >= 2).await;
+    until("the caller tries in vain", || {
+        called.handle.counters().strangers_refused >= 2
+    })
+    .await;
     called.request(caller.peer(), 1, b"still there?").await;
     assert!(called.response(1).await.is_err());
     called.admit([(caller.peer(), vec![])]).await;
     caller.up(called.peer()).await;
-    assert!(!called.told(|event| matches!(event, Event::PeerUp { .. })), "up is told once, below");
+    assert!(
+        !called.told(|event| matches!(event, Event::PeerUp { .. })),
+        "up is told once, below"
+    );
     called.up(caller.peer()).await;
 }
 
@@ -136,19 +158,31 @@ async fn a_configuration_that_cannot_be_is_refused() {
     udp.listen = vec![quic()];
     let mut holder = Node::start(2, udp);
     taken.listen = vec![holder.listening().await];
-    assert!(matches!(start(taken, keypair(3)), Err(TransportError::Listen { .. })));
+    assert!(matches!(
+        start(taken, keypair(3)),
+        Err(TransportError::Listen { .. })
+    ));
 
     let mut many = config();
     many.topics = (0..100).map(|number| number.to_string()).collect();
-    assert!(matches!(start(many, keypair(3)), Err(TransportError::Topics(100))));
+    assert!(matches!(
+        start(many, keypair(3)),
+        Err(TransportError::Topics(100))
+    ));
 
     let mut crooked = config();
     crooked.gossip.mesh_low = 100;
-    assert!(matches!(start(crooked, keypair(3)), Err(TransportError::Gossip(_))));
+    assert!(matches!(
+        start(crooked, keypair(3)),
+        Err(TransportError::Gossip(_))
+    ));
     node.listening().await;
 }
 
 #[test]
 fn without_a_runtime_there_is_no_transport() {
-    assert!(matches!(start(config(), keypair(1)), Err(TransportError::NoRuntime)));
+    assert!(matches!(
+        start(config(), keypair(1)),
+        Err(TransportError::NoRuntime)
+    ));
 }

@@ -16,7 +16,8 @@ use crate::world::{FEDERATION, TOPIC, soon};
 /// What it speaks: gossip of any form, and streams of any bytes.
 #[derive(NetworkBehaviour)]
 pub(crate) struct Speech {
-    pub(crate) gossip: gossipsub::Behaviour<gossipsub::IdentityTransform, gossipsub::AllowAllSubscriptionFilter>,
+    pub(crate) gossip:
+        gossipsub::Behaviour<gossipsub::IdentityTransform, gossipsub::AllowAllSubscriptionFilter>,
     pub(crate) exchange: request_response::Behaviour<AnyBytes>,
 }
 
@@ -32,7 +33,10 @@ impl Bytes {
     pub(crate) fn proper(bytes: &[u8]) -> Self {
         let mut framed = u32::try_from(bytes.len()).unwrap().to_be_bytes().to_vec();
         framed.extend_from_slice(bytes);
-        Self { bytes: framed, then_silence: false }
+        Self {
+            bytes: framed,
+            then_silence: false,
+        }
     }
 }
 
@@ -44,7 +48,11 @@ impl request_response::Codec for AnyBytes {
     type Request = Bytes;
     type Response = Bytes;
 
-    async fn read_request<T: AsyncRead + Unpin + Send>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Bytes> {
+    async fn read_request<T: AsyncRead + Unpin + Send>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+    ) -> io::Result<Bytes> {
         read(io).await
     }
 
@@ -78,7 +86,10 @@ impl request_response::Codec for AnyBytes {
 async fn read(io: &mut (impl AsyncRead + Unpin)) -> io::Result<Bytes> {
     let mut bytes = Vec::new();
     io.take(4_000_000).read_to_end(&mut bytes).await?;
-    Ok(Bytes { bytes, then_silence: false })
+    Ok(Bytes {
+        bytes,
+        then_silence: false,
+    })
 }
 
 async fn write(io: &mut (impl AsyncWrite + Unpin), bytes: Bytes) -> io::Result<()> {
@@ -98,12 +109,20 @@ pub(crate) struct Raw {
 impl Raw {
     /// A node that speaks the exchange of the test federation.
     pub(crate) fn new(keypair: Keypair, authenticity: MessageAuthenticity) -> Self {
-        Self::speaking(keypair, authenticity, format!("/watchfire/1/exchange/{}", hex::encode(FEDERATION)))
+        Self::speaking(
+            keypair,
+            authenticity,
+            format!("/watchfire/1/exchange/{}", hex::encode(FEDERATION)),
+        )
     }
 
     /// A node that speaks to doors.
     pub(crate) fn knocking() -> Self {
-        Self::speaking(Keypair::generate_ed25519(), MessageAuthenticity::Anonymous, "/watchfire/1/door".to_owned())
+        Self::speaking(
+            Keypair::generate_ed25519(),
+            MessageAuthenticity::Anonymous,
+            "/watchfire/1/door".to_owned(),
+        )
     }
 
     fn speaking(keypair: Keypair, authenticity: MessageAuthenticity, exchange: String) -> Self {
@@ -118,22 +137,33 @@ impl Raw {
         let mut gossip = gossipsub::Behaviour::new(authenticity, config).unwrap();
         gossip.subscribe(&IdentTopic::new(TOPIC)).unwrap();
         let protocol = StreamProtocol::try_from_owned(exchange).unwrap();
-        let streams = request_response::Config::default().with_request_timeout(Duration::from_secs(60));
-        let exchange = request_response::Behaviour::new([(protocol, ProtocolSupport::Full)], streams);
+        let streams =
+            request_response::Config::default().with_request_timeout(Duration::from_secs(60));
+        let exchange =
+            request_response::Behaviour::new([(protocol, ProtocolSupport::Full)], streams);
         let swarm = SwarmBuilder::with_existing_identity(keypair)
             .with_tokio()
-            .with_tcp(tcp::Config::new(), noise::Config::new, yamux::Config::default)
+            .with_tcp(
+                tcp::Config::new(),
+                noise::Config::new,
+                yamux::Config::default,
+            )
             .unwrap()
             .with_behaviour(|_| Speech { gossip, exchange })
             .unwrap()
-            .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(3_600)))
+            .with_swarm_config(|config| {
+                config.with_idle_connection_timeout(Duration::from_secs(3_600))
+            })
             .build();
         Self { swarm }
     }
 
     pub(crate) fn dial(&mut self, address: &Multiaddr) {
         // Several connections to one node are wanted here, from ports of their own.
-        let options = DialOpts::unknown_peer_id().address(address.clone()).allocate_new_port().build();
+        let options = DialOpts::unknown_peer_id()
+            .address(address.clone())
+            .allocate_new_port()
+            .build();
         self.swarm.dial(options).unwrap();
     }
 
@@ -165,17 +195,25 @@ impl Raw {
     }
 
     pub(crate) async fn connected(&mut self) {
-        self.pick("connected", |event| matches!(event, SwarmEvent::ConnectionEstablished { .. }).then_some(())).await;
+        self.pick("connected", |event| {
+            matches!(event, SwarmEvent::ConnectionEstablished { .. }).then_some(())
+        })
+        .await;
     }
 
     pub(crate) async fn closed(&mut self) {
-        self.pick("closed", |event| matches!(event, SwarmEvent::ConnectionClosed { .. }).then_some(())).await;
+        self.pick("closed", |event| {
+            matches!(event, SwarmEvent::ConnectionClosed { .. }).then_some(())
+        })
+        .await;
     }
 
     /// Waits until the other side has subscribed to the topic of the tests.
     pub(crate) async fn subscribed(&mut self) {
         self.pick("subscribed", |event| {
-            let SwarmEvent::Behaviour(SpeechEvent::Gossip(gossipsub::Event::Subscribed { .. })) = event else {
+            let SwarmEvent::Behaviour(SpeechEvent::Gossip(gossipsub::Event::Subscribed { .. })) =
+                event
+            else {
                 return None;
             };
             Some(())
@@ -184,6 +222,10 @@ impl Raw {
     }
 
     pub(crate) fn publish(&mut self, bytes: &[u8]) {
-        self.swarm.behaviour_mut().gossip.publish(IdentTopic::new(TOPIC), bytes).unwrap();
+        self.swarm
+            .behaviour_mut()
+            .gossip
+            .publish(IdentTopic::new(TOPIC), bytes)
+            .unwrap();
     }
 }

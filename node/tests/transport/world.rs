@@ -8,7 +8,8 @@ use libp2p::identity::Keypair;
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::mpsc;
 use watchfire_node::transport::{
-    self, Admitted, Command, Event, Handle, MessageId, RequestFailure, TransportConfig, Verdict, keypair_of,
+    self, Admitted, Command, Event, Handle, MessageId, RequestFailure, TransportConfig, Verdict,
+    keypair_of,
 };
 
 /// The limit of every wait. It is only reached when something is broken.
@@ -22,7 +23,9 @@ pub(crate) const TOPIC: &str = "watchfire/test";
 
 /// Waits, at most [`LONG`].
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(LONG, future).await.unwrap_or_else(|_| panic!("never happened: {what}"))
+    tokio::time::timeout(LONG, future)
+        .await
+        .unwrap_or_else(|_| panic!("never happened: {what}"))
 }
 
 /// Waits until a condition holds.
@@ -78,7 +81,11 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn start(seed: u8, config: TransportConfig) -> Self {
         let (handle, events) = transport::start(config, keypair(seed)).unwrap();
-        Self { handle, events, unread: VecDeque::new() }
+        Self {
+            handle,
+            events,
+            unread: VecDeque::new(),
+        }
     }
 
     pub(crate) fn peer(&self) -> PeerId {
@@ -86,11 +93,17 @@ impl Node {
     }
 
     pub(crate) async fn send(&self, command: Command) {
-        soon("a command is taken", self.handle.send(command)).await.unwrap();
+        soon("a command is taken", self.handle.send(command))
+            .await
+            .unwrap();
     }
 
     pub(crate) async fn publish(&self, bytes: impl Into<Vec<u8>>) {
-        self.send(Command::Publish { topic: 0, bytes: bytes.into() }).await;
+        self.send(Command::Publish {
+            topic: 0,
+            bytes: bytes.into(),
+        })
+        .await;
     }
 
     pub(crate) async fn decide(&self, message: MessageId, verdict: Verdict) {
@@ -98,16 +111,29 @@ impl Node {
     }
 
     pub(crate) async fn admit(&self, admitted: impl IntoIterator<Item = (PeerId, Vec<Multiaddr>)>) {
-        self.send(Command::SetAdmitted(admitted.into_iter().collect::<Admitted>())).await;
+        self.send(Command::SetAdmitted(
+            admitted.into_iter().collect::<Admitted>(),
+        ))
+        .await;
     }
 
     pub(crate) async fn request(&self, peer: PeerId, request: u64, bytes: &[u8]) {
         let bytes = bytes.to_vec();
-        self.send(Command::Request { peer, request, bytes, response_bytes_max: usize::MAX }).await;
+        self.send(Command::Request {
+            peer,
+            request,
+            bytes,
+            response_bytes_max: usize::MAX,
+        })
+        .await;
     }
 
     /// The first event, told or to come, that the picker takes. The others stay.
-    pub(crate) async fn pick<T>(&mut self, what: &str, mut picker: impl FnMut(&Event) -> Option<T>) -> T {
+    pub(crate) async fn pick<T>(
+        &mut self,
+        what: &str,
+        mut picker: impl FnMut(&Event) -> Option<T>,
+    ) -> T {
         for index in 0..self.unread.len() {
             if let Some(picked) = picker(&self.unread[index]) {
                 self.unread.remove(index);
@@ -116,7 +142,11 @@ impl Node {
         }
         soon(what, async {
             loop {
-                let event = self.events.recv().await.unwrap_or_else(|| panic!("the transport ended before: {what}"));
+                let event = self
+                    .events
+                    .recv()
+                    .await
+                    .unwrap_or_else(|| panic!("the transport ended before: {what}"));
                 match picker(&event) {
                     Some(picked) => return picked,
                     None => self.unread.push_back(event),
@@ -148,19 +178,31 @@ impl Node {
     }
 
     pub(crate) async fn up(&mut self, who: PeerId) {
-        self.pick("a peer is up", |event| matches!(event, Event::PeerUp { peer } if *peer == who).then_some(())).await;
+        self.pick("a peer is up", |event| {
+            matches!(event, Event::PeerUp { peer } if *peer == who).then_some(())
+        })
+        .await;
     }
 
     pub(crate) async fn down(&mut self, who: PeerId) {
-        self.pick("a peer is down", |event| matches!(event, Event::PeerDown { peer } if *peer == who).then_some(()))
-            .await;
+        self.pick("a peer is down", |event| {
+            matches!(event, Event::PeerDown { peer } if *peer == who).then_some(())
+        })
+        .await;
     }
 
     pub(crate) async fn message(&mut self) -> Frame {
         self.pick("a frame arrives", |event| match event {
-            Event::Message { topic: 0, bytes, message, source } => {
-                Some(Frame { bytes: bytes.clone(), message: *message, source: *source })
-            }
+            Event::Message {
+                topic: 0,
+                bytes,
+                message,
+                source,
+            } => Some(Frame {
+                bytes: bytes.clone(),
+                message: *message,
+                source: *source,
+            }),
             _ => None,
         })
         .await
@@ -176,7 +218,9 @@ impl Node {
 
     pub(crate) async fn response(&mut self, number: u64) -> Result<Vec<u8>, RequestFailure> {
         self.pick("a response arrives", |event| match event {
-            Event::Response { request, outcome, .. } if *request == number => Some(outcome.clone()),
+            Event::Response {
+                request, outcome, ..
+            } if *request == number => Some(outcome.clone()),
             _ => None,
         })
         .await
@@ -185,7 +229,10 @@ impl Node {
     /// Gives up the node and waits until its ports are free.
     pub(crate) async fn stop(mut self) {
         drop(self.handle);
-        soon("the transport ends", async { while self.events.recv().await.is_some() {} }).await;
+        soon("the transport ends", async {
+            while self.events.recv().await.is_some() {}
+        })
+        .await;
     }
 }
 
@@ -219,11 +266,15 @@ pub(crate) async fn meet(from: &Node, to: &mut Node) {
     soon("gossip flows", async {
         let mut tick = tokio::time::interval(Duration::from_millis(20));
         for attempt in 0_u32.. {
-            from.publish(format!("meeting {} {attempt}", from.peer())).await;
+            from.publish(format!("meeting {} {attempt}", from.peer()))
+                .await;
             let heard = async {
                 loop {
                     let frame = to.message().await;
-                    if frame.bytes.starts_with(format!("meeting {}", from.peer()).as_bytes()) {
+                    if frame
+                        .bytes
+                        .starts_with(format!("meeting {}", from.peer()).as_bytes())
+                    {
                         return frame;
                     }
                 }
