@@ -34,8 +34,9 @@ pub const GOSSIP_PUBLISH_WITHIN: Duration = Duration::from_secs(30);
 /// How long another's frame may wait for a slow peer; shorter than [`GOSSIP_PUBLISH_WITHIN`], others forward it too.
 pub const GOSSIP_FORWARD_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long gossipsub knows an id it has seen. At 2,000 frames a second and about 100 bytes an id: 24 MB.
-pub const GOSSIP_SEEN_FOR: Duration = Duration::from_secs(120);
+/// How long gossipsub knows an id it has seen. At 2,000 frames a second and about 100 bytes an id: 12 MB. It must be
+/// longer than frames travel, a few heartbeats; what comes again later is recognised by the protocol.
+pub const GOSSIP_SEEN_FOR: Duration = Duration::from_secs(60);
 
 /// Frames in one message of gossipsub. Nodes of this kind send one; the rest is room for other implementations.
 pub const GOSSIP_FRAMES_PER_MESSAGE_MAX: usize = 64;
@@ -49,9 +50,6 @@ pub const UNDECIDED_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 
 /// What the smallest frame without a verdict is charged, in bytes, so that empty frames are bounded too: 65,536 of them.
 pub const UNDECIDED_BYTES_MIN: usize = 1_024;
-
-/// Topics of one node. They are few and coarse; a peer that names more is cut off.
-pub const TOPICS_MAX: usize = 16;
 
 /// Admitted peers. Four times the largest federation planned for.
 pub const ADMITTED_MAX: usize = 1_024;

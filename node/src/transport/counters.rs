@@ -31,8 +31,10 @@ counters! {
     published_to_nobody,
     /// Own frames that could not be sent, each with an [`Event::Unpublished`](super::Event::Unpublished).
     unpublished,
-    /// Frames above the application's limit, rejected at once.
+    /// Frames above the application's limit, dropped unseen; each costs its sender what a rejected frame costs.
     frames_oversized,
+    /// Frames on a topic that is not ours, dropped unseen.
+    frames_foreign,
     /// Frames dropped because their sender, or all together, had too many without a verdict.
     frames_without_room,
     /// Frames whose verdict never came in time; they were not forwarded.

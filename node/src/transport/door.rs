@@ -16,21 +16,18 @@ use libp2p::request_response::{
 };
 use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{ConnectionId, DialError, NetworkBehaviour, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm};
+use libp2p::{Multiaddr, PeerId, Swarm};
 use tokio::sync::mpsc;
 
 use super::codec::{Opaque, Question, is_too_large};
 use super::counters::Tally;
 use super::gate::{Counted, Gate, ip_of};
-use super::swarm::{SwarmShape, exchange, swarm};
+use super::swarm::{SwarmShape, exchange, protocol, swarm};
 use super::{Event, TransportConfig, TransportError};
 use crate::limits::{
     DOOR_ANSWERS_MAX, DOOR_ASK_WITHIN, DOOR_CONNECTIONS_MAX, DOOR_CONNECTIONS_PER_ADDRESS_MAX,
     DOOR_IDLE, DOOR_REQUEST_BYTES_MAX, DOOR_RESPONSE_BYTES_MAX, DOOR_STREAMS_MAX, DOOR_WITHIN,
 };
-
-/// The protocol of the door. It names no federation: who comes to it may not know one yet.
-const PROTOCOL: StreamProtocol = StreamProtocol::new("/watchfire/1/door");
 
 /// How often connections that lived too long are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -44,9 +41,15 @@ struct Entrance {
     exchange: request_response::Behaviour<Opaque>,
 }
 
-fn speech(support: ProtocolSupport, within: Duration) -> request_response::Behaviour<Opaque> {
+/// The one protocol of a door. Whoever comes to it knows the federation: its id was compared out of band.
+fn speech(
+    federation: &[u8; 32],
+    support: ProtocolSupport,
+    within: Duration,
+) -> Result<request_response::Behaviour<Opaque>, TransportError> {
+    let name = protocol(format!("/watchfire/1/door/{}", hex::encode(federation)))?;
     let codec = Opaque::new(DOOR_REQUEST_BYTES_MAX, DOOR_RESPONSE_BYTES_MAX);
-    exchange(PROTOCOL, codec, support, within, DOOR_STREAMS_MAX)
+    Ok(exchange(name, codec, support, within, DOOR_STREAMS_MAX))
 }
 
 /// The serving side.
@@ -81,7 +84,11 @@ impl Door {
                 DOOR_CONNECTIONS_MAX,
                 Counted::Lifetime,
             ),
-            exchange: speech(ProtocolSupport::Inbound, timing.door_within),
+            exchange: speech(
+                &config.federation,
+                ProtocolSupport::Inbound,
+                timing.door_within,
+            )?,
         };
         let shape = SwarmShape {
             streams_max: DOOR_STREAMS_MAX,
@@ -195,6 +202,7 @@ impl Door {
                         channel,
                     },
                 connection_id,
+                peer,
                 ..
             } => {
                 let remote = self
@@ -206,6 +214,7 @@ impl Door {
                 tracing::trace!(token, size = request.bytes.len(), "asked at the door");
                 if self.tell(Event::DoorRequest {
                     token,
+                    peer,
                     bytes: request.bytes,
                     remote,
                 }) {
@@ -261,12 +270,12 @@ pub enum AskError {
     #[error("the answer is larger than a door may give; it was not read")]
     AnswerTooLarge,
     /// The door closed without an answer, or is none.
-    #[error("the door declined to answer; it may be busy, or no door of this version")]
+    #[error("the door declined to answer; it may be busy, or of another federation or version")]
     Declined,
 }
 
-/// Asks a door one question. The connection has a key of its own, made for it, so that nothing links the question with
-/// this node but what is in it.
+/// Asks a door of `federation` one question. The key pair is this node's transport key, because a certificate offered
+/// at a door must be for the key of the connection.
 ///
 /// With `expected`, only the door of that peer will do. Without, whoever answers is believed to be the door, and what
 /// it says must prove itself.
@@ -275,6 +284,8 @@ pub enum AskError {
 ///
 /// [`AskError`]; after at most [`DOOR_ASK_WITHIN`].
 pub async fn ask(
+    keypair: &Keypair,
+    federation: &[u8; 32],
     address: Multiaddr,
     expected: Option<PeerId>,
     question: Vec<u8>,
@@ -287,8 +298,8 @@ pub async fn ask(
         idle: DOOR_IDLE,
         handshake_within: DOOR_WITHIN,
     };
-    let behaviour = speech(ProtocolSupport::Outbound, DOOR_WITHIN);
-    let mut swarm = swarm(Keypair::generate_ed25519(), behaviour, shape)?;
+    let behaviour = speech(federation, ProtocolSupport::Outbound, DOOR_WITHIN)?;
+    let mut swarm = swarm(keypair.clone(), behaviour, shape)?;
     let options = match expected {
         Some(peer) => DialOpts::peer_id(peer).addresses(vec![address]).build(),
         None => DialOpts::unknown_peer_id().address(address).build(),

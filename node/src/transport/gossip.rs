@@ -3,17 +3,28 @@
 //! Frames carry no author, number or signature of libp2p: the protocol's own signature is inside, and the publisher's
 //! peer id stays private. Every frame waits for a verdict. Few members hold connections to all others, so an author
 //! sends to everybody at once (`flood_publish`), and a small mesh and lazy gossip repair what that misses.
+//!
+//! There is one topic. A frame's id covers the frame and not the topic, so a frame that came first on another topic
+//! would be taken for seen when it comes on ours, and gossipsub marks frames as seen, and keeps them, whether or not
+//! the node follows their topic. So what is not on our topic is dropped before gossipsub looks at it ([`OurFrames`]).
+//!
+//! The protocol's names are gossipsub's own and not ours: with names of our own this version of gossipsub speaks only
+//! versions 1.0 and 1.1, silently, and nobody is ever told which frames are unwanted (IDONTWANT, version 1.2). Two
+//! federations are kept apart by admission and by the name of the topic.
 
 use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use libp2p::gossipsub::{
-    Behaviour, Config, ConfigBuilder, IdentTopic, IdentityTransform, MaxCountSubscriptionFilter,
-    MessageAuthenticity, MessageId as GossipId, PeerScoreParams, PeerScoreThresholds, TopicHash,
-    TopicScoreParams, ValidationMode, WhitelistSubscriptionFilter,
+    Behaviour, Config, ConfigBuilder, DataTransform, IdentTopic, MaxCountSubscriptionFilter,
+    Message, MessageAuthenticity, MessageId as GossipId, PeerScoreParams, PeerScoreThresholds,
+    RawMessage, TopicHash, TopicScoreParams, ValidationMode, WhitelistSubscriptionFilter,
 };
 use sha2::{Digest, Sha256};
 
+use super::counters::Tally;
 use super::{MessageId, TransportError};
 use crate::limits::{
     FRAME_BYTES_MAX, GOSSIP_CONTROL_BYTES_MAX, GOSSIP_ENVELOPE_BYTES, GOSSIP_FORWARD_WITHIN,
@@ -21,9 +32,9 @@ use crate::limits::{
     GOSSIP_READ_AHEAD_BYTES, GOSSIP_SEEN_FOR,
 };
 
-/// The behaviour as this node uses it: no transformation of data, and only our own topics.
+/// The behaviour as this node uses it.
 pub(crate) type Gossip =
-    Behaviour<IdentityTransform, MaxCountSubscriptionFilter<WhitelistSubscriptionFilter>>;
+    Behaviour<OurFrames, MaxCountSubscriptionFilter<WhitelistSubscriptionFilter>>;
 
 /// What may be tuned about gossip. The defaults are for 3 to 250 members.
 #[derive(Debug, Clone)]
@@ -104,10 +115,9 @@ impl GossipConfig {
         Err(TransportError::Gossip(refusal.to_owned()))
     }
 
-    fn build(&self, federation: &str) -> Result<Config, TransportError> {
+    fn build(&self) -> Result<Config, TransportError> {
         self.check()?;
         ConfigBuilder::default()
-            .protocol_id_prefix(format!("/watchfire/1/gossip/{federation}"))
             .validation_mode(ValidationMode::Anonymous)
             .validate_messages()
             .message_id_fn(|message| GossipId::new(&message_id(&message.data).0))
@@ -140,35 +150,72 @@ pub(crate) fn message_id(frame: &[u8]) -> MessageId {
     MessageId(Sha256::digest(frame).into())
 }
 
-/// Builds the behaviour and subscribes to the topics.
+/// The name of a federation's topic.
+pub(crate) fn topic(federation: &str) -> IdentTopic {
+    IdentTopic::new(format!("/watchfire/1/{federation}"))
+}
+
+/// Lets frames through as they are, if they are on our topic and within their limit. What is not is dropped before it
+/// gets an id, and what is too large costs its sender what a rejected frame costs.
+#[derive(Debug)]
+pub(crate) struct OurFrames {
+    topic: TopicHash,
+    tally: Arc<Tally>,
+}
+
+impl DataTransform for OurFrames {
+    fn inbound_transform(&self, raw: RawMessage) -> io::Result<Message> {
+        if raw.topic != self.topic {
+            self.tally.frames_foreign.one();
+            return Err(io::Error::other("not on our topic"));
+        }
+        if raw.data.len() > FRAME_BYTES_MAX {
+            self.tally.frames_oversized.one();
+            return Err(io::Error::other("frame above the limit"));
+        }
+        Ok(Message {
+            source: raw.source,
+            data: raw.data,
+            sequence_number: raw.sequence_number,
+            topic: raw.topic,
+        })
+    }
+
+    fn outbound_transform(&self, _: &TopicHash, data: Vec<u8>) -> io::Result<Vec<u8>> {
+        Ok(data)
+    }
+}
+
+/// Builds the behaviour and subscribes to the topic.
 pub(crate) fn gossip(
     config: &GossipConfig,
-    federation: &str,
-    topics: &[String],
+    topic: &IdentTopic,
+    tally: Arc<Tally>,
 ) -> Result<Gossip, TransportError> {
     let refused = |error: &str| TransportError::Gossip(error.to_owned());
-    let topics: Vec<IdentTopic> = topics.iter().map(IdentTopic::new).collect();
     let filter = MaxCountSubscriptionFilter {
-        filter: WhitelistSubscriptionFilter(topics.iter().map(IdentTopic::hash).collect()),
-        max_subscribed_topics: topics.len(),
-        // One message may take back and renew every topic.
-        max_subscriptions_per_request: topics.len().saturating_mul(2),
+        filter: WhitelistSubscriptionFilter([topic.hash()].into()),
+        max_subscribed_topics: 1,
+        // One message may take the topic back and renew it.
+        max_subscriptions_per_request: 2,
+    };
+    let ours = OurFrames {
+        topic: topic.hash(),
+        tally,
     };
     let mut behaviour = Gossip::new_with_subscription_filter_and_transform(
         MessageAuthenticity::Anonymous,
-        config.build(federation)?,
+        config.build()?,
         filter,
-        IdentityTransform,
+        ours,
     )
     .map_err(refused)?;
     behaviour
-        .with_peer_score(score(&topics), thresholds())
+        .with_peer_score(score(topic), thresholds())
         .map_err(|error| refused(&error))?;
-    for topic in &topics {
-        behaviour
-            .subscribe(topic)
-            .map_err(|error| refused(&error.to_string()))?;
-    }
+    behaviour
+        .subscribe(topic)
+        .map_err(|error| refused(&error.to_string()))?;
     Ok(behaviour)
 }
 
@@ -180,8 +227,8 @@ pub(crate) fn gossip(
 /// - Broken rules of the mesh (P7), above six: the excess squared; a lost packet breaks a promise now and then.
 /// - Nothing for slowness (a thin line is no offence), for many members behind one address, or for a quiet mesh
 ///   (with few members most are quiet most of the time).
-fn score(topics: &[IdentTopic]) -> PeerScoreParams {
-    let topic = TopicScoreParams {
+fn score(topic: &IdentTopic) -> PeerScoreParams {
+    let frames = TopicScoreParams {
         topic_weight: 1.0,
         time_in_mesh_weight: 0.0,
         first_message_deliveries_weight: 0.0,
@@ -192,12 +239,8 @@ fn score(topics: &[IdentTopic]) -> PeerScoreParams {
         invalid_message_deliveries_decay: 0.998_845,
         ..TopicScoreParams::default()
     };
-    let per_topic: HashMap<TopicHash, TopicScoreParams> = topics
-        .iter()
-        .map(|name| (name.hash(), topic.clone()))
-        .collect();
     PeerScoreParams {
-        topics: per_topic,
+        topics: HashMap::from([(topic.hash(), frames)]),
         topic_score_cap: 0.0,
         ip_colocation_factor_weight: 0.0,
         behaviour_penalty_weight: -1.0,
@@ -229,9 +272,9 @@ mod tests {
 
     #[test]
     fn the_defaults_hold_together() {
-        let topics = ["control".to_owned(), "bundle".to_owned()];
-        gossip(&GossipConfig::default(), "00", &topics).unwrap();
-        score(&topics.map(IdentTopic::new)).validate().unwrap();
+        let topic = topic("00");
+        gossip(&GossipConfig::default(), &topic, Arc::default()).unwrap();
+        score(&topic).validate().unwrap();
         thresholds().validate().unwrap();
     }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use libp2p::{Multiaddr, PeerId};
 
 use super::Admitted;
-use crate::limits::{ADDRESSES_PER_PEER_MAX, ADMITTED_MAX, CONNECTION_SOUND_AFTER, DIALS_MAX};
+use crate::limits::{ADDRESSES_PER_PEER_MAX, ADMITTED_MAX, DIALS_MAX};
 
 /// How many first pauses the peer with the larger id waits longer than the other.
 const YIELD_PAUSES: u32 = 4;
@@ -21,6 +21,8 @@ const YIELD_PAUSES: u32 = 4;
 pub(crate) struct Pauses {
     pub(crate) min: Duration,
     pub(crate) max: Duration,
+    /// A connection that lived this long was a good one.
+    pub(crate) sound_after: Duration,
 }
 
 /// The machine.
@@ -164,7 +166,7 @@ impl Links {
                 wanted.failures = 0;
                 wanted.due = now;
             } else {
-                if now.saturating_duration_since(connected.since) >= CONNECTION_SOUND_AFTER {
+                if now.saturating_duration_since(connected.since) >= self.pauses.sound_after {
                     wanted.failures = 0;
                 }
                 self.postpone(peer, now);
@@ -193,7 +195,7 @@ impl Links {
     /// call, unless both called at the same time.
     pub(crate) fn is_stale(&self, peer: &PeerId, now: Instant) -> bool {
         self.connected.get(peer).is_some_and(|connected| {
-            now.saturating_duration_since(connected.since) >= CONNECTION_SOUND_AFTER
+            now.saturating_duration_since(connected.since) >= self.pauses.sound_after
         })
     }
 
@@ -255,6 +257,7 @@ mod tests {
     const PAUSES: Pauses = Pauses {
         min: Duration::from_millis(500),
         max: Duration::from_secs(60),
+        sound_after: Duration::from_secs(10),
     };
 
     fn two() -> (PeerId, PeerId) {
@@ -316,7 +319,7 @@ mod tests {
         }
         assert!(links.next().unwrap() - now > Duration::from_secs(30));
         links.on_connected(large, now);
-        let later = now + CONNECTION_SOUND_AFTER;
+        let later = now + PAUSES.sound_after;
         links.on_closed(&large, later);
         assert!(links.next().unwrap() - later <= PAUSES.min);
     }

@@ -43,10 +43,8 @@ pub enum Verdict {
 /// What the owner asks of the transport.
 #[derive(Debug)]
 pub enum Command {
-    /// Send a frame to everybody who follows the topic. What fails comes back as [`Event::Unpublished`].
+    /// Send a frame to all peers. What fails comes back as [`Event::Unpublished`].
     Publish {
-        /// Index into [`TransportConfig::topics`](super::TransportConfig::topics).
-        topic: usize,
         /// The frame, at most [`FRAME_BYTES_MAX`](crate::limits::FRAME_BYTES_MAX).
         bytes: Vec<u8>,
     },
@@ -122,8 +120,6 @@ pub enum Event {
     },
     /// A frame arrived. It waits for a [`Command::Verdict`] and is not forwarded before.
     Message {
-        /// Index into [`TransportConfig::topics`](super::TransportConfig::topics).
-        topic: usize,
         /// The frame.
         bytes: Vec<u8>,
         /// Its id.
@@ -133,8 +129,6 @@ pub enum Event {
     },
     /// An own frame was not sent.
     Unpublished {
-        /// The topic it was meant for.
-        topic: usize,
         /// Its id.
         message: MessageId,
         /// Why.
@@ -162,6 +156,8 @@ pub enum Event {
     DoorRequest {
         /// Names the request in the answer.
         token: u64,
+        /// The stranger, as its handshake proved: a certificate it offers must be for this key.
+        peer: PeerId,
         /// The question.
         bytes: Vec<u8>,
         /// The stranger's IP address.
@@ -213,9 +209,6 @@ pub enum Unpublished {
     /// The frame is above the limit.
     #[error("the frame is above the limit; announce it and let peers pull it")]
     TooLarge,
-    /// There is no such topic.
-    #[error("there is no such topic")]
-    UnknownTopic,
     /// gossipsub refused it for another reason.
     #[error("the frame was refused by gossipsub")]
     Refused,

@@ -23,6 +23,7 @@ mod gossip;
 mod identity;
 mod links;
 mod messages;
+mod requests;
 mod swarm;
 mod task;
 mod undecided;
@@ -44,8 +45,9 @@ pub use messages::{
 };
 
 use crate::limits::{
-    COMMANDS_MAX, DOOR_CONNECTION_WITHIN, DOOR_IDLE, DOOR_WITHIN, EVENTS_MAX, EXCHANGE_WITHIN,
-    HANDSHAKE_WITHIN, PING_EVERY, PING_WITHIN, REDIAL_PAUSE_MAX, REDIAL_PAUSE_MIN, TOPICS_MAX,
+    COMMANDS_MAX, CONNECTION_SOUND_AFTER, DOOR_CONNECTION_WITHIN, DOOR_IDLE, DOOR_WITHIN,
+    EVENTS_MAX, EXCHANGE_WITHIN, HANDSHAKE_WITHIN, PING_EVERY, PING_WITHIN, REDIAL_PAUSE_MAX,
+    REDIAL_PAUSE_MIN,
 };
 
 /// A directive every filter of logs needs: gossipsub prints whole frames, with their bytes, when it warns of a full
@@ -60,10 +62,9 @@ pub struct TransportConfig {
     pub listen: Vec<Multiaddr>,
     /// Where the door listens. Empty: there is no door.
     pub door: Vec<Multiaddr>,
-    /// The federation id. It is part of the names of the protocols, so that two federations never exchange a byte.
+    /// The federation id. It is part of the names of topic and protocols, so that what is of another federation is not
+    /// even understood.
     pub federation: [u8; 32],
-    /// The topics of gossip, at most [`TOPICS_MAX`]; commands and events name them by index.
-    pub topics: Vec<String>,
     /// Who may connect from the start.
     pub admitted: Admitted,
     /// How gossip is tuned.
@@ -75,13 +76,12 @@ pub struct TransportConfig {
 }
 
 impl TransportConfig {
-    /// A configuration for a federation and its topics that listens nowhere, admits nobody and allows 4 GiB.
-    pub fn new(federation: [u8; 32], topics: Vec<String>) -> Self {
+    /// A configuration for a federation that listens nowhere, admits nobody and allows 4 GiB.
+    pub fn new(federation: [u8; 32]) -> Self {
         Self {
             listen: Vec::new(),
             door: Vec::new(),
             federation,
-            topics,
             admitted: Admitted::new(),
             gossip: GossipConfig::default(),
             timing: Timing::default(),
@@ -111,6 +111,8 @@ pub struct Timing {
     pub redial_pause_min: Duration,
     /// The longest pause before a peer is dialled again.
     pub redial_pause_max: Duration,
+    /// How long a connection lives until it counts as a good one.
+    pub sound_after: Duration,
 }
 
 impl Default for Timing {
@@ -125,6 +127,7 @@ impl Default for Timing {
             ping_within: PING_WITHIN,
             redial_pause_min: REDIAL_PAUSE_MIN,
             redial_pause_max: REDIAL_PAUSE_MAX,
+            sound_after: CONNECTION_SOUND_AFTER,
         }
     }
 }
@@ -138,9 +141,6 @@ pub enum TransportError {
     /// The seed makes no key.
     #[error("the seed of the transport key was refused; make a new key")]
     Seed,
-    /// Too many topics.
-    #[error("{0} topics are too many; at most {TOPICS_MAX} are allowed")]
-    Topics(usize),
     /// The configuration contradicts itself.
     #[error("the configuration of the transport was refused: {0}; correct it")]
     Config(String),
@@ -230,9 +230,6 @@ pub fn start(
     keypair: Keypair,
 ) -> Result<(Handle, mpsc::Receiver<Event>), TransportError> {
     let runtime = tokio::runtime::Handle::try_current().map_err(|_| TransportError::NoRuntime)?;
-    if config.topics.len() > TOPICS_MAX {
-        return Err(TransportError::Topics(config.topics.len()));
-    }
     let (command_sender, command_receiver) = mpsc::channel(COMMANDS_MAX);
     let (event_sender, event_receiver) = mpsc::channel(EVENTS_MAX);
     let tally = Arc::new(Tally::default());

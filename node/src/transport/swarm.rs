@@ -1,5 +1,6 @@
 //! The swarm of the main port: its behaviours in their order, and how a swarm of this node is built.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use libp2p::allow_block_list::{AllowedPeers, Behaviour as AllowList};
@@ -11,8 +12,9 @@ use libp2p::swarm::NetworkBehaviour;
 use libp2p::{StreamProtocol, Swarm, SwarmBuilder, identify, noise, ping, tcp, yamux};
 
 use super::codec::Opaque;
+use super::counters::Tally;
 use super::gate::{Counted, Gate};
-use super::gossip::{Gossip, gossip};
+use super::gossip::{Gossip, gossip, topic};
 use super::{TransportConfig, TransportError};
 use crate::limits::{
     DIALS_MAX, EXCHANGE_REQUEST_BYTES_MAX, EXCHANGE_RESPONSE_BYTES_MAX, EXCHANGE_STREAMS_MAX,
@@ -38,12 +40,12 @@ pub(crate) struct Main {
 }
 
 impl Main {
-    pub(crate) fn new(config: &TransportConfig, keypair: &Keypair) -> Result<Self, TransportError> {
-        let federation: String = config
-            .federation
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+    pub(crate) fn new(
+        config: &TransportConfig,
+        keypair: &Keypair,
+        tally: Arc<Tally>,
+    ) -> Result<Self, TransportError> {
+        let federation = hex::encode(config.federation);
         // One connection a peer: see `links` for why a second one is refused and never closed afterwards.
         let limits = ConnectionLimits::default()
             .with_max_pending_incoming(Some(PENDING_INBOUND_MAX))
@@ -75,7 +77,7 @@ impl Main {
                 timing.exchange_within,
                 EXCHANGE_STREAMS_MAX,
             ),
-            gossip: gossip(&config.gossip, &federation, &config.topics)?,
+            gossip: gossip(&config.gossip, &topic(&federation), tally)?,
         })
     }
 }

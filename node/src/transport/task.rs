@@ -1,6 +1,6 @@
 //! The task that owns the main swarm.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use libp2p::gossipsub::{
 use libp2p::identity::Keypair;
 use libp2p::request_response::{
     Event as ExchangeEvent, InboundRequestId, Message as ExchangeMessage, OutboundFailure,
-    OutboundRequestId, ResponseChannel,
+    OutboundRequestId,
 };
 use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{ConnectionDenied, DialError, ListenError, SwarmEvent};
@@ -22,8 +22,9 @@ use tokio::sync::mpsc;
 use super::codec::{Question, is_too_large};
 use super::counters::Tally;
 use super::door::Answer;
-use super::gossip::message_id;
+use super::gossip::{message_id, topic};
 use super::links::{Links, Pauses};
+use super::requests::{Channel, Requests};
 use super::swarm::{Main, MainEvent, SwarmShape, swarm};
 use super::undecided::Undecided;
 use super::{
@@ -31,9 +32,8 @@ use super::{
     Unpublished, Unreachable, Verdict,
 };
 use crate::limits::{
-    EXCHANGE_REQUEST_BYTES_MAX, EXCHANGE_RESPONSE_BYTES_MAX, FRAME_BYTES_MAX, INBOUND_REQUESTS_MAX,
-    INBOUND_REQUESTS_PER_PEER_MAX, OUTBOUND_REQUESTS_MAX, OUTBOUND_REQUESTS_PER_PEER_MAX,
-    OUTBOX_MAX, STREAMS_MAX, UNDECIDED_BYTES_MAX, UNDECIDED_BYTES_PER_PEER_MAX,
+    EXCHANGE_REQUEST_BYTES_MAX, EXCHANGE_RESPONSE_BYTES_MAX, FRAME_BYTES_MAX, OUTBOX_MAX,
+    STREAMS_MAX, UNDECIDED_BYTES_MAX, UNDECIDED_BYTES_PER_PEER_MAX,
 };
 
 /// Connections of the main port end by decision, never by being quiet: members hold them as long as they run.
@@ -49,24 +49,13 @@ const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
 pub(crate) struct Task {
     swarm: Swarm<Main>,
     links: Links,
-    topics: Vec<TopicHash>,
+    topic: TopicHash,
     verdict_within: Duration,
     undecided: Undecided,
-    outbound: HashMap<OutboundRequestId, (PeerId, u64)>,
-    inbound: HashMap<InboundRequestId, Inbound>,
-    tokens: HashMap<u64, InboundRequestId>,
-    token_next: u64,
+    requests: Requests,
     door: Option<mpsc::Sender<Answer>>,
     outbox: VecDeque<Event>,
     tally: Arc<Tally>,
-}
-
-/// A request of a peer, from its arrival until the response has left.
-struct Inbound {
-    peer: PeerId,
-    token: u64,
-    /// Gone as soon as the owner has answered.
-    channel: Option<ResponseChannel<Vec<u8>>>,
 }
 
 impl Task {
@@ -76,7 +65,7 @@ impl Task {
         keypair: Keypair,
         tally: Arc<Tally>,
     ) -> Result<Self, TransportError> {
-        let behaviour = Main::new(&config, &keypair)?;
+        let behaviour = Main::new(&config, &keypair, Arc::clone(&tally))?;
         let shape = SwarmShape {
             streams_max: STREAMS_MAX,
             idle: NEVER_IDLE,
@@ -95,19 +84,17 @@ impl Task {
         let pauses = Pauses {
             min: config.timing.redial_pause_min,
             max: config.timing.redial_pause_max,
+            sound_after: config.timing.sound_after,
         };
         // The seed only spreads pauses; without entropy all nodes would spread them alike, no worse.
         let jitter = getrandom::u64().unwrap_or_default();
         let mut task = Self {
             swarm,
             links: Links::new(me, pauses, jitter),
-            topics: config.topics.iter().map(TopicHash::from_raw).collect(),
+            topic: topic(&hex::encode(config.federation)).hash(),
             verdict_within: config.gossip.verdict_within(),
             undecided: Undecided::new(UNDECIDED_BYTES_PER_PEER_MAX, UNDECIDED_BYTES_MAX),
-            outbound: HashMap::new(),
-            inbound: HashMap::new(),
-            tokens: HashMap::new(),
-            token_next: 1,
+            requests: Requests::new(),
             door: None,
             outbox: VecDeque::new(),
             tally,
@@ -167,7 +154,7 @@ impl Task {
 
     fn on_command(&mut self, command: Command) {
         match command {
-            Command::Publish { topic, bytes } => self.publish(topic, bytes),
+            Command::Publish { bytes } => self.publish(bytes),
             Command::Verdict { message, verdict } => self.decide(message, verdict),
             Command::Request {
                 peer,
@@ -197,18 +184,14 @@ impl Task {
         }
     }
 
-    fn publish(&mut self, topic: usize, bytes: Vec<u8>) {
+    fn publish(&mut self, bytes: Vec<u8>) {
         let message = message_id(&bytes);
         let size = bytes.len();
-        let outcome = match self.topics.get(topic) {
-            None => Err(Unpublished::UnknownTopic),
-            Some(_) if size > FRAME_BYTES_MAX => Err(Unpublished::TooLarge),
-            Some(name) => match self
-                .swarm
-                .behaviour_mut()
-                .gossip
-                .publish(name.clone(), bytes)
-            {
+        let outcome = if size > FRAME_BYTES_MAX {
+            Err(Unpublished::TooLarge)
+        } else {
+            let topic = self.topic.clone();
+            match self.swarm.behaviour_mut().gossip.publish(topic, bytes) {
                 // A frame that was already sent needs no second sending.
                 Ok(_) | Err(PublishError::Duplicate) => Ok(()),
                 Err(PublishError::NoPeersSubscribedToTopic) => {
@@ -220,18 +203,15 @@ impl Task {
                 Err(PublishError::SigningError(_) | PublishError::TransformFailed(_)) => {
                     Err(Unpublished::Refused)
                 }
-            },
+            }
         };
         match outcome {
-            Ok(()) => tracing::trace!(%message, topic, size, "published"),
+            Ok(()) => tracing::trace!(%message, size, "published"),
             Err(reason) => {
-                tracing::debug!(%message, topic, size, %reason, "not published");
+                tracing::debug!(%message, size, %reason, "not published");
                 self.tally.unpublished.one();
-                self.outbox.push_back(Event::Unpublished {
-                    topic,
-                    message,
-                    reason,
-                });
+                self.outbox
+                    .push_back(Event::Unpublished { message, reason });
             }
         }
     }
@@ -262,18 +242,11 @@ impl Task {
     }
 
     fn request(&mut self, peer: PeerId, request: u64, bytes: Vec<u8>, response_bytes_max: usize) {
-        let waiting = self
-            .outbound
-            .values()
-            .filter(|(asked, _)| *asked == peer)
-            .count();
         let refusal = if !self.links.is_connected(&peer) {
             Some(RequestFailure::NotConnected)
         } else if bytes.len() > EXCHANGE_REQUEST_BYTES_MAX {
             Some(RequestFailure::TooLarge)
-        } else if waiting >= OUTBOUND_REQUESTS_PER_PEER_MAX
-            || self.outbound.len() >= OUTBOUND_REQUESTS_MAX
-        {
+        } else if !self.requests.has_room_for(&peer) {
             Some(RequestFailure::Busy)
         } else {
             None
@@ -294,15 +267,11 @@ impl Task {
                 response_bytes_max,
             },
         );
-        self.outbound.insert(id, (peer, request));
+        self.requests.sent(id, peer, request);
     }
 
     fn respond(&mut self, token: u64, bytes: Vec<u8>) {
-        let inbound = self
-            .tokens
-            .remove(&token)
-            .and_then(|id| self.inbound.get_mut(&id));
-        let channel = inbound.and_then(|inbound| inbound.channel.take());
+        let channel = self.requests.channel(token);
         // An answer above the limit is the owner's mistake; dropping the channel declines the request.
         let sent = bytes.len() <= EXCHANGE_RESPONSE_BYTES_MAX
             && channel.is_some_and(|channel| {
@@ -464,24 +433,10 @@ impl Task {
                 self.on_up(source);
                 let id = message_id(&message.data);
                 let size = message.data.len();
-                let Some(topic) = self.topics.iter().position(|topic| *topic == message.topic)
-                else {
-                    self.report(id, &source, MessageAcceptance::Ignore);
-                    return;
-                };
-                if size > FRAME_BYTES_MAX {
-                    tracing::debug!(message = %id, %source, size, "frame above the limit");
-                    self.tally.frames_oversized.one();
-                    self.report(id, &source, MessageAcceptance::Reject);
-                } else if self.undecided.admit(
-                    id,
-                    source,
-                    size,
-                    Instant::now() + self.verdict_within,
-                ) {
-                    tracing::trace!(message = %id, %source, topic, size, "frame");
+                let until = Instant::now() + self.verdict_within;
+                if self.undecided.admit(id, source, size, until) {
+                    tracing::trace!(message = %id, %source, size, "frame");
                     self.outbox.push_back(Event::Message {
-                        topic,
                         bytes: message.data,
                         message: id,
                         source,
@@ -504,7 +459,7 @@ impl Task {
                 self.outbox.push_back(Event::SlowPeer { peer, dropped });
             }
             GossipEvent::GossipsubNotSupported { peer_id } => {
-                tracing::warn!(peer = %peer_id, "the peer speaks no gossip of this federation");
+                tracing::warn!(peer = %peer_id, "the peer speaks no gossip");
             }
             GossipEvent::Subscribed { .. } | GossipEvent::Unsubscribed { .. } => {}
         }
@@ -542,48 +497,23 @@ impl Task {
             }
             ExchangeEvent::InboundFailure { request_id, .. }
             | ExchangeEvent::ResponseSent { request_id, .. } => {
-                if let Some(inbound) = self.inbound.remove(&request_id) {
-                    self.tokens.remove(&inbound.token);
-                }
+                self.requests.over(&request_id);
             }
         }
     }
 
-    fn on_request(
-        &mut self,
-        peer: PeerId,
-        id: InboundRequestId,
-        bytes: Vec<u8>,
-        channel: ResponseChannel<Vec<u8>>,
-    ) {
-        let waiting = self
-            .inbound
-            .values()
-            .filter(|inbound| inbound.peer == peer)
-            .count();
-        if waiting >= INBOUND_REQUESTS_PER_PEER_MAX || self.inbound.len() >= INBOUND_REQUESTS_MAX {
+    fn on_request(&mut self, peer: PeerId, id: InboundRequestId, bytes: Vec<u8>, channel: Channel) {
+        let Some(token) = self.requests.take_in(peer, id, channel) else {
             tracing::debug!(%peer, "too many requests");
-            // The channel is dropped here, which declines the request.
             self.tally.requests_refused.one();
             return;
-        }
-        let token = self.token_next;
-        self.token_next = token.wrapping_add(1);
-        self.tokens.insert(token, id);
-        self.inbound.insert(
-            id,
-            Inbound {
-                peer,
-                token,
-                channel: Some(channel),
-            },
-        );
+        };
         tracing::trace!(%peer, token, size = bytes.len(), "asked");
         self.outbox.push_back(Event::Request { peer, token, bytes });
     }
 
     fn end_request(&mut self, id: OutboundRequestId, outcome: Result<Vec<u8>, RequestFailure>) {
-        if let Some((peer, request)) = self.outbound.remove(&id) {
+        if let Some((peer, request)) = self.requests.ended(&id) {
             self.outbox.push_back(Event::Response {
                 peer,
                 request,

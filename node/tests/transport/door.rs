@@ -12,11 +12,11 @@ use tokio::net::TcpStream;
 use watchfire_node::limits::{
     DOOR_CONNECTIONS_PER_ADDRESS_MAX, DOOR_REQUEST_BYTES_MAX, DOOR_RESPONSE_BYTES_MAX,
 };
-use watchfire_node::transport::door::{AskError, ask};
+use watchfire_node::transport::door::{self, AskError};
 use watchfire_node::transport::{Command, Event, TransportConfig};
 
 use crate::raw::{Bytes, Raw, SpeechEvent};
-use crate::world::{Node, config, peer, quic, soon, tcp, until};
+use crate::world::{FEDERATION, Node, config, keypair, peer, quic, soon, tcp, until};
 
 fn with_door(address: Multiaddr) -> TransportConfig {
     let mut config = config();
@@ -24,16 +24,26 @@ fn with_door(address: Multiaddr) -> TransportConfig {
     config
 }
 
-async fn knock(node: &mut Node) -> (u64, Vec<u8>, Option<IpAddr>) {
+async fn knock(node: &mut Node) -> (u64, PeerId, Vec<u8>, Option<IpAddr>) {
     node.pick("somebody knocks", |event| match event {
         Event::DoorRequest {
             token,
+            peer,
             bytes,
             remote,
-        } => Some((*token, bytes.clone(), *remote)),
+        } => Some((*token, *peer, bytes.clone(), *remote)),
         _ => None,
     })
     .await
+}
+
+/// Asks as the node of seed 7.
+async fn ask(
+    address: Multiaddr,
+    expected: Option<PeerId>,
+    question: Vec<u8>,
+) -> Result<Vec<u8>, AskError> {
+    door::ask(&keypair(7), &FEDERATION, address, expected, question).await
 }
 
 /// Serves one knock while somebody asks.
@@ -45,7 +55,8 @@ async fn asked(
     answer: &[u8],
 ) -> Result<Vec<u8>, AskError> {
     let serve = async {
-        let (token, bytes, remote) = knock(node).await;
+        let (token, who, bytes, remote) = knock(node).await;
+        assert_eq!(who, peer(7));
         assert_eq!(bytes, question);
         assert_eq!(remote, Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
         node.send(Command::DoorRespond {
@@ -108,6 +119,16 @@ async fn where_no_door_is_nobody_answers() {
         ask(closed, None, vec![]).await.unwrap_err(),
         AskError::NoAnswer
     ));
+}
+
+#[tokio::test]
+async fn the_door_of_another_federation_declines() {
+    let mut node = Node::start(1, with_door(tcp()));
+    let door = node.door().await;
+    let error = door::ask(&keypair(7), &[0xee; 32], door, None, vec![])
+        .await
+        .unwrap_err();
+    assert!(matches!(error, AskError::Declined), "{error:?}");
 }
 
 #[tokio::test]

@@ -69,6 +69,24 @@ async fn a_frame_carries_no_author_number_or_signature() {
 }
 
 #[tokio::test]
+async fn gossip_speaks_the_version_that_tells_unwanted_frames() {
+    let mut node = Node::start(1, config());
+    let address = node.listening().await;
+    let mut raw = Raw::new(keypair(2), MessageAuthenticity::Anonymous);
+    node.admit([(peer(2), vec![])]).await;
+    raw.dial(&address);
+    raw.subscribed().await;
+    let kinds: Vec<String> = raw
+        .swarm
+        .behaviour()
+        .gossip
+        .peer_protocol()
+        .map(|(_, kind)| format!("{kind:?}"))
+        .collect();
+    assert_eq!(kinds, ["Gossipsubv1_3"]);
+}
+
+#[tokio::test]
 async fn a_frame_with_author_number_or_signature_is_rejected() {
     let mut node = Node::start(1, config());
     let address = node.listening().await;
@@ -81,11 +99,7 @@ async fn a_frame_with_author_number_or_signature_is_rejected() {
     }
     // They cost what rejected frames cost: in the end the node no longer sends to this peer. All were read by then.
     raw.during(node_sends_to_nobody(&node)).await;
-    node.send(Command::Publish {
-        topic: 9,
-        bytes: vec![],
-    })
-    .await;
+    node.publish(vec![0; FRAME_BYTES_MAX + 1]).await;
     node.pick("a later event", unpublished).await;
     assert!(!node.told(|event| matches!(event, Event::Message { .. })));
 }
@@ -183,15 +197,6 @@ async fn a_frame_above_the_limit_is_neither_sent_nor_taken() {
     node.publish(vec![0; FRAME_BYTES_MAX + 1]).await;
     let reason = node.pick("the frame comes back", unpublished).await;
     assert_eq!(reason, Unpublished::TooLarge);
-    node.send(Command::Publish {
-        topic: 1,
-        bytes: vec![],
-    })
-    .await;
-    assert_eq!(
-        node.pick("the frame comes back", unpublished).await,
-        Unpublished::UnknownTopic
-    );
 
     let mut raw = Raw::new(keypair(2), MessageAuthenticity::Anonymous);
     node.admit([(peer(2), vec![])]).await;
@@ -220,14 +225,10 @@ async fn a_frame_for_nobody_is_no_failure() {
     })
     .await;
     // A failure would have been told before this.
-    node.send(Command::Publish {
-        topic: 9,
-        bytes: vec![],
-    })
-    .await;
+    node.publish(vec![0; FRAME_BYTES_MAX + 1]).await;
     assert_eq!(
         node.pick("the next frame comes back", unpublished).await,
-        Unpublished::UnknownTopic
+        Unpublished::TooLarge
     );
 }
 

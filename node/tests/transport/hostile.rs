@@ -1,19 +1,16 @@
 //! What hostile bytes and hostile peers do to one connection, and not to the others.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use libp2p::Multiaddr;
 use libp2p::gossipsub::{IdentTopic, MessageAuthenticity};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use watchfire_node::limits::PENDING_PER_ADDRESS_MAX;
 use watchfire_node::transport::Event;
 
 use crate::door::socket;
-use crate::raw::Raw;
-use crate::world::{Node, config, join, keypair, meet, pair, peer, soon, until};
+use crate::meddler::Meddler;
+use crate::raw::{Bytes, Raw};
+use crate::world::{Node, config, join, keypair, meet, pair, peer, soon, topic, until};
 
 /// Bytes that are no protocol, repeatable.
 fn garbage(length: usize) -> Vec<u8> {
@@ -52,37 +49,6 @@ async fn attack_35_garbage_on_the_port_ends_only_its_own_connection() {
     assert!(!caller.told(|event| matches!(event, Event::PeerDown { .. })));
 }
 
-/// A man in the middle: passes bytes on in both directions until it is told to spoil one.
-async fn meddler(target: (Ipv4Addr, u16), spoil: Arc<AtomicBool>) -> Multiaddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let SocketAddr::V4(local) = listener.local_addr().unwrap() else {
-        panic!("not IPv4")
-    };
-    tokio::spawn(async move {
-        while let Ok((near, _)) = listener.accept().await {
-            let Ok(far) = TcpStream::connect(target).await else {
-                continue;
-            };
-            let (mut from_near, mut to_near) = near.into_split();
-            let (mut from_far, mut to_far) = far.into_split();
-            let spoil = Arc::clone(&spoil);
-            tokio::spawn(async move { tokio::io::copy(&mut from_far, &mut to_near).await.ok() });
-            tokio::spawn(async move {
-                let mut buffer = vec![0; 4_096];
-                while let Ok(count @ 1..) = from_near.read(&mut buffer).await {
-                    if spoil.swap(false, Ordering::SeqCst) {
-                        buffer[count / 2] ^= 1;
-                    }
-                    if to_far.write_all(&buffer[..count]).await.is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    Multiaddr::from(*local.ip()).with(libp2p::multiaddr::Protocol::Tcp(local.port()))
-}
-
 #[tokio::test]
 async fn attack_35_a_spoiled_byte_in_the_noise_stream_ends_only_its_own_connection() {
     let (mut victim, mut bystander, mut node) = (
@@ -91,18 +57,19 @@ async fn attack_35_a_spoiled_byte_in_the_noise_stream_ends_only_its_own_connecti
         Node::start(3, config()),
     );
     let address = node.listening().await;
-    let spoil = Arc::new(AtomicBool::new(false));
-    let detour = meddler(socket(&address), Arc::clone(&spoil)).await;
+    let meddler = Meddler::before(&address).await;
     node.admit([(victim.peer(), vec![]), (bystander.peer(), vec![])])
         .await;
-    victim.admit([(node.peer(), vec![detour])]).await;
+    victim
+        .admit([(node.peer(), vec![meddler.address.clone()])])
+        .await;
     bystander.admit([(node.peer(), vec![address])]).await;
     for other in [&mut victim, &mut bystander] {
         other.up(node.peer()).await;
         node.up(other.peer()).await;
         meet(other, &mut node).await;
     }
-    spoil.store(true, Ordering::SeqCst);
+    meddler.spoil_one();
     victim.publish(*b"this one is spoiled").await;
     node.down(victim.peer()).await;
     victim.down(node.peer()).await;
@@ -171,6 +138,145 @@ async fn attack_34_ten_thousand_topics_change_nothing_for_others() {
         }
     }
     raw.during(meet(&caller, &mut called)).await;
+    assert!(
+        !called.told(|event| matches!(event, Event::PeerDown { peer: who } if *who == peer(1)))
+    );
+}
+
+/// Gossip written by hand, in gossipsub's protobuf.
+mod wire {
+    /// A number in groups of seven bits.
+    pub(super) fn number(mut value: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        loop {
+            let group = u8::try_from(value & 0x7f).unwrap();
+            value >>= 7;
+            if value == 0 {
+                bytes.push(group);
+                return bytes;
+            }
+            bytes.push(group | 0x80);
+        }
+    }
+
+    /// A field with a length.
+    pub(super) fn field(tag: u64, content: &[u8]) -> Vec<u8> {
+        [
+            number(tag << 3 | 2),
+            number(content.len().try_into().unwrap()),
+            content.to_vec(),
+        ]
+        .concat()
+    }
+
+    /// A field with a number.
+    pub(super) fn numeric(tag: u64, value: u64) -> Vec<u8> {
+        [number(tag << 3), number(value)].concat()
+    }
+
+    /// One message with its length.
+    pub(super) fn message(fields: &[Vec<u8>]) -> Vec<u8> {
+        let content = fields.concat();
+        [number(content.len().try_into().unwrap()), content].concat()
+    }
+
+    /// A frame on a topic.
+    pub(super) fn publish(topic: &str, data: &[u8]) -> Vec<u8> {
+        field(2, &[field(2, data), field(4, topic.as_bytes())].concat())
+    }
+
+    /// Control: 1 IHAVE, 2 IWANT, 3 GRAFT, 4 PRUNE.
+    pub(super) fn control(kind: u64, content: &[u8]) -> Vec<u8> {
+        field(3, &field(kind, content))
+    }
+}
+
+/// A peer whose proper gossip stands and who then writes by hand, on one stream.
+async fn scribble(node: &mut Node, address: &Multiaddr, messages: &[Vec<u8>]) -> Raw {
+    let mut raw = Raw::scribbling(keypair(3));
+    raw.dial(address);
+    raw.subscribed().await;
+    let bytes = Bytes {
+        bytes: messages.concat(),
+        then_silence: true,
+    };
+    raw.swarm
+        .behaviour_mut()
+        .exchange
+        .send_request(&node.peer(), bytes);
+    raw
+}
+
+#[tokio::test]
+async fn a_true_frame_on_another_topic_first_does_not_keep_the_good_copy_out() {
+    let mut node = Node::start(1, config());
+    let address = node.listening().await;
+    node.admit([(peer(3), vec![])]).await;
+    let messages = [
+        wire::message(&[wire::publish("elsewhere", b"true")]),
+        wire::message(&[wire::publish(&topic(), b"true")]),
+    ];
+    let mut raw = scribble(&mut node, &address, &messages).await;
+    assert_eq!(raw.during(node.message()).await.bytes, b"true");
+    assert_eq!(node.handle.counters().frames_foreign, 1);
+}
+
+#[tokio::test]
+async fn attack_34_malformed_control_changes_nothing_for_others() {
+    let (mut caller, mut called) = (Node::start(1, config()), Node::start(2, config()));
+    let address = join(&mut caller, &mut called).await;
+    called.admit([(peer(1), vec![]), (peer(3), vec![])]).await;
+    let foreign = |number: u32| format!("foreign {number}").into_bytes();
+    let prune = |topic: &[u8], backoff| {
+        wire::control(
+            4,
+            &[wire::field(1, topic), wire::numeric(3, backoff)].concat(),
+        )
+    };
+    let mut messages = Vec::new();
+    for start in (0..10_000).step_by(1_000) {
+        let grafts = (start..start + 1_000)
+            .map(|number| wire::control(3, &wire::field(1, &foreign(number))));
+        messages.push(wire::message(&grafts.collect::<Vec<_>>()));
+        let subscribe = |number| {
+            wire::field(
+                1,
+                &[wire::numeric(1, 1), wire::field(2, &foreign(number))].concat(),
+            )
+        };
+        messages.push(wire::message(
+            &(start..start + 1_000).map(subscribe).collect::<Vec<_>>(),
+        ));
+    }
+    messages.push(wire::message(&[
+        prune(topic().as_bytes(), u64::MAX),
+        prune(b"never joined", u64::MAX),
+        prune(&[0xff; 64], 1),
+    ]));
+    let ids: Vec<_> = (0..900_u32)
+        .map(|number| wire::field(2, &[number.to_be_bytes(); 8].concat()))
+        .collect();
+    messages.push(wire::message(&[wire::control(2, &ids.concat())]));
+    messages.push(wire::message(&[wire::publish(&topic(), b"after all that")]));
+    let mut raw = scribble(&mut called, &address, &messages).await;
+    while raw.during(called.message()).await.bytes != b"after all that" {}
+    raw.during(meet(&caller, &mut called)).await;
+    raw.during(meet(&called, &mut caller)).await;
+    assert!(
+        !called.told(|event| matches!(event, Event::PeerDown { peer: who } if *who == peer(1)))
+    );
+}
+
+#[tokio::test]
+async fn attack_31_a_message_of_gossip_of_any_length_ends_only_its_stream() {
+    let (mut caller, mut called) = (Node::start(1, config()), Node::start(2, config()));
+    let address = join(&mut caller, &mut called).await;
+    called.admit([(peer(1), vec![]), (peer(3), vec![])]).await;
+    for announced in [100_000, u64::from(u32::MAX), u64::MAX] {
+        let messages = [wire::number(announced), vec![0; 100_000]];
+        let mut raw = scribble(&mut called, &address, &messages).await;
+        raw.during(meet(&caller, &mut called)).await;
+    }
     assert!(
         !called.told(|event| matches!(event, Event::PeerDown { peer: who } if *who == peer(1)))
     );

@@ -12,5 +12,6 @@ mod exchange;
 mod gossip;
 mod hostile;
 mod links;
+mod meddler;
 mod raw;
 mod world;

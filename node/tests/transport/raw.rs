@@ -11,7 +11,7 @@ use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, StreamProtocol, Swarm, SwarmBuilder, noise, tcp, yamux};
 
-use crate::world::{FEDERATION, TOPIC, soon};
+use crate::world::{FEDERATION, soon, topic};
 
 /// What it speaks: gossip of any form, and streams of any bytes.
 #[derive(NetworkBehaviour)]
@@ -121,13 +121,21 @@ impl Raw {
         Self::speaking(
             Keypair::generate_ed25519(),
             MessageAuthenticity::Anonymous,
-            "/watchfire/1/door".to_owned(),
+            format!("/watchfire/1/door/{}", hex::encode(FEDERATION)),
+        )
+    }
+
+    /// A node that writes a stream of gossip by hand, beside its proper one.
+    pub(crate) fn scribbling(keypair: Keypair) -> Self {
+        Self::speaking(
+            keypair,
+            MessageAuthenticity::Anonymous,
+            "/meshsub/1.0.0".to_owned(),
         )
     }
 
     fn speaking(keypair: Keypair, authenticity: MessageAuthenticity, exchange: String) -> Self {
         let config = gossipsub::ConfigBuilder::default()
-            .protocol_id_prefix(format!("/watchfire/1/gossip/{}", hex::encode(FEDERATION)))
             .validation_mode(ValidationMode::Permissive)
             .heartbeat_interval(Duration::from_millis(100))
             .message_id_fn(|message| gossipsub::MessageId::new(&message.data))
@@ -135,7 +143,7 @@ impl Raw {
             .build()
             .unwrap();
         let mut gossip = gossipsub::Behaviour::new(authenticity, config).unwrap();
-        gossip.subscribe(&IdentTopic::new(TOPIC)).unwrap();
+        gossip.subscribe(&IdentTopic::new(topic())).unwrap();
         let protocol = StreamProtocol::try_from_owned(exchange).unwrap();
         let streams =
             request_response::Config::default().with_request_timeout(Duration::from_secs(60));
@@ -225,7 +233,7 @@ impl Raw {
         self.swarm
             .behaviour_mut()
             .gossip
-            .publish(IdentTopic::new(TOPIC), bytes)
+            .publish(IdentTopic::new(topic()), bytes)
             .unwrap();
     }
 }

@@ -18,8 +18,10 @@ pub(crate) const LONG: Duration = Duration::from_secs(30);
 /// The federation of the tests.
 pub(crate) const FEDERATION: [u8; 32] = [0xfe; 32];
 
-/// The one topic of the tests.
-pub(crate) const TOPIC: &str = "watchfire/test";
+/// The name of the federation's topic on the wire.
+pub(crate) fn topic() -> String {
+    format!("/watchfire/1/{}", hex::encode(FEDERATION))
+}
 
 /// Waits, at most [`LONG`].
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
@@ -51,7 +53,7 @@ pub(crate) fn peer(seed: u8) -> PeerId {
 
 /// A configuration with short times.
 pub(crate) fn config() -> TransportConfig {
-    let mut config = TransportConfig::new(FEDERATION, vec![TOPIC.to_owned()]);
+    let mut config = TransportConfig::new(FEDERATION);
     config.listen = vec![tcp()];
     config.gossip.heartbeat = Duration::from_millis(100);
     // As many heartbeats as make the usual time for a verdict.
@@ -100,7 +102,6 @@ impl Node {
 
     pub(crate) async fn publish(&self, bytes: impl Into<Vec<u8>>) {
         self.send(Command::Publish {
-            topic: 0,
             bytes: bytes.into(),
         })
         .await;
@@ -194,7 +195,6 @@ impl Node {
     pub(crate) async fn message(&mut self) -> Frame {
         self.pick("a frame arrives", |event| match event {
             Event::Message {
-                topic: 0,
                 bytes,
                 message,
                 source,
