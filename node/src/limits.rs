@@ -1,1 +1,164 @@
-//! Stub.
+//! Bounds of the node's shell, each with its reason and its arithmetic. Bounds of the protocol are in
+//! `watchfire_protocol::limits`.
+
+use std::time::Duration;
+
+// Transport: what libp2p may cost. Where a figure speaks of a large federation it means 250 members.
+
+/// The largest frame of gossip, in bytes: 48 KiB travel inline, what is larger is announced and pulled.
+/// The protocol's own constant takes its place as soon as that crate states it.
+pub const FRAME_BYTES_MAX: usize = 49_152;
+
+/// What gossipsub puts around one frame, in bytes: field tags, lengths and the topic's name, under 200 in practice.
+pub const GOSSIP_ENVELOPE_BYTES: usize = 1_024;
+
+/// What gossipsub may already have read of the *next* frame when it judges this one, in bytes. Its codec compares the
+/// whole read buffer with its limit before it looks at the frame, and reads 8 KiB at a time; twice that is allowed for.
+pub const GOSSIP_READ_AHEAD_BYTES: usize = 16_384;
+
+/// Message ids in one IHAVE or IWANT. An id costs 34 bytes on the wire: 1,024 × 34 = 34,816, within
+/// [`GOSSIP_CONTROL_BYTES_MAX`]. (With gossipsub's defaults, 5,000 ids within 16 KiB, a list of more than 480 breaks
+/// the stream, and after five such lists the link is dead.)
+pub const GOSSIP_IDS_MAX: usize = 1_024;
+
+/// Control data in one message of gossipsub, in bytes: [`GOSSIP_IDS_MAX`] ids and a topic, and no larger than a frame.
+pub const GOSSIP_CONTROL_BYTES_MAX: usize = 49_152;
+
+/// Frames waiting for one peer. Usual frames of 4 KiB make 4 MiB a stalled peer, 1 GiB if all 250 stall at once;
+/// maximal frames make 48 MiB a peer. A stalled peer is closed by ping within [`PING_EVERY`] + [`PING_WITHIN`].
+pub const GOSSIP_QUEUE_FRAMES_MAX: usize = 1_024;
+
+/// How long an own frame may wait for a slow peer before gossipsub drops it for that peer.
+pub const GOSSIP_PUBLISH_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long another's frame may wait for a slow peer; shorter than [`GOSSIP_PUBLISH_WITHIN`], others forward it too.
+pub const GOSSIP_FORWARD_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long gossipsub knows an id it has seen. At 2,000 frames a second and about 100 bytes an id: 12 MB. It must be
+/// longer than frames travel, a few heartbeats; what comes again later is recognised by the protocol.
+pub const GOSSIP_SEEN_FOR: Duration = Duration::from_secs(60);
+
+/// Frames in one message of gossipsub. Nodes of this kind send one; the rest is room for other implementations.
+pub const GOSSIP_FRAMES_PER_MESSAGE_MAX: usize = 64;
+
+/// Frames without a verdict from one peer, in bytes (a frame counts at least [`UNDECIDED_BYTES_MIN`]): 341 maximal
+/// frames or 16,384 small ones, seconds of work for the check of signatures.
+pub const UNDECIDED_BYTES_PER_PEER_MAX: usize = 16 * 1_024 * 1_024;
+
+/// Frames without a verdict from all peers, in bytes. Each is held twice, here and in gossipsub's cache: 128 MiB.
+pub const UNDECIDED_BYTES_MAX: usize = 64 * 1_024 * 1_024;
+
+/// What the smallest frame without a verdict is charged, in bytes, so that empty frames are bounded too: 65,536 of them.
+pub const UNDECIDED_BYTES_MIN: usize = 1_024;
+
+/// Admitted peers. Four times the largest federation planned for.
+pub const ADMITTED_MAX: usize = 1_024;
+
+/// Addresses tried for one peer.
+pub const ADDRESSES_PER_PEER_MAX: usize = 8;
+
+/// Commands waiting for the transport's task.
+pub const COMMANDS_MAX: usize = 1_024;
+
+/// Events waiting for the owner of the transport.
+pub const EVENTS_MAX: usize = 1_024;
+
+/// Events waiting inside the transport because [`EVENTS_MAX`] is reached; here the network is no longer read, so that a
+/// slow owner slows its peers down and not its own memory up.
+pub const OUTBOX_MAX: usize = 256;
+
+/// The largest request of the exchange, in bytes.
+pub const EXCHANGE_REQUEST_BYTES_MAX: usize = 16 * 1_024;
+
+/// The largest response of the exchange, in bytes: 1 MiB of content and 64 KiB of what goes with it.
+pub const EXCHANGE_RESPONSE_BYTES_MAX: usize = 1_024 * 1_024 + 64 * 1_024;
+
+/// How long a request may take, from opening the stream to the last byte of the response.
+pub const EXCHANGE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Streams of the exchange on one connection, both directions together.
+pub const EXCHANGE_STREAMS_MAX: usize = 32;
+
+/// Requests of one peer that wait for our answer; 250 peers × 8 × 16 KiB = 32 MiB.
+pub const INBOUND_REQUESTS_PER_PEER_MAX: usize = 8;
+
+/// Own requests to one peer that wait for its answer.
+pub const OUTBOUND_REQUESTS_PER_PEER_MAX: usize = 8;
+
+/// Own requests to all peers that wait for an answer: 64 × 1.06 MiB = 68 MiB of responses at most.
+pub const OUTBOUND_REQUESTS_MAX: usize = 64;
+
+/// Streams on one connection of the main port: two of gossip, [`EXCHANGE_STREAMS_MAX`], ping, identify, and room.
+pub const STREAMS_MAX: usize = 64;
+
+/// Unread data of one QUIC stream, in bytes: 2 MiB at 50 ms of delay carry 40 MB/s.
+pub const QUIC_STREAM_BYTES_MAX: u32 = 2 * 1_024 * 1_024;
+
+/// Unread data of one QUIC connection, in bytes; 250 × 4 MiB = 1 GiB if every peer fills it and nothing is read.
+pub const QUIC_CONNECTION_BYTES_MAX: u32 = 4 * 1_024 * 1_024;
+
+/// Handshakes going on with whoever called the main port: 256 × about 20 KiB = 5 MiB. With
+/// [`PENDING_PER_ADDRESS_MAX`] a stranger needs 32 addresses to fill it.
+pub const PENDING_INBOUND_MAX: u32 = 256;
+
+/// Handshakes going on with one IPv4 address, or one IPv6 network of 64 bits.
+pub const PENDING_PER_ADDRESS_MAX: usize = 8;
+
+/// Own dials going on at the same time.
+pub const DIALS_MAX: usize = 32;
+
+/// How long a connection may take until both sides know each other's key.
+pub const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often a quiet connection is probed.
+pub const PING_EVERY: Duration = Duration::from_secs(15);
+
+/// How long the answer to a probe may take; then the connection is closed and dialled anew.
+pub const PING_WITHIN: Duration = Duration::from_secs(10);
+
+/// The first pause before a peer is dialled again; it doubles with every failure.
+pub const REDIAL_PAUSE_MIN: Duration = Duration::from_millis(500);
+
+/// The longest pause before a peer is dialled again.
+pub const REDIAL_PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// A connection that lived this long was a good one: its peer's pauses begin anew. A younger one counts as a failure,
+/// so that a peer that lets us in and throws us out is not called in a tight loop.
+pub const CONNECTION_SOUND_AFTER: Duration = Duration::from_secs(10);
+
+/// The largest request at the door, in bytes.
+pub const DOOR_REQUEST_BYTES_MAX: usize = 4 * 1_024;
+
+/// The largest answer at the door, in bytes.
+pub const DOOR_RESPONSE_BYTES_MAX: usize = 4 * 1_024;
+
+/// How long one request at the door may take.
+pub const DOOR_WITHIN: Duration = Duration::from_secs(5);
+
+/// Connections at the door, with those whose handshake goes on: 32 × (4 KiB and about 300 KiB of buffers) = 10 MiB.
+pub const DOOR_CONNECTIONS_MAX: usize = 32;
+
+/// Connections at the door from one IPv4 address, or one IPv6 network of 64 bits: eight addresses fill it.
+pub const DOOR_CONNECTIONS_PER_ADDRESS_MAX: usize = 4;
+
+/// How long a connection at the door may do nothing.
+pub const DOOR_IDLE: Duration = Duration::from_secs(2);
+
+/// How long a connection at the door may live, whatever it does: three requests.
+pub const DOOR_CONNECTION_WITHIN: Duration = Duration::from_secs(15);
+
+/// Streams on one connection at the door.
+pub const DOOR_STREAMS_MAX: usize = 4;
+
+/// Answers waiting to go out at the door: two for every connection.
+pub const DOOR_ANSWERS_MAX: usize = 64;
+
+/// Requests of all peers that wait for our answer or for its way out: 256 × 1.06 MiB = 272 MiB of responses at most,
+/// and 32 hostile peers are needed to take every place.
+pub const INBOUND_REQUESTS_MAX: usize = 256;
+
+/// Streams of one connection whose protocol is not agreed yet.
+pub const STREAMS_NEGOTIATING_MAX: usize = 16;
+
+/// How long [`ask`](crate::transport::door::ask) waits for a door, from the first packet to the answer.
+pub const DOOR_ASK_WITHIN: Duration = Duration::from_secs(15);
