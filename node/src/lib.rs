@@ -1,6 +1,7 @@
 //! The Watchfire node: the shell around `watchfire-protocol`.
 
 pub mod committer;
+pub mod control;
 pub mod disk;
 pub mod formats;
 pub mod home;

@@ -1,0 +1,301 @@
+//! What the command line and a running node say to each other, over a Unix
+//! socket in the node's data directory.
+//!
+//! A message is one line of JSON; a request that carries a payload names its
+//! length and the bytes follow the line. Requests of one connection carry
+//! numbers, so many may be under way; answers come as they are ready.
+//!
+//! ```text
+//! → {"id":1,"op":{"publish":{…}},"body_bytes":312}⏎ and 312 bytes
+//! ← {"id":1,"ok":{"published":{…}}}⏎
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+/// A request, and how many bytes of payload follow it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ControlRequest {
+    /// Chosen by the asker; the answer repeats it.
+    pub id: u64,
+    /// What is asked.
+    pub op: Op,
+    /// Length of the payload that follows the line; 0 for none.
+    #[serde(default)]
+    pub body_bytes: u64,
+}
+
+/// What is asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Op {
+    /// Publish the STIX that follows.
+    Publish(PublishOp),
+    /// Search.
+    Search(SearchOp),
+    /// Show an object or a bundle.
+    Show {
+        /// A STIX id, or a bundle id in hexadecimal.
+        id: String,
+    },
+    /// Explain who may have an object or a bundle.
+    Explain {
+        /// A STIX id, or a bundle id in hexadecimal.
+        id: String,
+        /// The member's slug, `public`, or absent for this node's own people.
+        to: Option<String>,
+    },
+    /// How the node is.
+    Status,
+}
+
+/// How to publish.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublishOp {
+    /// Marks what carries no marking: a TLP label.
+    pub tlp: Option<String>,
+    /// For how long it is valid, in hours; absent for the default.
+    pub valid_hours: Option<u64>,
+    /// Drill data.
+    #[serde(default)]
+    pub exercise: bool,
+    /// PAP, `clear` to `red`.
+    pub pap: Option<String>,
+    /// Bundle id of the version it replaces.
+    pub supersedes: Option<String>,
+}
+
+/// What to search for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SearchOp {
+    /// A value, defanged or not, `*.domain` for sub-domains, or a STIX id.
+    pub query: String,
+    /// Sub-domains as well as the domain itself.
+    #[serde(default)]
+    pub subdomains: bool,
+    /// How many hits at most.
+    pub limit: usize,
+}
+
+/// An answer to the request of that number.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ControlAnswer {
+    /// The request's number.
+    pub id: u64,
+    /// Exactly one of the two is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ok: Option<Reply>,
+    /// What went wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+}
+
+/// What went wrong, as the command line tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The exit code of the command.
+    pub exit_code: u8,
+    /// What failed and why.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// It is durable and on its way.
+    Published(PublishReply),
+    /// What was found.
+    Found(SearchReply),
+    /// The object or bundle.
+    Shown(ShowReply),
+    /// The rules, in order.
+    Explained(ExplainReply),
+    /// How the node is.
+    Status(StatusReply),
+}
+
+/// A publication.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PublishReply {
+    /// Bundle id.
+    pub bundle: String,
+    /// Envelope id.
+    pub envelope: String,
+    /// Its number in this node's public stream.
+    pub sequence: u64,
+    /// Effective marking.
+    pub marking: String,
+    /// STIX objects in it.
+    pub objects: u64,
+    /// Values by which it can be found.
+    pub values: u64,
+    /// Objects of which something is kept whole and not indexed.
+    pub not_indexed: u64,
+}
+
+/// What a search found.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SearchReply {
+    /// The hits, in the order of arrival.
+    pub hits: Vec<HitView>,
+    /// Whether there may be more than the limit.
+    pub truncated: bool,
+}
+
+/// One hit.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HitView {
+    /// STIX id.
+    pub id: String,
+    /// STIX type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Name or value, live: the terminal defangs it.
+    pub name: String,
+    /// TLP label.
+    pub marking: String,
+    /// Slug of the author, or its member id if it left.
+    pub author: String,
+    /// Bundle id.
+    pub bundle: String,
+    /// RFC 3339; absent where the type has no versions.
+    pub modified: Option<String>,
+    /// When this node took it, RFC 3339.
+    pub received: String,
+    /// When it ceases to be valid, RFC 3339.
+    pub valid_until: String,
+    /// A newer version of the object is here.
+    pub superseded: bool,
+    /// Drill data.
+    pub exercise: bool,
+}
+
+/// An object or a bundle.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ShowReply {
+    /// The bundle.
+    pub bundle: BundleView,
+    /// The object, if one was asked for.
+    pub hit: Option<HitView>,
+    /// STIX, byte for byte: the object's, or the bundle's.
+    pub stix: String,
+}
+
+/// A bundle.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BundleView {
+    /// Bundle id.
+    pub id: String,
+    /// Envelope id.
+    pub envelope: String,
+    /// Slug of the author.
+    pub author: String,
+    /// TLP label.
+    pub marking: String,
+    /// Number in its stream.
+    pub sequence: u64,
+    /// When it was made, RFC 3339.
+    pub created: String,
+    /// When it ceases to be valid, RFC 3339.
+    pub valid_until: String,
+    /// When this node took it, RFC 3339.
+    pub received: String,
+    /// `searchable` or `waiting`.
+    pub state: String,
+    /// Objects in it; 0 while it waits.
+    pub objects: u64,
+    /// Values by which it can be found.
+    pub values: u64,
+    /// Objects of which something is not indexed.
+    pub not_indexed: u64,
+    /// Drill data.
+    pub exercise: bool,
+}
+
+/// The rules, in order.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ExplainReply {
+    /// What was asked about.
+    pub id: String,
+    /// Its marking.
+    pub marking: String,
+    /// Its author.
+    pub author: String,
+    /// Whom it is about.
+    pub to: String,
+    /// As what the policy sees them.
+    pub subject: String,
+    /// One chain for each action that concerns them.
+    pub actions: Vec<ActionView>,
+}
+
+/// The decision about one action.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ActionView {
+    /// The action.
+    pub action: String,
+    /// Whether it is allowed.
+    pub allowed: bool,
+    /// The rule that decided.
+    pub rule: String,
+    /// Its sentence.
+    pub about: String,
+    /// Every rule that was asked, in order.
+    pub steps: Vec<StepView>,
+}
+
+/// One rule that was asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StepView {
+    /// Its name.
+    pub rule: String,
+    /// What it asks.
+    pub asks: String,
+    /// `passed`, `allowed` or `denied`.
+    pub verdict: String,
+}
+
+/// How the node is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StatusReply {
+    /// This member.
+    pub slug: String,
+    /// Agency, hub or observer.
+    pub role: String,
+    /// The federation's name.
+    pub federation: String,
+    /// Its id.
+    pub federation_id: String,
+    /// Milliseconds since the node started.
+    pub uptime_ms: u64,
+    /// Envelopes in the log.
+    pub envelopes: u64,
+    /// Bundles that wait to be opened.
+    pub waiting: u64,
+    /// Bodies still being fetched.
+    pub pulls: u64,
+    /// Each other member.
+    pub peers: Vec<PeerView>,
+    /// When this node's certificate ends, RFC 3339.
+    pub certificate_until: String,
+    /// Where it listens.
+    pub listening: Vec<String>,
+    /// Counters of what was refused or dropped, by name.
+    pub counters: std::collections::BTreeMap<String, u64>,
+}
+
+/// Another member.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PeerView {
+    /// Its slug.
+    pub slug: String,
+    /// Agency, hub or observer.
+    pub role: String,
+    /// `connected` or `away`.
+    pub state: String,
+}
