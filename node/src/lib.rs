@@ -1,10 +1,14 @@
 //! The Watchfire node: the shell around `watchfire-protocol`.
 
+pub mod clock;
 pub mod committer;
 pub mod control;
 pub mod disk;
+pub mod driver;
+pub mod encode;
 pub mod formats;
 pub mod home;
 pub mod keystore;
 pub mod limits;
+pub mod pool;
 pub mod transport;

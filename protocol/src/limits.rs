@@ -159,11 +159,12 @@ pub const INDICATOR_LABEL_BYTES_MAX: usize = 63;
 /// domain (RFC 5321, section 4.5.3.1).
 pub const INDICATOR_EMAIL_BYTES_MAX: usize = 320;
 
-/// Payloads pulled at a time. Each has four chunks under way: 16 × 320 KiB.
-pub const PULLS_ACTIVE_MAX: usize = 4;
+/// Payloads pulled at a time.
+pub const PULLS_ACTIVE_MAX: usize = 2;
 
-/// Chunks of one payload asked for at a time.
-pub const CHUNKS_ASKED_MAX: usize = 4;
+/// Chunks of one payload asked for at a time. With two payloads, a probe and a
+/// range that is eight requests, as many as one peer answers at a time.
+pub const CHUNKS_ASKED_MAX: usize = 3;
 
 /// Bundles being opened at a time: each may need its payload and its plain
 /// form, 64 + 192 MiB at worst, so few.

@@ -143,7 +143,7 @@ pub enum Output {
     },
     /// The roster or its certificates changed: check frames against this one.
     Roster(Arc<Roster>),
-    /// Something people may want to see. Claims.
+    /// Something people may want to see. Claims, but for `Event::Verified`.
     Event(Event),
 }
 
@@ -218,6 +218,16 @@ pub enum PublishRefusal {
 /// Something people may want to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// An envelope of another author was verified and taken. Not a claim: it
+    /// is durable only when `Stored` says so.
+    Verified {
+        /// Which.
+        envelope: EnvelopeId,
+        /// The bundle in it, if it is one in clear.
+        bundle: Option<BundleId>,
+        /// Its author.
+        author: MemberId,
+    },
     /// An envelope of another author is durable here.
     Stored {
         /// Which.
@@ -226,8 +236,6 @@ pub enum Event {
         bundle: Option<BundleId>,
         /// Its author.
         author: MemberId,
-        /// When this node verified it, in milliseconds UTC.
-        verified_ms: u64,
     },
     /// A bundle can be searched here.
     Searchable {

@@ -242,6 +242,11 @@ impl<S: Store> Engine<S> {
         }
     }
 
+    /// Whether everything written so far is durable.
+    pub fn is_durable(&self) -> bool {
+        self.staged.commit_holding_all().is_none()
+    }
+
     /// A claim: shown once everything written so far is durable.
     fn claim(&mut self, output: Output) {
         match self.staged.commit_holding_all() {

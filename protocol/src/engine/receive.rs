@@ -85,12 +85,9 @@ impl<S: Store> Engine<S> {
             return Ok(Err(why));
         }
         let arrival = self.append(now, &stream, &position, id, frame.value());
-        self.event(Event::Stored {
-            envelope: id,
-            bundle: frame.value().bundle_id(),
-            author: frame.value().header().prefix.author,
-            verified_ms: now.wall_ms,
-        });
+        let (envelope, bundle, author) = (id, frame.value().bundle_id(), frame.value().header().prefix.author);
+        self.outputs.push_back(Output::Event(Event::Verified { envelope, bundle, author }));
+        self.event(Event::Stored { envelope, bundle, author });
         self.route(arrival, id, from, frame);
         Ok(Ok(()))
     }

@@ -1,0 +1,232 @@
+//! From what the node knows to what the command line shows. Every object comes
+//! out of a release of the policy.
+
+use watchfire_protocol::ids::{BundleId, MemberId};
+use watchfire_protocol::indicator::{self, Kind};
+use watchfire_protocol::marking::Marking;
+use watchfire_protocol::policy::{Action, Decision, Membership, Peer, Reader, Release, Standing, Subject, Verdict, decide, explain};
+use watchfire_protocol::query::{Asker, BundleRecord, Hit, Query};
+use watchfire_protocol::roster::Roster;
+use watchfire_protocol::stix::time::Timestamp;
+use watchfire_protocol::store::StoreError;
+use watchfire_protocol::table::Outcome;
+use watchfire_protocol::wire::card::Role;
+
+use super::{
+    ActionView, BundleView, ExplainReply, Failure, HitView, SearchOp, SearchReply, ShowReply, StepView,
+};
+use crate::clock::wall_ms;
+use crate::disk::SledStore;
+
+/// Hits at most in one answer, whatever is asked for.
+pub(crate) const HITS_MAX: usize = 1_000;
+
+/// Answers one person's questions from store and roster.
+pub(crate) struct Answers<'a> {
+    query: Query<'a, SledStore>,
+    roster: &'a Roster,
+    me: MemberId,
+}
+
+fn failure(exit_code: u8, message: impl Into<String>, hint: Option<&str>) -> Failure {
+    Failure { exit_code, message: message.into(), hint: hint.map(str::to_owned) }
+}
+
+fn store_failed(error: StoreError) -> Failure {
+    failure(1, error.to_string(), Some("run \"watchfire status\"; if the disk is sound, restart the node"))
+}
+
+fn not_found(id: &str) -> Failure {
+    failure(14, format!("nothing here with the id {id}"), Some("search by value with \"watchfire search\""))
+}
+
+impl<'a> Answers<'a> {
+    pub(crate) fn new(store: &'a SledStore, roster: &'a Roster, me: MemberId) -> Self {
+        // Whoever reaches the socket is a person of this node's organisation.
+        let asker = Asker { reader: Reader::LocalPerson, roster, wall_ms: wall_ms() };
+        Self { query: Query::new(store, asker), roster, me }
+    }
+
+    pub(crate) fn search(&self, op: &SearchOp) -> Result<SearchReply, Failure> {
+        let limit = op.limit.clamp(1, HITS_MAX);
+        // One more than asked, to know whether there are more.
+        let mut hits = self.hits(op, limit + 1)?;
+        let truncated = hits.len() > limit;
+        hits.truncate(limit);
+        Ok(SearchReply { hits: hits.iter().map(|hit| self.hit_view(hit.value())).collect(), truncated })
+    }
+
+    fn hits(&self, op: &SearchOp, limit: usize) -> Result<Vec<Release<Hit>>, Failure> {
+        let text = op.query.trim();
+        if watchfire_protocol::stix::object::split_id(text).is_some() {
+            return self.query.by_object(text, limit).map_err(store_failed);
+        }
+        let (text, subdomains) = match text.strip_prefix("*.") {
+            Some(domain) => (domain, true),
+            None => (text, op.subdomains),
+        };
+        let value = indicator::detect(text).map_err(|error| {
+            let hint = "search by a domain, address, URL, e-mail, digest or STIX id; *.domain finds sub-domains";
+            failure(2, format!("cannot search for this: {error}"), Some(hint))
+        })?;
+        let mut hits = Vec::new();
+        for key in value.search_keys() {
+            hits.extend(self.query.by_value(&key, limit).map_err(store_failed)?);
+        }
+        if subdomains {
+            if value.kind != Kind::Domain {
+                return Err(failure(2, "only a domain has sub-domains", None));
+            }
+            if let Some(prefix) = value.subdomain_prefix() {
+                hits.extend(self.query.by_value_prefix(&prefix, limit).map_err(store_failed)?);
+            }
+        }
+        Ok(hits)
+    }
+
+    pub(crate) fn show(&self, id: &str) -> Result<ShowReply, Failure> {
+        if let Ok(bundle) = id.parse::<BundleId>() {
+            let record = self.query.bundle(&bundle).map_err(store_failed)?.ok_or_else(|| not_found(id))?;
+            let stix = self.query.payload(&bundle).map_err(store_failed)?.ok_or_else(|| not_found(id))?;
+            let stix = String::from_utf8_lossy(&stix.into_inner().stix).into_owned();
+            return Ok(ShowReply { bundle: self.bundle_view(record.value()), hit: None, stix });
+        }
+        let hit = self.newest(id)?;
+        let record = self.query.bundle(&hit.value().bundle).map_err(store_failed)?.ok_or_else(|| not_found(id))?;
+        let stix = self.query.object_bytes(&hit).map_err(store_failed)?.ok_or_else(|| not_found(id))?;
+        Ok(ShowReply {
+            bundle: self.bundle_view(record.value()),
+            hit: Some(self.hit_view(hit.value())),
+            stix: String::from_utf8_lossy(&stix.into_inner().stix).into_owned(),
+        })
+    }
+
+    /// The newest version of an object.
+    fn newest(&self, id: &str) -> Result<Release<Hit>, Failure> {
+        let hits = self.query.by_object(id, HITS_MAX).map_err(store_failed)?;
+        hits.into_iter()
+            .max_by_key(|hit| (hit.value().row.modified_ms, hit.value().received_ms))
+            .ok_or_else(|| not_found(id))
+    }
+
+    pub(crate) fn explain(&self, id: &str, to: Option<&str>) -> Result<ExplainReply, Failure> {
+        let (marking, bundle) = match id.parse::<BundleId>() {
+            Ok(bundle) => (None, bundle),
+            Err(_) => {
+                let hit = self.newest(id)?;
+                (Some(hit.value().row.marking), hit.value().bundle)
+            }
+        };
+        let record = self.query.bundle(&bundle).map_err(store_failed)?.ok_or_else(|| not_found(id))?;
+        let record = record.value();
+        let marking = marking.unwrap_or(record.statement.marking);
+        let standing = self.query.standing_of(record);
+        let (to, subject, standing, actions) = self.subject(to, marking, standing)?;
+        Ok(ExplainReply {
+            id: id.to_owned(),
+            marking: marking.to_string(),
+            author: self.slug(&record.author),
+            to,
+            subject: subject.about().to_owned(),
+            actions: actions.iter().map(|action| action_view(marking, *action, subject, standing)).collect(),
+        })
+    }
+
+    /// Whom an explanation is about, and which actions concern them.
+    fn subject(
+        &self,
+        to: Option<&str>,
+        marking: Marking,
+        standing: Standing,
+    ) -> Result<(String, Subject, Standing, &'static [Action]), Failure> {
+        const OF_READERS: &[Action] = &[Action::Show, Action::Count, Action::Export, Action::Notify];
+        const OF_PEERS: &[Action] = &[Action::RelayCiphertext, Action::StoreCiphertext, Action::Open];
+        match to {
+            None => {
+                let whom = format!("people of {}", self.slug(&self.me));
+                Ok((whom, Subject::Reader(Reader::LocalPerson), standing, OF_READERS))
+            }
+            Some("public") => Ok(("public".to_owned(), Subject::Reader(Reader::Public), standing, OF_READERS)),
+            Some(slug) => {
+                let (peer, membership) = match self.roster.member_by_slug(slug) {
+                    // At CLEAR every member is in the audience.
+                    Some(member) => (Peer::of(marking == Marking::Clear, member.role == Role::Hub), Membership::Current),
+                    None => (Peer::Outside, Membership::Removed),
+                };
+                let standing = Standing { subject: membership, ..standing };
+                Ok((slug.to_owned(), Subject::Peer(peer), standing, OF_PEERS))
+            }
+        }
+    }
+
+    fn slug(&self, member: &MemberId) -> String {
+        self.roster.member(member).map_or_else(|| member.to_string(), |member| member.slug.to_string())
+    }
+
+    fn hit_view(&self, hit: &Hit) -> HitView {
+        HitView {
+            id: hit.row.id.to_string(),
+            kind: hit.row.kind.to_string(),
+            name: hit.row.name.to_string(),
+            marking: hit.row.marking.to_string(),
+            author: self.slug(&hit.author),
+            bundle: hit.bundle.to_string(),
+            modified: (hit.row.modified_ms > 0).then(|| time(hit.row.modified_ms)),
+            received: time(hit.received_ms),
+            valid_until: time(hit.not_after_ms),
+            superseded: hit.superseded,
+            exercise: hit.exercise,
+        }
+    }
+
+    fn bundle_view(&self, record: &BundleRecord) -> BundleView {
+        let (state, objects, values, not_indexed) = match record.outcome {
+            Some(Outcome::Opened { objects, values, not_indexed }) => ("searchable", objects, values, not_indexed),
+            Some(Outcome::Refused { .. } | Outcome::NeedsUpgrade) | None => ("waiting", 0, 0, 0),
+        };
+        BundleView {
+            id: record.bundle.to_string(),
+            envelope: record.envelope.to_string(),
+            author: self.slug(&record.author),
+            marking: record.statement.marking.to_string(),
+            sequence: record.statement.stream.map_or(0, |(_, sequence)| sequence),
+            created: time(record.statement.created_ms),
+            valid_until: time(record.statement.not_after_ms),
+            received: time(record.received_ms),
+            state: state.to_owned(),
+            objects,
+            values,
+            not_indexed,
+            exercise: record.statement.exercise,
+        }
+    }
+}
+
+/// A moment as people and STIX write it.
+pub(crate) fn time(unix_ms: u64) -> String {
+    Timestamp::from_unix_ms(unix_ms).to_string()
+}
+
+fn action_view(marking: Marking, action: Action, subject: Subject, standing: Standing) -> ActionView {
+    let decision: Decision = decide(marking, action, subject, standing);
+    let steps = explain(marking, action, subject, standing);
+    ActionView {
+        action: action.name().to_owned(),
+        allowed: decision.is_allowed(),
+        rule: decision.rule().to_owned(),
+        about: decision.about().to_owned(),
+        steps: steps
+            .iter()
+            .map(|step| StepView {
+                rule: step.name.to_owned(),
+                asks: step.asks.to_owned(),
+                verdict: match step.verdict {
+                    Verdict::Passed => "passed",
+                    Verdict::Allowed(_) => "allowed",
+                    Verdict::Denied(_) => "denied",
+                }
+                .to_owned(),
+            })
+            .collect(),
+    }
+}

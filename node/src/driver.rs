@@ -1,0 +1,479 @@
+//! The loop of a node: inputs in, outputs out, one `select!`.
+//!
+//! Nothing here knows the protocol. A change that needs an `if` about it
+//! belongs in `watchfire-protocol`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use watchfire_protocol::engine::{
+    AnswerToken, ClientToken, Done, Engine, Event, GossipToken, Input, Output, PublishRefusal, Published, RequestId,
+    Status, Verdict, Work,
+};
+use watchfire_protocol::gate;
+use watchfire_protocol::ids::NodeId;
+use watchfire_protocol::limits::{ANSWER_BYTES_MAX, CHUNK_BYTES, KEY_BLOCK_BYTES_MAX};
+use watchfire_protocol::opening::{Draft, PrepareError, Wish};
+use watchfire_protocol::roster::Roster;
+use watchfire_protocol::store::{CommitNo, StoreError};
+use watchfire_protocol::wire::codec;
+use watchfire_protocol::wire::exchange::Request;
+
+use crate::clock::Clock;
+use crate::committer::Committer;
+use crate::disk::SledStore;
+use crate::pool::Pool;
+use crate::transport::{self, Admitted, Command, Event as Net, MessageId, peer_id_of, transport_key_of};
+
+/// What the rest of the program asks of a running node.
+#[derive(Debug)]
+pub enum NodeCommand {
+    /// Publish STIX.
+    Publish {
+        /// The STIX.
+        stix: Vec<u8>,
+        /// How.
+        wish: Wish,
+        /// What came of it.
+        reply: oneshot::Sender<Result<PublishedBundle, PublishFailure>>,
+    },
+    /// How the node is.
+    Status {
+        /// The answer.
+        reply: oneshot::Sender<NodeStatus>,
+    },
+    /// End, with everything durable.
+    Shutdown,
+}
+
+/// A publication that is durable and on its way.
+#[derive(Clone, Copy, Debug)]
+pub struct PublishedBundle {
+    /// Its ids.
+    pub published: Published,
+    /// What is in it.
+    pub summary: Summary,
+}
+
+/// What is in a publication.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary {
+    /// Its effective marking.
+    pub marking: watchfire_protocol::marking::Marking,
+    /// Objects in it.
+    pub objects: u64,
+    /// Values by which it can be found.
+    pub values: u64,
+    /// Objects of which something is not indexed.
+    pub not_indexed: u64,
+}
+
+/// Why nothing was published.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PublishFailure {
+    /// The input does not make a bundle.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// The engine refused it.
+    #[error(transparent)]
+    Refused(#[from] PublishRefusal),
+    /// Too much is under way.
+    #[error("the node is busy; try again")]
+    Busy,
+}
+
+/// How a node is.
+#[derive(Clone, Debug)]
+pub struct NodeStatus {
+    /// The engine's view.
+    pub engine: Status,
+    /// How long it has run.
+    pub uptime_ms: u64,
+    /// What the transport dropped or refused.
+    pub counters: transport::Counters,
+    /// Refusals of what arrived, by reason.
+    pub refusals: BTreeMap<String, u64>,
+    /// Where it listens.
+    pub listening: Vec<String>,
+}
+
+/// Something that happened, and when.
+#[derive(Clone, Debug)]
+pub struct NodeEvent {
+    /// When, on this process's clock.
+    pub at: Instant,
+    /// What.
+    pub event: Event,
+}
+
+/// Why a node ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The transport ended.
+    #[error("the network task has ended; start the node again")]
+    Transport,
+}
+
+/// A result of the pool.
+pub(crate) enum Ready {
+    Gossip { from: NodeId, token: GossipToken, checked: Box<Result<Box<watchfire_crypto::Verified<gate::Frame>>, gate::Refusal>> },
+    Done(Box<Done>),
+    Draft { client: ClientToken, draft: Box<Result<Draft, PrepareError>> },
+}
+
+/// A person who waits for the outcome of a publication.
+struct Client {
+    reply: oneshot::Sender<Result<PublishedBundle, PublishFailure>>,
+    summary: Option<Summary>,
+}
+
+/// Everything a running node owns.
+pub(crate) struct Driver {
+    pub(crate) engine: Engine<Arc<SledStore>>,
+    pub(crate) clock: Clock,
+    pub(crate) transport: transport::Handle,
+    pub(crate) network: mpsc::Receiver<Net>,
+    pub(crate) committer: Committer,
+    pub(crate) committed: mpsc::Receiver<Result<CommitNo, StoreError>>,
+    pub(crate) pool: Pool<Ready>,
+    pub(crate) ready: mpsc::Receiver<Ready>,
+    pub(crate) commands: mpsc::Receiver<NodeCommand>,
+    pub(crate) events: broadcast::Sender<NodeEvent>,
+    pub(crate) roster: watch::Sender<Arc<Roster>>,
+    pub(crate) book: Book,
+}
+
+/// Names that the engine and the world outside have for the same thing.
+#[derive(Default)]
+pub(crate) struct Book {
+    messages: BTreeMap<GossipToken, MessageId>,
+    clients: BTreeMap<ClientToken, Client>,
+    next: u64,
+    refusals: BTreeMap<String, u64>,
+    listening: Vec<String>,
+}
+
+/// How often admission is looked at again, because certificates end.
+const ADMISSION_EVERY: Duration = Duration::from_secs(60);
+
+/// Commands at most that wait for an outcome. Past it, people wait in line.
+const CLIENTS_MAX: usize = 4_096;
+
+impl Driver {
+    /// Runs until told to end.
+    ///
+    /// # Errors
+    /// When the store or the transport fails.
+    pub(crate) async fn run(mut self) -> Result<(), DriverError> {
+        let mut admission = tokio::time::interval(ADMISSION_EVERY);
+        self.drain().await?;
+        loop {
+            let deadline = self.engine.deadline().map(|(at, _)| self.clock.instant_of(at));
+            let wake = deadline.unwrap_or_else(|| Instant::now() + ADMISSION_EVERY);
+            let room = self.pool.has_room();
+            let more_clients = room && self.book.clients.len() < CLIENTS_MAX;
+            let input = tokio::select! {
+                Some(ready) = self.ready.recv() => {
+                    self.pool.finished_one();
+                    self.on_ready(ready)
+                }
+                Some(durable) = self.committed.recv() => Some(Input::Committed(durable?)),
+                event = self.network.recv(), if room => match event {
+                    Some(event) => self.on_network(event),
+                    None => return Err(DriverError::Transport),
+                },
+                Some(command) = self.commands.recv(), if more_clients => match command {
+                    NodeCommand::Shutdown => return self.end().await,
+                    other => self.on_command(other),
+                },
+                () = tokio::time::sleep_until(wake.into()) => Some(Input::Wake),
+                _ = admission.tick() => {
+                    self.admit().await?;
+                    None
+                }
+            };
+            if let Some(input) = input {
+                self.engine.handle(self.clock.now(), input)?;
+            }
+            self.drain().await?;
+        }
+    }
+
+    /// Brings out everything the engine has to say, and begins commits.
+    async fn drain(&mut self) -> Result<(), DriverError> {
+        while let Some(output) = self.engine.poll() {
+            self.on_output(output).await?;
+        }
+        while let Some((number, batch)) = self.engine.begin_commit() {
+            // The engine has fewer under way than the queue holds.
+            if self.committer.try_submit(number, batch).is_err() {
+                return Err(self.committed.recv().await.and_then(Result::err).map_or(
+                    DriverError::Transport,
+                    DriverError::Store,
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    async fn on_output(&mut self, output: Output) -> Result<(), DriverError> {
+        let command = match output {
+            Output::Verdict { token, verdict } => self.book.messages.remove(&token).map(|message| Command::Verdict {
+                message,
+                verdict: match verdict {
+                    Verdict::Accept => transport::Verdict::Accept,
+                    Verdict::Reject => transport::Verdict::Reject,
+                    Verdict::Ignore => transport::Verdict::Ignore,
+                },
+            }),
+            Output::Gossip { frame } => Some(Command::Publish { bytes: frame.into_inner().bytes }),
+            Output::Request { to, id, request } => self.request(&to, id, &request),
+            Output::Answer { token, answer } => {
+                Some(Command::Respond { token: token.0, bytes: codec::encode(&answer) })
+            }
+            Output::Door { token, answer } => {
+                Some(Command::DoorRespond { token: token.0, bytes: codec::encode(&answer) })
+            }
+            Output::Reconnect { node } => self.peer_of(&node).map(Command::Reconnect),
+            Output::Work(work) => {
+                self.pool.give(Box::new(move || Ready::Done(Box::new(Work::run(work)))));
+                None
+            }
+            Output::Published { client, outcome } => {
+                self.tell(client, outcome);
+                None
+            }
+            Output::Roster(roster) => {
+                self.roster.send_replace(roster);
+                self.admit().await?;
+                None
+            }
+            Output::Event(event) => {
+                self.note(event);
+                None
+            }
+        };
+        match command {
+            Some(command) => self.transport.send(command).await.map_err(|_| DriverError::Transport),
+            None => Ok(()),
+        }
+    }
+
+    fn request(&self, to: &NodeId, id: RequestId, request: &Request) -> Option<Command> {
+        // What is announced above this is cut off before it is read.
+        let response_bytes_max = match request {
+            Request::Hello { .. } | Request::Probe { .. } => 128,
+            Request::Frontier { .. } | Request::Range { .. } => ANSWER_BYTES_MAX,
+            Request::Chunk { .. } => CHUNK_BYTES + 512,
+            Request::KeyBlock { .. } => KEY_BLOCK_BYTES_MAX + 64,
+        };
+        let peer = self.peer_of(to)?;
+        Some(Command::Request { peer, request: id.0, bytes: codec::encode(request), response_bytes_max })
+    }
+
+    fn peer_of(&self, node: &NodeId) -> Option<libp2p::PeerId> {
+        self.engine.roster().node(node).and_then(|certificate| peer_id_of(&certificate.transport_key))
+    }
+
+    fn on_ready(&mut self, ready: Ready) -> Option<Input> {
+        match ready {
+            Ready::Gossip { from, token, checked } => Some(Input::Gossip { from, token, checked: *checked }),
+            Ready::Done(done) => Some(Input::Done(*done)),
+            Ready::Draft { client, draft } => match *draft {
+                Ok(draft) => {
+                    if let Some(waiting) = self.book.clients.get_mut(&client) {
+                        waiting.summary = Some(summary_of(&draft));
+                    }
+                    Some(Input::Publish { client, draft: Box::new(draft) })
+                }
+                Err(error) => {
+                    if let Some(waiting) = self.book.clients.remove(&client) {
+                        let _ = waiting.reply.send(Err(error.into()));
+                    }
+                    None
+                }
+            },
+        }
+    }
+
+    fn on_network(&mut self, event: Net) -> Option<Input> {
+        match event {
+            Net::Listening { address } | Net::DoorListening { address } => {
+                tracing::info!(%address, "listening");
+                self.book.listening.push(address.to_string());
+                None
+            }
+            Net::PeerUp { peer } => node_of(&peer).map(|node| Input::PeerConnected { node }),
+            Net::PeerDown { peer } => node_of(&peer).map(|node| Input::PeerDisconnected { node }),
+            Net::Unreachable { peer, reason } => {
+                tracing::debug!(%peer, %reason, "not reached");
+                None
+            }
+            Net::Message { bytes, message, source } => {
+                let from = node_of(&source)?;
+                let token = GossipToken(self.book.number());
+                self.book.messages.insert(token, message);
+                let roster = self.engine.roster();
+                self.pool.give(Box::new(move || {
+                    let checked = gate::check(&bytes, &roster).map(Box::new);
+                    Ready::Gossip { from, token, checked: Box::new(checked) }
+                }));
+                None
+            }
+            Net::Unpublished { message, reason } => {
+                tracing::warn!(%message, %reason, "own frame not gossiped; peers get it by catch-up");
+                None
+            }
+            Net::Request { peer, token, bytes } => {
+                let request = gate::request(&bytes).ok();
+                node_of(&peer).map(|from| Input::Request { from, token: AnswerToken(token), request })
+            }
+            Net::Response { request, outcome, .. } => {
+                let answer = outcome.ok().and_then(|bytes| gate::answer(&bytes).ok()).map(Box::new);
+                Some(Input::Answered { id: RequestId(request), answer })
+            }
+            Net::DoorRequest { token, peer, bytes, .. } => {
+                let request = gate::door_request(&bytes).ok();
+                let transport_key = transport_key_of(&peer)?;
+                Some(Input::Door { token: AnswerToken(token), transport_key, request })
+            }
+            Net::SlowPeer { peer, dropped } => {
+                tracing::warn!(%peer, dropped, "slow peer: frames dropped, catch-up repairs");
+                None
+            }
+        }
+    }
+
+    fn on_command(&mut self, command: NodeCommand) -> Option<Input> {
+        match command {
+            NodeCommand::Publish { stix, wish, reply } => {
+                let client = ClientToken(self.book.number());
+                self.book.clients.insert(client, Client { reply, summary: None });
+                let given = self.pool.give(Box::new(move || {
+                    let encoded = crate::encode::zstd_of(&stix);
+                    Ready::Draft { client, draft: Box::new(Draft::prepare(stix, encoded, wish)) }
+                }));
+                if !given && let Some(waiting) = self.book.clients.remove(&client) {
+                    let _ = waiting.reply.send(Err(PublishFailure::Busy));
+                }
+                None
+            }
+            NodeCommand::Status { reply } => {
+                let status = NodeStatus {
+                    engine: self.engine.status(),
+                    uptime_ms: self.clock.now().mono.as_ms(),
+                    counters: self.transport.counters(),
+                    refusals: self.book.refusals.clone(),
+                    listening: self.book.listening.clone(),
+                };
+                let _ = reply.send(status);
+                None
+            }
+            NodeCommand::Shutdown => None,
+        }
+    }
+
+    fn tell(&mut self, client: ClientToken, outcome: Result<Published, PublishRefusal>) {
+        let Some(waiting) = self.book.clients.remove(&client) else { return };
+        let answer = match (outcome, waiting.summary) {
+            (Ok(published), Some(summary)) => Ok(PublishedBundle { published, summary }),
+            (Ok(_), None) => Err(PublishFailure::Busy),
+            (Err(refusal), _) => Err(refusal.into()),
+        };
+        // Whoever asked may have gone; the bundle is published all the same.
+        let _ = waiting.reply.send(answer);
+    }
+
+    fn note(&mut self, event: Event) {
+        log(&event);
+        if let Event::NotTaken { why, .. } = &event {
+            self.book.count_refusal(why.to_string());
+        }
+        // Nobody may be listening.
+        let _ = self.events.send(NodeEvent { at: Instant::now(), event });
+    }
+
+    /// Tells the transport who may connect: every node whose certificate is
+    /// valid now.
+    async fn admit(&mut self) -> Result<(), DriverError> {
+        let admitted = admitted(&self.engine.roster(), &self.engine.me().node, self.clock.now().wall_ms);
+        self.transport.send(Command::SetAdmitted(admitted)).await.map_err(|_| DriverError::Transport)
+    }
+
+    /// Makes everything durable, tells whoever waits, and ends.
+    async fn end(mut self) -> Result<(), DriverError> {
+        self.drain().await?;
+        while !self.engine.is_durable() {
+            match self.committed.recv().await {
+                Some(durable) => self.engine.handle(self.clock.now(), Input::Committed(durable?))?,
+                None => break,
+            }
+            self.drain().await?;
+        }
+        Ok(self.committer.shutdown()?)
+    }
+}
+
+/// Distinct texts of refusals that are counted; more go under one name.
+const REFUSALS_MAX: usize = 64;
+
+impl Book {
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn count_refusal(&mut self, why: String) {
+        let known = self.refusals.len() < REFUSALS_MAX || self.refusals.contains_key(&why);
+        *self.refusals.entry(if known { why } else { "other".to_owned() }).or_default() += 1;
+    }
+}
+
+fn summary_of(draft: &Draft) -> Summary {
+    Summary {
+        marking: draft.marking(),
+        objects: draft.opened().rows().len() as u64,
+        values: draft.opened().keys().len() as u64,
+        not_indexed: draft.opened().not_indexed(),
+    }
+}
+
+fn node_of(peer: &libp2p::PeerId) -> Option<NodeId> {
+    transport_key_of(peer).map(|key| NodeId::of_transport(&key))
+}
+
+/// The peers of a roster whose certificates are valid now, and where they are.
+pub(crate) fn admitted(roster: &Roster, me: &NodeId, wall_ms: u64) -> Admitted {
+    let current = roster.nodes().filter(|certificate| certificate.node != *me && certificate.is_current(wall_ms));
+    current
+        .filter_map(|certificate| {
+            let peer = peer_id_of(&certificate.transport_key)?;
+            let addresses = roster.member(&certificate.member).map(|member| member.addresses.as_slice());
+            let addresses = addresses.unwrap_or_default().iter().filter_map(|address| address.parse().ok()).collect();
+            Some((peer, addresses))
+        })
+        .collect()
+}
+
+/// Ids and counts, never contents.
+fn log(event: &Event) {
+    match event {
+        Event::Verified { envelope, .. } => tracing::debug!(envelope = %envelope.short(), "verified"),
+        Event::Stored { envelope, .. } => tracing::debug!(envelope = %envelope.short(), "stored"),
+        Event::Searchable { bundle, objects, .. } => {
+            tracing::info!(bundle = %bundle.short(), objects, "searchable");
+        }
+        Event::NotOpened { bundle, why, .. } => tracing::warn!(bundle = %bundle.short(), %why, "not opened"),
+        Event::NotTaken { from, why } => tracing::debug!(from = %from.short(), %why, "not taken"),
+        Event::Conflict { envelope, .. } => tracing::warn!(envelope = %envelope.short(), "conflict, kept as evidence"),
+        Event::PeerReady { node } => tracing::info!(node = %node.short(), "peer ready"),
+        Event::Admitted { certificate, .. } => {
+            tracing::info!(certificate = %certificate.short(), "certificate admitted");
+        }
+    }
+}
