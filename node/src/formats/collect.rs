@@ -28,6 +28,8 @@ pub(super) struct Context {
 pub(super) struct Collector<'a> {
     options: &'a Options,
     marking: Marking,
+    /// [`VALUES_MAX`]; a field, so that a test need not fill it.
+    pub(super) values_max: usize,
     account: Account,
     seen: BTreeSet<Value>,
     ids: Vec<String>,
@@ -40,6 +42,7 @@ impl<'a> Collector<'a> {
         let mut collector = Self {
             options,
             marking,
+            values_max: VALUES_MAX,
             account: Account::default(),
             seen: BTreeSet::new(),
             ids: Vec::new(),
@@ -68,7 +71,7 @@ impl<'a> Collector<'a> {
             self.account.settle(Outcome::Duplicate);
             return Ok(());
         }
-        if self.seen.len() >= VALUES_MAX {
+        if self.seen.len() >= self.values_max {
             return Err(ImportError::TooManyValues);
         }
         let mut labels = self.options.labels.clone();

@@ -41,6 +41,9 @@ fn judge(word: &str, defangs: bool) -> Judgement {
     let found = indicator::detect(word);
     if is_marked(word) {
         return match found {
+            Ok(value) if is_cut_off(&value) => Judgement::Refused(
+                "a placeholder in brackets stands in it: the value is not whole".to_owned(),
+            ),
             Ok(value) => Judgement::Value(value),
             Err(error) => Judgement::Refused(error.to_string()),
         };
@@ -75,15 +78,22 @@ fn plain(value: &Value) -> Judgement {
     }
 }
 
+/// Whether a bracket opens in a URL's path and never closes: `?a=[base64 text]`
+/// is two words, and the first is no URL.
+fn is_cut_off(value: &Value) -> bool {
+    let text = value.text();
+    value.kind() == Kind::Url && text.matches('[').count() > text.matches(']').count()
+}
+
 const fn is_address(kind: Kind) -> bool {
     matches!(kind, Kind::Ipv4 | Kind::Ipv6)
 }
 
 /// Whether the word carries a mark of defanging. A backslash before a dot is
-/// one in regular expressions and in Windows paths alike, so it does not count
-/// in prose.
+/// one in regular expressions and in Windows paths alike, so in prose it does
+/// not count.
 fn is_marked(word: &str) -> bool {
-    indicator::is_defanged(word) && (!word.contains("\\.") || word.contains(['[', '(', '{']))
+    indicator::is_defanged(&word.replace('\\', ""))
 }
 
 /// `\\host@port\share\file`, the way Windows names a WebDAV share: the host.
