@@ -55,3 +55,9 @@ pub const INDICATOR_LABEL_BYTES_MAX: usize = 63;
 /// Longest e-mail address, in bytes: 64 for the local part, `@`, 255 for the
 /// domain (RFC 5321, section 4.5.3.1).
 pub const INDICATOR_EMAIL_BYTES_MAX: usize = 320;
+
+/// Most entries (lines, rows, words that look like values) one import settles:
+/// twice the objects of a document, so that repeated values are no obstacle. A
+/// refused entry is kept with its reason, some 400 bytes, so an account stays
+/// below 160 MB whatever the file holds.
+pub const IMPORT_ENTRIES_MAX: u64 = 400_000;

@@ -452,13 +452,25 @@ fn thousands_of_values_arrive_whole_or_not_at_all() {
     assert_eq!(sums(&import.account), (20_000, 0, 0));
     assert_eq!(entries(&import).len(), 20_002);
     let options = options();
-    let mut collector = collect::Collector::new(&options, Marking::Green);
+    let mut collector = Collector::new(&options, Marking::Green);
     collector.values_max = 2;
     let text = "a.example\na.example\nb.example\nc.example\n";
     assert_eq!(
         list::read(text, &mut collector),
         Err(ImportError::TooManyValues)
     );
+    let mut collector = Collector::new(&options, Marking::Green);
+    collector.entries_max = 2;
+    for text in [
+        "a.example\n".repeat(3),
+        "10.0.0.1\n".repeat(3),
+        "x\n".repeat(3),
+    ] {
+        assert_eq!(
+            list::read(&text, &mut collector),
+            Err(ImportError::TooManyEntries)
+        );
+    }
 }
 
 proptest! {

@@ -7,6 +7,7 @@
 //! like a value and is not taken stands in the account.
 
 use watchfire_protocol::indicator::{self, Kind, Value};
+use watchfire_protocol::limits::INDICATOR_RAW_BYTES_MAX;
 
 use super::ImportError;
 use super::collect::{Collector, Context};
@@ -17,7 +18,7 @@ pub(super) fn read(text: &str, collector: &mut Collector<'_>) -> Result<(), Impo
     for (line, word) in words(text) {
         match judge(word, defangs) {
             Judgement::Value(value) => collector.value(line, word, value, &Context::default())?,
-            Judgement::Refused(reason) => collector.refuse(line, word, reason),
+            Judgement::Refused(reason) => collector.refuse(line, word, reason)?,
             Judgement::Nothing => {}
         }
     }
@@ -114,7 +115,9 @@ fn words(text: &str) -> impl Iterator<Item = (u64, &str)> {
     (1..).zip(text.lines()).flat_map(|(line, text)| {
         text.split(|char: char| char.is_whitespace() || matches!(char, '|' | '"' | '`'))
             .map(|word| word.trim_end_matches([':', '!', ',', ';', '.', '\'']))
-            .filter(|word| word.len() > 3)
+            // Nothing shorter is a value, and nothing longer is one either:
+            // that is an encoded attachment.
+            .filter(|word| (4..=INDICATOR_RAW_BYTES_MAX).contains(&word.len()))
             .map(move |word| (line, word))
     })
 }
