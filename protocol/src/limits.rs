@@ -174,8 +174,6 @@ pub const OPENING_MAX: usize = 4;
 /// More wait in the log alone.
 pub const UNOPENED_IN_MEMORY_MAX: usize = 512;
 
-/// Frames a peer may have under way through the gate by range answers.
-pub const RANGES_ACTIVE_MAX: usize = 8;
 
 /// Every so often a peer is asked whether its frontier is ours.
 pub const PROBE_EVERY_MS: u64 = 15_000;
@@ -195,3 +193,9 @@ pub const SILENT_PROBES_MAX: u32 = 2;
 
 /// Evidence kept of one stream.
 pub const EVIDENCE_PER_STREAM_MAX: u32 = 16;
+
+/// Most entries (lines, rows, words that look like values) one import settles:
+/// twice the objects of a document, so that repeated values are no obstacle. A
+/// refused entry is kept with its reason, some 400 bytes, so an account stays
+/// below 160 MB whatever the file holds.
+pub const IMPORT_ENTRIES_MAX: u64 = 400_000;

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use watchfire_protocol::indicator::{
     Draft, Value, bundle_id, identity_id, identity_to_stix, indicator_id, to_stix,
 };
+use watchfire_protocol::limits::{IMPORT_ENTRIES_MAX, STIX_OBJECTS_MAX};
 use watchfire_protocol::marking::Marking;
 use watchfire_protocol::stix::markings::definition::{tlp2_definition, tlp2_id};
 use watchfire_protocol::stix::time::Timestamp;
 
-use super::{Account, ImportError, Options, Outcome, Refused, STIX_OBJECTS_MAX};
+use super::{Account, ImportError, Options, Outcome, Refused};
 
 /// Most values of one import: a document's objects, less the identity and the
 /// marking definition.
@@ -28,6 +29,10 @@ pub(super) struct Context {
 pub(super) struct Collector<'a> {
     options: &'a Options,
     marking: Marking,
+    /// [`VALUES_MAX`]; a field, so that a test need not fill it.
+    pub(super) values_max: usize,
+    /// [`IMPORT_ENTRIES_MAX`], likewise.
+    pub(super) entries_max: u64,
     account: Account,
     seen: BTreeSet<Value>,
     ids: Vec<String>,
@@ -40,6 +45,8 @@ impl<'a> Collector<'a> {
         let mut collector = Self {
             options,
             marking,
+            values_max: VALUES_MAX,
+            entries_max: IMPORT_ENTRIES_MAX,
             account: Account::default(),
             seen: BTreeSet::new(),
             ids: Vec::new(),
@@ -61,14 +68,12 @@ impl<'a> Collector<'a> {
     ) -> Result<(), ImportError> {
         if value.is_private() {
             let reason = format!("{}: private address", value.defanged());
-            self.refuse(line, raw, reason);
-            return Ok(());
+            return self.refuse(line, raw, reason);
         }
         if self.seen.contains(&value) {
-            self.account.settle(Outcome::Duplicate);
-            return Ok(());
+            return self.settle(Outcome::Duplicate);
         }
-        if self.seen.len() >= VALUES_MAX {
+        if self.seen.len() >= self.values_max {
             return Err(ImportError::TooManyValues);
         }
         let mut labels = self.options.labels.clone();
@@ -91,14 +96,25 @@ impl<'a> Collector<'a> {
         let object = to_stix(&value, &draft);
         self.push(indicator_id(&self.options.author, &value), &object);
         self.seen.insert(value);
-        self.account.settle(Outcome::Accepted);
-        Ok(())
+        self.settle(Outcome::Accepted)
     }
 
     /// Notes an entry that is not taken.
-    pub(super) fn refuse(&mut self, line: u64, raw: &str, reason: String) {
-        self.account
-            .settle(Outcome::Refused(Refused::new(line, raw, reason)));
+    pub(super) fn refuse(
+        &mut self,
+        line: u64,
+        raw: &str,
+        reason: String,
+    ) -> Result<(), ImportError> {
+        self.settle(Outcome::Refused(Refused::new(line, raw, reason)))
+    }
+
+    fn settle(&mut self, outcome: Outcome) -> Result<(), ImportError> {
+        if self.account.input() >= self.entries_max {
+            return Err(ImportError::TooManyEntries);
+        }
+        self.account.settle(outcome);
+        Ok(())
     }
 
     fn push(&mut self, id: String, object: &str) {

@@ -228,25 +228,20 @@ fn take(
         context.description = Some(format!("reported by {user}"));
     }
     let Some(raw) = raw else {
-        collector.refuse(line, &cells.join(","), "the row has no value".to_owned());
-        return Ok(());
+        return collector.refuse(line, &cells.join(","), "the row has no value".to_owned());
     };
     let value = match said {
         Some(Err(name)) => {
             let name: String = name.chars().take(40).collect();
             let reason = format!("values of type {name:?} are not published as indicators");
-            collector.refuse(line, raw, reason);
-            return Ok(());
+            return collector.refuse(line, raw, reason);
         }
         Some(Ok(said)) => read_as(said, raw),
         None => indicator::detect(raw),
     };
     match value {
         Ok(value) => collector.value(line, raw, value, &context),
-        Err(error) => {
-            collector.refuse(line, raw, error.to_string());
-            Ok(())
-        }
+        Err(error) => collector.refuse(line, raw, error.to_string()),
     }
 }
 

@@ -21,7 +21,8 @@ pub(super) fn format_of(name: &str, bytes: &[u8]) -> Format {
         _ => {}
     }
     let text = String::from_utf8_lossy(bytes);
-    if is_json(&text) {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    if is_json(text) {
         return Format::Stix;
     }
     let (mut lines, mut values) = (0_usize, 0_usize);
@@ -40,7 +41,7 @@ pub(super) fn format_of(name: &str, bytes: &[u8]) -> Format {
 /// Whether the text opens like a JSON object or an array of objects. A list
 /// may open with the bracket of an IPv6 address.
 fn is_json(text: &str) -> bool {
-    let start = text.trim_start_matches('\u{feff}').trim_start();
+    let start = text.trim_start();
     start.starts_with('{')
         || start
             .strip_prefix('[')

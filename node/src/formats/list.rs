@@ -13,7 +13,7 @@ pub(super) fn read(text: &str, collector: &mut Collector<'_>) -> Result<(), Impo
         };
         match indicator::detect(raw) {
             Ok(value) => collector.value(line, raw, value, &Context::default())?,
-            Err(error) => collector.refuse(line, raw, error.to_string()),
+            Err(error) => collector.refuse(line, raw, error.to_string())?,
         }
     }
     Ok(())

@@ -6,7 +6,7 @@
 //! the sum of what was accepted, repeated and refused.
 
 use watchfire_protocol::ids::MemberId;
-use watchfire_protocol::limits::{STIX_DOCUMENT_BYTES_MAX, STIX_OBJECTS_MAX};
+use watchfire_protocol::limits::{IMPORT_ENTRIES_MAX, STIX_DOCUMENT_BYTES_MAX};
 use watchfire_protocol::marking::Marking;
 use watchfire_protocol::stix::document::{Document, DocumentError, Verdict};
 use watchfire_protocol::stix::time::Timestamp;
@@ -17,6 +17,8 @@ mod csv;
 mod detect;
 mod list;
 mod text;
+
+use collect::Collector;
 
 pub use account::{Account, Outcome, Refused};
 pub use csv::{Columns, CsvError};
@@ -114,6 +116,9 @@ pub enum ImportError {
         collect::VALUES_MAX
     )]
     TooManyValues,
+    /// More lines, rows or words than are settled.
+    #[error("the file holds more than {IMPORT_ENTRIES_MAX} entries; split it")]
+    TooManyEntries,
     /// Values need a marking and nobody gave one.
     #[error("no marking: a {} file carries none; pass --tlp with the label it shall have", .0.name())]
     NoMarking(Format),
@@ -140,16 +145,29 @@ pub fn import(name: &str, bytes: &[u8], options: &Options) -> Result<Import, Imp
     let format = options
         .format
         .unwrap_or_else(|| detect::format_of(name, bytes));
-    if format == Format::Stix {
-        return stix(bytes);
-    }
-    let marking = options.marking.ok_or(ImportError::NoMarking(format))?;
-    let mut collector = collect::Collector::new(options, marking);
     match format {
-        Format::Csv => csv::read(bytes, options.columns.as_ref(), &mut collector)?,
-        Format::List => list::read(as_text(bytes)?, &mut collector)?,
-        Format::Text | Format::Stix => text::read(as_text(bytes)?, &mut collector)?,
+        Format::Stix => stix(bytes),
+        Format::Csv => values(format, options, |collector| {
+            csv::read(bytes, options.columns.as_ref(), collector)
+        }),
+        Format::List => values(format, options, |collector| {
+            list::read(as_text(bytes)?, collector)
+        }),
+        Format::Text => values(format, options, |collector| {
+            text::read(as_text(bytes)?, collector)
+        }),
     }
+}
+
+/// A bundle of the values that `read` finds.
+fn values(
+    format: Format,
+    options: &Options,
+    read: impl FnOnce(&mut Collector<'_>) -> Result<(), ImportError>,
+) -> Result<Import, ImportError> {
+    let marking = options.marking.ok_or(ImportError::NoMarking(format))?;
+    let mut collector = Collector::new(options, marking);
+    read(&mut collector)?;
     let (stix, account) = collector.finish();
     if account.accepted() == 0 {
         return Err(ImportError::Nothing(Box::new(account)));

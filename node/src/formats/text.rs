@@ -7,6 +7,7 @@
 //! like a value and is not taken stands in the account.
 
 use watchfire_protocol::indicator::{self, Kind, Value};
+use watchfire_protocol::limits::INDICATOR_RAW_BYTES_MAX;
 
 use super::ImportError;
 use super::collect::{Collector, Context};
@@ -17,7 +18,7 @@ pub(super) fn read(text: &str, collector: &mut Collector<'_>) -> Result<(), Impo
     for (line, word) in words(text) {
         match judge(word, defangs) {
             Judgement::Value(value) => collector.value(line, word, value, &Context::default())?,
-            Judgement::Refused(reason) => collector.refuse(line, word, reason),
+            Judgement::Refused(reason) => collector.refuse(line, word, reason)?,
             Judgement::Nothing => {}
         }
     }
@@ -41,6 +42,9 @@ fn judge(word: &str, defangs: bool) -> Judgement {
     let found = indicator::detect(word);
     if is_marked(word) {
         return match found {
+            Ok(value) if is_cut_off(&value) => Judgement::Refused(
+                "a placeholder in brackets stands in it: the value is not whole".to_owned(),
+            ),
             Ok(value) => Judgement::Value(value),
             Err(error) => Judgement::Refused(error.to_string()),
         };
@@ -75,15 +79,22 @@ fn plain(value: &Value) -> Judgement {
     }
 }
 
+/// Whether a bracket opens in a URL's path and never closes: `?a=[base64 text]`
+/// is two words, and the first is no URL.
+fn is_cut_off(value: &Value) -> bool {
+    let text = value.text();
+    value.kind() == Kind::Url && text.matches('[').count() > text.matches(']').count()
+}
+
 const fn is_address(kind: Kind) -> bool {
     matches!(kind, Kind::Ipv4 | Kind::Ipv6)
 }
 
 /// Whether the word carries a mark of defanging. A backslash before a dot is
-/// one in regular expressions and in Windows paths alike, so it does not count
-/// in prose.
+/// one in regular expressions and in Windows paths alike, so in prose it does
+/// not count.
 fn is_marked(word: &str) -> bool {
-    indicator::is_defanged(word) && (!word.contains("\\.") || word.contains(['[', '(', '{']))
+    indicator::is_defanged(&word.replace('\\', ""))
 }
 
 /// `\\host@port\share\file`, the way Windows names a WebDAV share: the host.
@@ -104,7 +115,9 @@ fn words(text: &str) -> impl Iterator<Item = (u64, &str)> {
     (1..).zip(text.lines()).flat_map(|(line, text)| {
         text.split(|char: char| char.is_whitespace() || matches!(char, '|' | '"' | '`'))
             .map(|word| word.trim_end_matches([':', '!', ',', ';', '.', '\'']))
-            .filter(|word| word.len() > 3)
+            // Nothing shorter is a value, and nothing longer is one either:
+            // that is an encoded attachment.
+            .filter(|word| (4..=INDICATOR_RAW_BYTES_MAX).contains(&word.len()))
             .map(move |word| (line, word))
     })
 }

@@ -342,6 +342,14 @@ fn published_objects_are_stix_and_stay_themselves() {
     );
 }
 
+#[test]
+fn a_parser_that_makes_new_marks_does_not_unsettle_a_value() {
+    // The URL parser turns the backslash into a slash, and `[/]` is a mark.
+    let value = detect("http://a.example/[\\]x").unwrap();
+    assert_eq!(value.text(), "http://a.example//x");
+    assert_eq!(detect(value.text()).unwrap(), value);
+}
+
 proptest! {
     #[test]
     fn arbitrary_text_never_panics_and_normalising_is_idempotent(text in any::<String>()) {

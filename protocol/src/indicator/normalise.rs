@@ -32,7 +32,7 @@ pub fn normalise(kind: Kind, raw: &str) -> Result<Value, ValueError> {
         Kind::Ipv4 | Kind::Ipv6 => {
             let value = host_and_port(&text).map_err(|_| invalid(kind, "it is no address"))?;
             let fits = value.kind == kind || (kind == Kind::Ipv6 && value.kind == Kind::Ipv4);
-            if !fits || (kind == Kind::Ipv6 && !text.contains("::") && !text.contains(':')) {
+            if !fits || (kind == Kind::Ipv6 && !text.contains(':')) {
                 return Err(invalid(kind, "it is no address of this family"));
             }
             value

@@ -121,12 +121,12 @@ fn public_stix_documents_have_the_known_markings() {
             continue;
         };
         let survey = survey(&document);
-        for (entry, marking) in document.entries(&survey).iter().zip(survey.markings()) {
+        for entry in document.entries(&survey) {
             if !matches!(
-                marking,
+                entry.marking,
                 ObjectMarking::Unmarked | ObjectMarking::Marked(Marking::Clear)
             ) {
-                above_clear.push((entry.id.clone(), marking.clone()));
+                above_clear.push((entry.id, entry.marking));
             }
         }
         let name = file.to_string_lossy().into_owned();

@@ -51,11 +51,12 @@ impl Links {
             let id = json.text("id").unwrap_or_default();
             links.defines = Some((id.to_owned(), definition::judge(id, json)));
         }
-        if let Some(labels) = json.get("labels").and_then(Json::as_array) {
-            for label in labels.iter().filter_map(Json::as_text) {
-                if definition::is_tlp_tag(label) {
-                    links.claims.push(Claim::Label(label.to_owned()));
-                }
+        let labels = json.get("labels");
+        let single = labels.into_iter();
+        let listed = labels.and_then(Json::as_array).unwrap_or_default();
+        for label in single.chain(listed).filter_map(Json::as_text) {
+            if definition::is_tlp_tag(label) {
+                links.claims.push(Claim::Label(label.to_owned()));
             }
         }
         // A stack of our own; the tree is at most as deep as strict JSON allows.
@@ -83,6 +84,11 @@ impl Links {
         match name {
             "object_marking_refs" => self.marking_refs(value),
             "granular_markings" => self.granular(value),
+            // No member of STIX, and easily meant for the one above.
+            "object_marking_ref" => self.claims.push(match value.as_text() {
+                Some(id) => Claim::Definition(id.to_owned()),
+                None => Claim::Malformed("its \"object_marking_ref\" is not a string"),
+            }),
             // Who made it is not what it is about.
             "created_by_ref" | "marking_ref" => {}
             _ if name.ends_with("_ref") => {
@@ -137,7 +143,10 @@ impl Links {
     /// Notes a member of the shell around the objects, where a marking has no
     /// place but may stand.
     pub(crate) fn shell_member(&mut self, name: &str, value: &Json) {
-        if matches!(name, "object_marking_refs" | "granular_markings") {
+        if matches!(
+            name,
+            "object_marking_refs" | "object_marking_ref" | "granular_markings"
+        ) {
             self.member(name, value);
         }
     }

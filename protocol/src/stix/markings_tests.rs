@@ -217,6 +217,35 @@ fn attack_41_a_known_id_with_another_body_closes() {
 }
 
 #[test]
+fn a_contradicting_definition_closes_even_where_nothing_refers_to_it() {
+    let objects = [
+        marked("indicator", 1, GREEN1, ""),
+        definition(
+            OTHER,
+            r#""definition_type":"tlp","definition":{"tlp":"clear"}"#,
+        ),
+    ];
+    let found = survey_of(&objects);
+    assert_eq!(found[0], ObjectMarking::Marked(Marking::Green));
+    assert!(is_closed(&found[1]));
+    assert!(matches!(
+        effective_of(&objects, None),
+        Err(MarkingRefusal::Closed { count: 1, .. })
+    ));
+}
+
+#[test]
+fn misspelled_markings_are_not_overlooked() {
+    let red = ObjectMarking::Marked(Marking::Red);
+    let singular = format!(r#""object_marking_ref":"{RED1}""#);
+    assert_eq!(survey_of(&[object("tool", 1, &singular)])[0], red);
+    let label = r#""labels":"TLP:RED""#;
+    assert_eq!(survey_of(&[object("tool", 1, label)])[0], red);
+    let number = r#""object_marking_ref":7"#;
+    assert!(is_closed(&survey_of(&[object("tool", 1, number)])[0]));
+}
+
+#[test]
 fn statements_pap_and_acs_leave_tlp_alone() {
     for body in [
         r#""definition_type":"statement","definition":{"statement":"Copyright 2026 Example"}"#,
