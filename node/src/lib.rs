@@ -10,5 +10,6 @@ pub mod formats;
 pub mod home;
 pub mod keystore;
 pub mod limits;
+pub mod node;
 pub mod pool;
 pub mod transport;

@@ -1,7 +1,7 @@
 //! A node, put together: store, engine, transport, pool and committer around
 //! one driver. `serve` runs one, `demo` several.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use libp2p::Multiaddr;
@@ -206,10 +206,5 @@ impl Node {
     /// Its member.
     pub const fn member(&self) -> MemberId {
         self.me.member
-    }
-
-    /// Where its store is.
-    pub fn store_path(&self) -> &Path {
-        self.store.path()
     }
 }

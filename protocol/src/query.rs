@@ -18,6 +18,7 @@ use crate::table::{self, Arrival, LogEntry, Outcome, ROWS_PER_BLOCK, Row, Rows};
 use crate::wire::bundle::Bundle;
 use crate::wire::codec;
 use bincode::{Decode, Encode};
+use std::collections::BTreeSet;
 
 /// One object that a search found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,20 +114,14 @@ impl<'a, S: Store> Query<'a, S> {
         self.store.get(key)?.map(|bytes| codec::decode(&bytes, bytes_max).map_err(damaged)).transpose()
     }
 
-    /// What holds exactly this value key, newest last, at most `limit`.
+    /// What holds a value whose key begins with one of these, in the order of
+    /// the keys, at most `limit`, each object once.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn by_value(&self, key: &[u8], limit: usize) -> Result<Vec<Release<Hit>>, StoreError> {
-        self.hits(&table::values(key), limit)
-    }
-
-    /// What holds a value whose key begins so: sub-domains.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub fn by_value_prefix(&self, key: &[u8], limit: usize) -> Result<Vec<Release<Hit>>, StoreError> {
-        self.hits(&table::values_beginning(key), limit)
+    pub fn by_values(&self, beginnings: &[Vec<u8>], limit: usize) -> Result<Vec<Release<Hit>>, StoreError> {
+        let prefixes: Vec<Vec<u8>> = beginnings.iter().map(|beginning| table::values_beginning(beginning)).collect();
+        self.hits(&prefixes, limit)
     }
 
     /// Every version of an object.
@@ -134,20 +129,22 @@ impl<'a, S: Store> Query<'a, S> {
     /// # Errors
     /// When the store fails.
     pub fn by_object(&self, id: &str, limit: usize) -> Result<Vec<Release<Hit>>, StoreError> {
-        self.hits(&table::objects(id), limit)
+        self.hits(&[table::objects(id)], limit)
     }
 
-    fn hits(&self, prefix: &[u8], limit: usize) -> Result<Vec<Release<Hit>>, StoreError> {
+    fn hits(&self, prefixes: &[Vec<u8>], limit: usize) -> Result<Vec<Release<Hit>>, StoreError> {
         let mut hits = Vec::new();
-        let mut seen = std::collections::BTreeSet::new();
-        for (key, _) in self.store.scan(prefix, prefix, PLACES_MAX)? {
-            if hits.len() >= limit {
-                break;
-            }
-            let place = table::place_at_end(&key);
-            let Some((arrival, object)) = place.filter(|place| seen.insert(*place)) else { continue };
-            if let Some(hit) = self.hit(arrival, object)? {
-                hits.push(hit);
+        let mut seen = BTreeSet::new();
+        for prefix in prefixes {
+            for (key, _) in self.store.scan(prefix, prefix, PLACES_MAX)? {
+                if hits.len() >= limit {
+                    return Ok(hits);
+                }
+                let place = table::place_at_end(&key);
+                let Some((arrival, object)) = place.filter(|place| seen.insert(*place)) else { continue };
+                if let Some(hit) = self.hit(arrival, object)? {
+                    hits.push(hit);
+                }
             }
         }
         Ok(hits)

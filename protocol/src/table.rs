@@ -215,11 +215,6 @@ pub fn object(id: &str, arrival: Arrival, object: u32) -> Vec<u8> {
     key(b'I', &[id.as_bytes(), &[0], &arrival.to_be_bytes(), &object.to_be_bytes()])
 }
 
-/// Prefix of every place of exactly this value.
-pub fn values(value: &[u8]) -> Vec<u8> {
-    key(b'V', &[value, &[0]])
-}
-
 /// Prefix of every value that begins so.
 pub fn values_beginning(value: &[u8]) -> Vec<u8> {
     key(b'V', &[value])

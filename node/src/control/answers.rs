@@ -2,7 +2,7 @@
 //! out of a release of the policy.
 
 use watchfire_protocol::ids::{BundleId, MemberId};
-use watchfire_protocol::indicator::{self, Kind};
+use watchfire_protocol::indicator;
 use watchfire_protocol::marking::Marking;
 use watchfire_protocol::policy::{Action, Decision, Membership, Peer, Reader, Release, Standing, Subject, Verdict, decide, explain};
 use watchfire_protocol::query::{Asker, BundleRecord, Hit, Query};
@@ -69,19 +69,12 @@ impl<'a> Answers<'a> {
             let hint = "search by a domain, address, URL, e-mail, digest or STIX id; *.domain finds sub-domains";
             failure(2, format!("cannot search for this: {error}"), Some(hint))
         })?;
-        let mut hits = Vec::new();
-        for key in value.search_keys() {
-            hits.extend(self.query.by_value(&key, limit).map_err(store_failed)?);
-        }
-        if subdomains {
-            if value.kind != Kind::Domain {
-                return Err(failure(2, "only a domain has sub-domains", None));
-            }
-            if let Some(prefix) = value.subdomain_prefix() {
-                hits.extend(self.query.by_value_prefix(&prefix, limit).map_err(store_failed)?);
-            }
-        }
-        Ok(hits)
+        let prefixes = if subdomains {
+            value.subdomain_prefixes().ok_or_else(|| failure(2, "only a domain has sub-domains", None))?
+        } else {
+            value.search_prefixes()
+        };
+        self.query.by_values(&prefixes, limit).map_err(store_failed)
     }
 
     pub(crate) fn show(&self, id: &str) -> Result<ShowReply, Failure> {

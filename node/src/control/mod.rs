@@ -10,6 +10,9 @@
 //! ← {"id":1,"ok":{"published":{…}}}⏎
 //! ```
 
+mod answers;
+pub mod server;
+
 use serde::{Deserialize, Serialize};
 
 /// A request, and how many bytes of payload follow it.

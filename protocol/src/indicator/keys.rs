@@ -121,6 +121,26 @@ impl Value {
         })
     }
 
+    /// What the keys that answer a search for this value start with: the value
+    /// with or without its port, and what stands on exactly this host.
+    pub fn search_prefixes(&self) -> Vec<Vec<u8>> {
+        let own = if self.port.is_some() { self.index_key() } else { self.any_port_prefix() };
+        let hosted = self.hosted_prefix().map(|mut prefix| {
+            // Without the end of a name, names below it would begin so too.
+            if self.kind == Kind::Domain {
+                prefix.push(0);
+            }
+            prefix
+        });
+        core::iter::once(own).chain(hosted).collect()
+    }
+
+    /// As [`Value::search_prefixes`], with sub-domains; nothing for other kinds
+    /// than domains.
+    pub fn subdomain_prefixes(&self) -> Option<Vec<Vec<u8>>> {
+        self.subdomain_prefix().map(|own| core::iter::once(own).chain(self.hosted_prefix()).collect())
+    }
+
     /// Every key the value is filed under: its own and, for a URL or an e-mail
     /// address, the one of its host, which it shares with others.
     pub fn index_keys(&self) -> Vec<Vec<u8>> {
