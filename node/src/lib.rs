@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod committer;
 pub mod control;
+pub mod demo;
 pub mod disk;
 pub mod driver;
 pub mod encode;
