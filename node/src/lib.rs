@@ -13,4 +13,5 @@ pub mod keystore;
 pub mod limits;
 pub mod node;
 pub mod pool;
+pub mod serve;
 pub mod transport;
