@@ -164,6 +164,7 @@ fn a_report_gives_what_its_author_defanged() {
                 - hxxps[:]//evil[.]example/x.zip  <-- loader (evil2[.]example).\n\
                 - SHA256 hash: 44ea23b61e63c610bfc9c4cac0b1e17070594055f3ba7c9d27d7f1e5727b8966\n\
                 - \\\\192.0.2[.]171@80\\share\\x.msi and C:\\Users\\.x\\[name]\\a.dll\n\
+                - hxxp://evil[.]example/g?a=[base64 text]\n\
                 - C2 at 198.51.100.4, forgotten.example and 10.0.0.1\n";
     let import = import_text("report.txt", text).unwrap();
     assert_eq!(import.format, Format::Text);
@@ -188,6 +189,7 @@ fn a_report_gives_what_its_author_defanged() {
         [
             "https://report.example/post",
             "readme.md",
+            "hxxp://evil[.]example/g?a=[base64",
             "forgotten.example",
             "10.0.0.1"
         ]

@@ -267,6 +267,7 @@ fn an_undefined_marking_closes_and_is_named() {
         panic!("it must close");
     };
     assert!(reason.contains(OTHER), "{reason}");
+    assert!(reason.contains("neither a TLP id nor defined"), "{reason}");
     assert!(is_closed(&judged("TLP:GREEN", &[])));
     for more in [
         r#""object_marking_refs":"x""#,
@@ -505,15 +506,15 @@ fn effective_marking_of_flag_and_objects() {
         effective_of(&[green.clone(), tlp2_definition(Marking::Clear)], None),
         Ok(Marking::Green)
     );
-    assert!(matches!(
+    assert_eq!(
         effective_of(&[tlp2_definition(Marking::Clear)], None),
-        Err(MarkingRefusal::Missing { count: 0, .. })
-    ));
+        Err(MarkingRefusal::DefinitionsOnly)
+    );
     let refusal = effective_of(&[green, red], flag(Marking::Green)).unwrap_err();
     assert_eq!(
         refusal.to_string(),
         format!(
-            "1 objects are marked stricter than TLP:GREEN, up to TLP:RED, first {}; publish them with --tlp TLP:RED or leave them out",
+            "objects marked stricter than TLP:GREEN: 1, up to TLP:RED, first {}; publish with --tlp TLP:RED or leave them out",
             id("indicator", 3)
         )
     );

@@ -123,6 +123,11 @@ fn a_port_joins_a_single_host_only() {
     .unwrap();
     assert_eq!(two.values.len(), 2);
     assert_eq!(two.not_indexed.len(), 1);
+    let port_first =
+        extract("[network-traffic:dst_port = 1 OR network-traffic:dst_ref.value = 'a.example']")
+            .unwrap();
+    assert_eq!(port_first.values[0].port(), None);
+    assert_eq!(port_first.not_indexed.len(), 1);
     let either =
         extract("[network-traffic:dst_ref.value = 'a.example' OR network-traffic:dst_port = 1]")
             .unwrap();

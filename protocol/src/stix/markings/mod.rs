@@ -42,7 +42,7 @@ pub enum ObjectMarking {
 pub enum MarkingRefusal {
     /// Objects without a marking, and no flag.
     #[error(
-        "no marking: {count} objects carry none, first {}; pass --tlp with the label they shall have",
+        "no marking: objects without one: {count}, first {}; pass --tlp with the label they shall have",
         .objects.join(", ")
     )]
     Missing {
@@ -51,9 +51,14 @@ pub enum MarkingRefusal {
         /// The ids of the first of them.
         objects: Vec<String>,
     },
+    /// Nothing that could carry a marking.
+    #[error(
+        "no marking: the document defines markings and holds nothing else; there is nothing to publish"
+    )]
+    DefinitionsOnly,
     /// Objects stricter than the flag.
     #[error(
-        "{count} objects are marked stricter than {flag}, up to {strictest}, first {}; publish them with --tlp {strictest} or leave them out",
+        "objects marked stricter than {flag}: {count}, up to {strictest}, first {}; publish with --tlp {strictest} or leave them out",
         .objects.join(", ")
     )]
     Stricter {
@@ -68,7 +73,7 @@ pub enum MarkingRefusal {
     },
     /// Objects whose marking cannot be read.
     #[error(
-        "{count} objects carry a marking that cannot be read, first {}; correct the marking and try again",
+        "objects whose marking cannot be read: {count}, first {}; correct the marking and try again",
         .objects.join(", ")
     )]
     Closed {
@@ -220,6 +225,7 @@ pub fn effective_of(
         }),
         (Some(flag), _) => Ok(flag),
         (None, Some(strictest)) if missing.count == 0 => Ok(strictest),
+        (None, _) if missing.count == 0 => Err(MarkingRefusal::DefinitionsOnly),
         (None, _) => Err(MarkingRefusal::Missing {
             count: missing.count,
             objects: missing.names,
