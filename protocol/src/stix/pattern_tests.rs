@@ -83,6 +83,16 @@ fn equalities_on_known_paths_are_indexed() {
 }
 
 #[test]
+fn the_type_beside_a_reference_is_neither_value_nor_loss() {
+    let found = extract(
+        "[network-traffic:dst_ref.type = 'ipv4-addr' AND network-traffic:dst_ref.value = '192.0.2.1']",
+    )
+    .unwrap();
+    assert_eq!(found.values.len(), 1);
+    assert!(found.not_indexed.is_empty());
+}
+
+#[test]
 fn the_rest_is_reported() {
     for pattern in [
         "[domain-name:value != 'a.example']",
