@@ -152,7 +152,7 @@ pub(super) fn read(
     columns: Option<&Columns>,
     collector: &mut Collector<'_>,
 ) -> Result<(), ImportError> {
-    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+    // The reader skips a byte order mark.
     let mut rows = ::csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)

@@ -93,7 +93,7 @@ fn csv_with_a_header_is_read_by_its_names() {
     let text = "\u{feff}Indicator_type,Data,Note\n\
                 url,hxxps[://]evil[.]example/x[.]txt ,\"Hosts, scripts\"\n\
                 ip,192.0.2[.]7,\u{200e}\n\
-                sha1,SHA1:  2228c74c2862a93eec9fe026b1f22e5d523b58ec,x\n\
+                sha1,SHA1:  da39a3ee5e6b4b0d3255bfef95601890afd80709,x\n\
                 filename,autoit.exe,x\n\
                 ,evil[.]example,no type\n\
                 domain,192.0.2.9,wrong type\n\
@@ -105,7 +105,7 @@ fn csv_with_a_header_is_read_by_its_names() {
         [
             "https://evil.example/x.txt",
             "192.0.2.7",
-            "2228c74c2862a93eec9fe026b1f22e5d523b58ec",
+            "da39a3ee5e6b4b0d3255bfef95601890afd80709",
             "evil.example"
         ]
     );
@@ -162,8 +162,9 @@ fn csv_without_a_header_needs_columns_and_says_which() {
 fn a_report_gives_what_its_author_defanged() {
     let text = "Report of the day: see https://report.example/post and file dropper.exe, readme.md.\n\
                 - hxxps[:]//evil[.]example/x.zip  <-- loader (evil2[.]example).\n\
-                - SHA256 hash: 44ea23b61e63c610bfc9c4cac0b1e17070594055f3ba7c9d27d7f1e5727b8966\n\
+                - SHA256 hash: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n\
                 - \\\\192.0.2[.]171@80\\share\\x.msi and C:\\Users\\.x\\[name]\\a.dll\n\
+                - hxxp://evil[.]example/g?a=[base64 text]\n\
                 - C2 at 198.51.100.4, forgotten.example and 10.0.0.1\n";
     let import = import_text("report.txt", text).unwrap();
     assert_eq!(import.format, Format::Text);
@@ -172,7 +173,7 @@ fn a_report_gives_what_its_author_defanged() {
         [
             "https://evil.example/x.zip",
             "evil2.example",
-            "44ea23b61e63c610bfc9c4cac0b1e17070594055f3ba7c9d27d7f1e5727b8966",
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
             "192.0.2.171:80",
             "198.51.100.4"
         ]
@@ -188,6 +189,7 @@ fn a_report_gives_what_its_author_defanged() {
         [
             "https://report.example/post",
             "readme.md",
+            "hxxp://evil[.]example/g?a=[base64",
             "forgotten.example",
             "10.0.0.1"
         ]

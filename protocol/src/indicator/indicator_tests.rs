@@ -56,8 +56,8 @@ fn values_are_recognised_and_normalised() {
             "md5 d41d8cd98f00b204e9800998ecf8427e",
         ),
         (
-            "SHA1: 2228c74c2862a93eec9fe026b1f22e5d523b58ec",
-            "sha1 2228c74c2862a93eec9fe026b1f22e5d523b58ec",
+            "SHA1: da39a3ee5e6b4b0d3255bfef95601890afd80709",
+            "sha1 da39a3ee5e6b4b0d3255bfef95601890afd80709",
         ),
     ] {
         assert_eq!(read(raw), expected, "{raw}");
@@ -204,7 +204,6 @@ fn private_values_are_known() {
         "198.51.100.7",
         "203.0.113.9",
         "2001:db8::1",
-        "8.8.8.8",
         "evil.example",
         "192.0.2.0/24",
         "http://198.51.100.1/",

@@ -105,7 +105,7 @@ fn prepare(raw: &str) -> Result<String, ValueError> {
     Ok(text)
 }
 
-/// `SHA1: e298…` is how some tables write a digest.
+/// `SHA1: da39…` is how some tables write a digest.
 fn without_hash_label(text: &str) -> Option<&str> {
     let (label, digits) = text.split_once([':', '='])?;
     let label = label.trim().replace('-', "").to_ascii_lowercase();

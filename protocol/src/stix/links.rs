@@ -16,6 +16,8 @@ pub(crate) struct Links {
     /// Whether it speaks about what it refers to, as a translation or a
     /// sighting does, and so reveals some of it.
     pub(crate) speaks_about: bool,
+    /// Who made it (`created_by_ref`).
+    pub(crate) author: Option<String>,
     /// What it defines, if it is a marking definition.
     pub(crate) defines: Option<(String, Judgement)>,
 }
@@ -47,6 +49,7 @@ impl Links {
         let mut links = Self::default();
         let kind = json.text("type").unwrap_or_default();
         links.speaks_about = SPEAKING.contains(&kind);
+        links.author = json.text("created_by_ref").map(str::to_owned);
         if kind == "marking-definition" {
             let id = json.text("id").unwrap_or_default();
             links.defines = Some((id.to_owned(), definition::judge(id, json)));

@@ -235,6 +235,28 @@ fn a_contradicting_definition_closes_even_where_nothing_refers_to_it() {
 }
 
 #[test]
+fn a_statement_everybody_cites_needs_no_definition() {
+    let attack = "marking-definition--fa42a846-8d90-4e51-bc29-71d5b4802168";
+    assert_eq!(judged(attack, &[]), ObjectMarking::Unmarked);
+    // It is no way to smuggle a body past the rules.
+    let body = r#""definition_type":"tlp","definition":{"tlp":"clear"}"#;
+    assert!(is_closed(&judged(attack, &[definition(attack, body)])));
+}
+
+#[test]
+fn an_author_needs_no_marking_and_any_other_identity_does() {
+    let author = object("identity", 1, "");
+    let made = format!(r#""created_by_ref":"{}""#, id("identity", 1));
+    let objects = [author.clone(), marked("indicator", 2, GREEN1, &made)];
+    assert_eq!(effective_of(&objects, None), Ok(Marking::Green));
+    assert!(effective_of(&[author, marked("indicator", 2, GREEN1, "")], None).is_err());
+    // Naming another kind of object as the author exempts nothing.
+    let tool = format!(r#""created_by_ref":"{}""#, id("tool", 1));
+    let objects = [object("tool", 1, ""), marked("indicator", 2, GREEN1, &tool)];
+    assert!(effective_of(&objects, None).is_err());
+}
+
+#[test]
 fn misspelled_markings_are_not_overlooked() {
     let red = ObjectMarking::Marked(Marking::Red);
     let singular = format!(r#""object_marking_ref":"{RED1}""#);
@@ -267,6 +289,7 @@ fn an_undefined_marking_closes_and_is_named() {
         panic!("it must close");
     };
     assert!(reason.contains(OTHER), "{reason}");
+    assert!(reason.contains("neither a TLP id nor defined"), "{reason}");
     assert!(is_closed(&judged("TLP:GREEN", &[])));
     for more in [
         r#""object_marking_refs":"x""#,
@@ -505,15 +528,15 @@ fn effective_marking_of_flag_and_objects() {
         effective_of(&[green.clone(), tlp2_definition(Marking::Clear)], None),
         Ok(Marking::Green)
     );
-    assert!(matches!(
+    assert_eq!(
         effective_of(&[tlp2_definition(Marking::Clear)], None),
-        Err(MarkingRefusal::Missing { count: 0, .. })
-    ));
+        Err(MarkingRefusal::DefinitionsOnly)
+    );
     let refusal = effective_of(&[green, red], flag(Marking::Green)).unwrap_err();
     assert_eq!(
         refusal.to_string(),
         format!(
-            "1 objects are marked stricter than TLP:GREEN, up to TLP:RED, first {}; publish them with --tlp TLP:RED or leave them out",
+            "objects marked stricter than TLP:GREEN: 1, up to TLP:RED, first {}; publish with --tlp TLP:RED or leave them out",
             id("indicator", 3)
         )
     );

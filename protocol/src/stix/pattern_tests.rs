@@ -83,6 +83,16 @@ fn equalities_on_known_paths_are_indexed() {
 }
 
 #[test]
+fn the_type_beside_a_reference_is_neither_value_nor_loss() {
+    let found = extract(
+        "[network-traffic:dst_ref.type = 'ipv4-addr' AND network-traffic:dst_ref.value = '192.0.2.1']",
+    )
+    .unwrap();
+    assert_eq!(found.values.len(), 1);
+    assert!(found.not_indexed.is_empty());
+}
+
+#[test]
 fn the_rest_is_reported() {
     for pattern in [
         "[domain-name:value != 'a.example']",
@@ -123,6 +133,11 @@ fn a_port_joins_a_single_host_only() {
     .unwrap();
     assert_eq!(two.values.len(), 2);
     assert_eq!(two.not_indexed.len(), 1);
+    let port_first =
+        extract("[network-traffic:dst_port = 1 OR network-traffic:dst_ref.value = 'a.example']")
+            .unwrap();
+    assert_eq!(port_first.values[0].port(), None);
+    assert_eq!(port_first.not_indexed.len(), 1);
     let either =
         extract("[network-traffic:dst_ref.value = 'a.example' OR network-traffic:dst_port = 1]")
             .unwrap();

@@ -31,6 +31,10 @@ const TLP1_IDS: [(&str, Marking); 4] = [
     ),
 ];
 
+/// Statements that many documents cite without carrying them. The first is the
+/// copyright notice of MITRE ATT&CK, on every technique a report links to.
+const KNOWN_STATEMENTS: [&str; 1] = ["marking-definition--fa42a846-8d90-4e51-bc29-71d5b4802168"];
+
 /// What a marking definition says about TLP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Judgement {
@@ -80,6 +84,13 @@ pub fn label_of_id(id: &str) -> Option<Marking> {
                 .into_iter()
                 .find(|marking| tlp2_id(*marking) == id)
         })
+}
+
+/// What an id means without a definition in the document, if it is known.
+pub(crate) fn known(id: &str) -> Option<Judgement> {
+    label_of_id(id)
+        .map(Judgement::Tlp)
+        .or_else(|| KNOWN_STATEMENTS.contains(&id).then_some(Judgement::Other))
 }
 
 /// Whether a plain label is a TLP tag, `tlp:amber` in any case.

@@ -12,7 +12,7 @@
 //! Objects that were refused travel inside the payload all the same, so their
 //! markings count too. What cannot be read closes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::marking::Marking;
 use crate::stix::document::{Document, Verdict};
@@ -21,7 +21,7 @@ use crate::stix::object::split_id;
 
 pub mod definition;
 
-use definition::{Judgement, label_of_id};
+use definition::{Judgement, known};
 
 /// How many objects a refusal names; the others are counted.
 const NAMED_MAX: usize = 10;
@@ -42,7 +42,7 @@ pub enum ObjectMarking {
 pub enum MarkingRefusal {
     /// Objects without a marking, and no flag.
     #[error(
-        "no marking: {count} objects carry none, first {}; pass --tlp with the label they shall have",
+        "no marking: objects without one: {count}, first {}; pass --tlp with the label they shall have",
         .objects.join(", ")
     )]
     Missing {
@@ -51,9 +51,14 @@ pub enum MarkingRefusal {
         /// The ids of the first of them.
         objects: Vec<String>,
     },
+    /// Nothing that could carry a marking.
+    #[error(
+        "no marking: the document defines markings and holds nothing else; there is nothing to publish"
+    )]
+    DefinitionsOnly,
     /// Objects stricter than the flag.
     #[error(
-        "{count} objects are marked stricter than {flag}, up to {strictest}, first {}; publish them with --tlp {strictest} or leave them out",
+        "objects marked stricter than {flag}: {count}, up to {strictest}, first {}; publish with --tlp {strictest} or leave them out",
         .objects.join(", ")
     )]
     Stricter {
@@ -68,7 +73,7 @@ pub enum MarkingRefusal {
     },
     /// Objects whose marking cannot be read.
     #[error(
-        "{count} objects carry a marking that cannot be read, first {}; correct the marking and try again",
+        "objects whose marking cannot be read: {count}, first {}; correct the marking and try again",
         .objects.join(", ")
     )]
     Closed {
@@ -161,7 +166,9 @@ pub fn survey(document: &Document<'_>) -> Survey {
 /// The effective marking of a document: the strictest of the flag and of
 /// everything in it.
 ///
-/// Marking definitions that define something need no marking themselves.
+/// Marking definitions need no marking themselves, nor does the identity that
+/// other objects name as their author: few feeds mark theirs, and it goes no
+/// further than the strictest of what it made.
 ///
 /// # Errors
 /// When something cannot be read, is stricter than the flag, or carries no
@@ -186,6 +193,11 @@ pub fn effective_of(
     let mut stricter = Named::default();
     let mut missing = Named::default();
     let mut strictest: Option<Marking> = None;
+    let authors: BTreeSet<&str> = document
+        .accepted()
+        .filter_map(|object| object.links.author.as_deref())
+        .filter(|id| split_id(id) == Some("identity"))
+        .collect();
     for (at, (verdict, marking)) in document.verdicts().iter().zip(&survey.markings).enumerate() {
         let name = || name_of(verdict, at);
         match marking {
@@ -200,6 +212,7 @@ pub fn effective_of(
             }
             ObjectMarking::Unmarked => match verdict {
                 Verdict::Accepted(object) if object.links.defines.is_some() => {}
+                Verdict::Accepted(object) if authors.contains(object.id.as_str()) => {}
                 Verdict::Accepted(_) | Verdict::Refused(_) => missing.add(name),
                 Verdict::Duplicate { .. } => {}
             },
@@ -220,6 +233,7 @@ pub fn effective_of(
         }),
         (Some(flag), _) => Ok(flag),
         (None, Some(strictest)) if missing.count == 0 => Ok(strictest),
+        (None, _) if missing.count == 0 => Err(MarkingRefusal::DefinitionsOnly),
         (None, _) => Err(MarkingRefusal::Missing {
             count: missing.count,
             objects: missing.names,
@@ -295,10 +309,7 @@ fn own_level(links: &Links, definitions: &BTreeMap<&str, Judgement>) -> (Level, 
                 None => return closed(format!("its label {:?} is no TLP label", short(label))),
             },
             Claim::Definition(id) => {
-                let judged = definitions
-                    .get(id.as_str())
-                    .cloned()
-                    .or_else(|| label_of_id(id).map(Judgement::Tlp));
+                let judged = definitions.get(id.as_str()).cloned().or_else(|| known(id));
                 match judged {
                     Some(Judgement::Tlp(marking)) => level = level.max(level_of(marking)),
                     Some(Judgement::Other) => {}
@@ -331,6 +342,7 @@ static NO_LINKS: Links = Links {
     claims: Vec::new(),
     refs: Vec::new(),
     speaks_about: false,
+    author: None,
     defines: None,
 };
 

@@ -68,6 +68,8 @@ enum Holds {
     Exactly(Kind),
     /// A domain name or an address of either family.
     Host,
+    /// The kind of a value that stands beside it.
+    KindOnly,
     Nothing,
 }
 
@@ -207,6 +209,7 @@ impl Extracted {
             return self.skip(comparison, &reason);
         }
         let value = match comparison.holds {
+            Holds::KindOnly => return,
             Holds::Nothing => return self.skip(comparison, "the path is not one that is searched"),
             Holds::Exactly(kind) => normalise(kind, text),
             Holds::Host => normalise(Kind::Domain, text)
@@ -315,6 +318,7 @@ fn holds(object: &str, steps: &[String]) -> Holds {
         ) => Holds::Exactly(Kind::Email),
         ("network-traffic", ["dst_ref" | "src_ref", "value"])
         | ("domain-name", ["resolves_to_refs", "value"]) => Holds::Host,
+        ("network-traffic", ["dst_ref" | "src_ref", "type"]) => Holds::KindOnly,
         ("file" | "artifact" | "x509-certificate", ["hashes", name]) => {
             hash_kind(name).map_or(Holds::Nothing, Holds::Exactly)
         }
