@@ -161,6 +161,8 @@ mod tests {
     }
 
     fn put(path: &Path, bytes: &[u8], mode: u32) {
+        // One that may not be written must not stand in the way.
+        let _ = fs::remove_file(path);
         fs::write(path, bytes).unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
