@@ -14,6 +14,8 @@ pub const GOSSIP_ENVELOPE_BYTES: usize = 1_024;
 
 /// What gossipsub may already have read of the *next* frame when it judges this one, in bytes. Its codec compares the
 /// whole read buffer with its limit before it looks at the frame, and reads 8 KiB at a time; twice that is allowed for.
+/// Seen with gossipsub 0.50.1, two nodes on loopback, 200 maximal frames and 200 small ones in turn: with 0, 2, 4 or
+/// 6 KiB none of the 400 arrived, the small ones neither, and the link stayed dead; with 8 or 16 KiB all did.
 pub const GOSSIP_READ_AHEAD_BYTES: usize = 16_384;
 
 /// Message ids in one IHAVE or IWANT. An id costs 34 bytes on the wire: 1,024 × 34 = 34,816, within

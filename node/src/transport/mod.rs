@@ -13,7 +13,7 @@
 //! A command is always taken, even while the owner leaves events unread, so that two bounded channels never wait for
 //! each other: events then pile up to a bound, after which the network is no longer read.
 //!
-//! Logs name ids and sizes, never contents. libp2p's own do not all keep to that: see [`LOG_DIRECTIVE`].
+//! Logs name ids and sizes, never contents. Who sets up the log adds [`LOG_DIRECTIVE`].
 
 mod codec;
 mod counters;
@@ -50,9 +50,9 @@ use crate::limits::{
     REDIAL_PAUSE_MIN,
 };
 
-/// A directive every filter of logs needs: gossipsub prints whole frames, with their bytes, when it warns of a full
-/// queue.
-pub const LOG_DIRECTIVE: &str = "libp2p_gossipsub=error";
+/// A directive every filter of logs needs: gossipsub warns once for every frame it drops or refuses, so a hostile peer
+/// would write our log. What it would say is in [`Counters`] and [`Event::SlowPeer`].
+pub const LOG_DIRECTIVE: &str = "libp2p_gossipsub=off";
 
 /// What a transport is started with.
 #[derive(Debug, Clone)]

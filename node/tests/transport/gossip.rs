@@ -311,7 +311,7 @@ async fn bursts_of_maximal_frames_arrive_whole() {
 }
 
 /// The defect that [`GOSSIP_READ_AHEAD_BYTES`](watchfire_node::limits::GOSSIP_READ_AHEAD_BYTES) is for: run by hand,
-/// because it shows a fault of another's code.
+/// because it shows a fault of another's code. Seen: 0 of 400 arrive, in every run; with 16 KiB all do, in 0.2 s.
 #[tokio::test]
 #[ignore = "shows gossipsub's defect near its limit; run it when gossipsub changes"]
 async fn without_room_for_reading_ahead_a_burst_breaks_the_link() {

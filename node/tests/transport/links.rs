@@ -141,8 +141,8 @@ async fn who_is_removed_is_disconnected_and_stays_out() {
 async fn two_that_dial_each_other_end_with_one_sound_link() {
     for _ in 0..5 {
         let mut config = config();
-        // Next to no difference between who dials first and who second.
-        config.timing.redial_pause_min = Duration::from_micros(100);
+        // No difference between who dials first and who second, so that their calls cross.
+        config.timing.redial_pause_min = Duration::from_nanos(1);
         let (mut one, mut two) = (Node::start(1, config.clone()), Node::start(2, config));
         let (of_one, of_two) = (one.listening().await, two.listening().await);
         one.admit([(two.peer(), vec![of_two])]).await;
@@ -167,6 +167,7 @@ async fn through_a_meddler(
         .await;
     caller.up(called.peer()).await;
     called.up(caller.peer()).await;
+    meet(&caller, &mut called).await;
     (caller, called, meddler)
 }
 
@@ -219,6 +220,28 @@ async fn without_memory_nobody_is_called() {
         })
         .await;
     assert_eq!(reason, Unreachable::Limit);
+}
+
+#[tokio::test]
+async fn a_second_connection_of_a_peer_is_refused_and_the_first_one_stays() {
+    let mut node = Node::start(1, config());
+    let address = node.listening().await;
+    let mut raw = Raw::new(keypair(2), MessageAuthenticity::Anonymous);
+    node.admit([(peer(2), vec![])]).await;
+    raw.dial(&address);
+    raw.subscribed().await;
+    raw.dial(&address);
+    let left = raw
+        .pick("the second one is closed", |event| match event {
+            SwarmEvent::ConnectionClosed {
+                num_established, ..
+            } => Some(num_established),
+            _ => None,
+        })
+        .await;
+    assert_eq!(left, 1);
+    raw.publish(b"over the first");
+    assert_eq!(raw.during(node.message()).await.bytes, b"over the first");
 }
 
 #[tokio::test]
