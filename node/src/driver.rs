@@ -232,7 +232,14 @@ impl Driver {
                 },
             }),
             Output::Gossip { frame } => Some(Command::Publish { bytes: frame.into_inner().bytes }),
-            Output::Request { to, id, request } => self.request(&to, id, &request),
+            Output::Request { to, id, request } => {
+                let command = self.request(&to, id, &request);
+                if command.is_none() {
+                    // Nobody to ask any more: that is an answer too.
+                    self.engine.handle(self.clock.now(), Input::Answered { id, answer: None })?;
+                }
+                command
+            }
             Output::Answer { token, answer } => {
                 Some(Command::Respond { token: token.0, bytes: codec::encode(&answer) })
             }
@@ -326,8 +333,8 @@ impl Driver {
                 None
             }
             Net::Unpublished { message, reason } => {
-                tracing::warn!(%message, %reason, "own frame not gossiped; peers get it by catch-up");
-                None
+                tracing::debug!(%message, %reason, "own frame not gossiped; peers get it by catch-up");
+                Some(Input::Congested { node: None })
             }
             Net::Request { peer, token, bytes } => {
                 let request = gate::request(&bytes).ok();
@@ -344,7 +351,7 @@ impl Driver {
             }
             Net::SlowPeer { peer, dropped } => {
                 tracing::warn!(%peer, dropped, "slow peer: frames dropped, catch-up repairs");
-                None
+                Some(Input::Congested { node: node_of(&peer) })
             }
         }
     }

@@ -78,7 +78,7 @@ impl<S: Store> Engine<S> {
         Ok(())
     }
 
-    fn logged(&self, arrival: Arrival) -> Result<LogEntry, StoreError> {
+    pub(super) fn logged(&self, arrival: Arrival) -> Result<LogEntry, StoreError> {
         let key = table::log(arrival);
         self.staged.get_as(&key, FRAME_BYTES_MAX + 64)?.ok_or_else(|| super::damaged(&key))
     }
