@@ -10,6 +10,8 @@
 //! ← {"id":1,"ok":{"published":{…}}}⏎
 //! ```
 
+pub mod client;
+
 use serde::{Deserialize, Serialize};
 
 /// A request, and how many bytes of payload follow it.
