@@ -11,6 +11,7 @@
 //! ```
 
 mod answers;
+pub mod client;
 pub mod server;
 
 use serde::{Deserialize, Serialize};
