@@ -52,7 +52,14 @@ async fn alone(nodes: &Nodes) {
                     searchable.push(heard.at.duration_since(begun));
                     break;
                 }
-                _ => {}
+                Event::Verified { .. }
+                | Event::Searchable { .. }
+                | Event::Stored { .. }
+                | Event::NotOpened { .. }
+                | Event::NotTaken { .. }
+                | Event::Conflict { .. }
+                | Event::PeerReady { .. }
+                | Event::Admitted { .. } => {}
             }
         }
     }

@@ -187,10 +187,13 @@ impl Driver {
                     Some(event) => self.on_network(event),
                     None => return Err(DriverError::Transport),
                 },
-                Some(command) = self.commands.recv(), if more_clients => match command {
-                    NodeCommand::Shutdown => return self.end().await,
-                    other => self.on_command(other),
-                },
+                Some(command) = self.commands.recv(), if more_clients => {
+                    if matches!(command, NodeCommand::Shutdown) {
+                        return self.end().await;
+                    }
+                    self.on_command(command);
+                    None
+                }
                 () = tokio::time::sleep_until(wake.into()) => Some(Input::Wake),
                 _ = admission.tick() => {
                     self.admit().await?;
@@ -356,7 +359,7 @@ impl Driver {
         }
     }
 
-    fn on_command(&mut self, command: NodeCommand) -> Option<Input> {
+    fn on_command(&mut self, command: NodeCommand) {
         match command {
             NodeCommand::Publish { stix, wish, reply } => {
                 let client = ClientToken(self.book.number());
@@ -368,7 +371,6 @@ impl Driver {
                 if !given && let Some(waiting) = self.book.clients.remove(&client) {
                     let _ = waiting.reply.send(Err(PublishFailure::Busy));
                 }
-                None
             }
             NodeCommand::Status { reply } => {
                 let status = NodeStatus {
@@ -379,9 +381,8 @@ impl Driver {
                     listening: self.book.listening.clone(),
                 };
                 let _ = reply.send(status);
-                None
             }
-            NodeCommand::Shutdown => None,
+            NodeCommand::Shutdown => {}
         }
     }
 

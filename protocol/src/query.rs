@@ -257,11 +257,11 @@ impl<'a, S: Store> Query<'a, S> {
             return Ok(None);
         }
         let Some(entry) = self.entry(arrival)? else { return Ok(None) };
-        let Some((envelope, header, bundle)) = header_of_frame(entry.frame.as_slice()) else { return Ok(None) };
-        Ok(bundle.map(|(bundle, statement)| BundleRecord {
+        let Some(logged) = header_of_frame(entry.frame.as_slice()) else { return Ok(None) };
+        Ok(logged.bundle.map(|(bundle, statement)| BundleRecord {
             bundle,
-            envelope,
-            author: header.prefix.author,
+            envelope: logged.id,
+            author: logged.header.prefix.author,
             statement,
             received_ms: entry.received_ms,
             outcome,

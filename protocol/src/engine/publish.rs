@@ -36,7 +36,7 @@ impl<S: Store> Engine<S> {
         let Some(through) = self.streams.through(&self.own_stream()) else { return Ok(0) };
         let Some(arrival) = self.staged.get_as(&table::envelope(&through.head), 9)? else { return Ok(0) };
         let entry = self.logged(arrival)?;
-        let bundle = super::opening::header_of_frame(entry.frame.as_slice()).and_then(|(_, _, bundle)| bundle);
+        let bundle = super::opening::header_of_frame(entry.frame.as_slice()).and_then(|logged| logged.bundle);
         Ok(bundle.map_or(0, |(_, bundle)| bundle.created_ms))
     }
 
