@@ -111,6 +111,7 @@ impl World {
             }
             Output::Request { to, id, request } => {
                 self.note(number, "ask", &[to.as_bytes(), &codec::encode(&request)]);
+                self.requests += 1;
                 self.ask(number, to, id, request);
             }
             Output::Answer { token, answer } => self.on_answer(number, token, answer),
@@ -245,7 +246,6 @@ impl World {
 
     fn ask(&mut self, from: usize, to: NodeId, id: RequestId, request: Request) {
         let Some(life) = self.hosts.get(from).map(|host| host.life) else { return };
-        self.requests += 1;
         let failed = Happening::Answered { to: from, life, id, answer: None };
         let to = self.number_of(&to);
         let Some((to, epoch)) = to.and_then(|to| self.connection(from, to).map(|epoch| (to, epoch))) else {
