@@ -112,23 +112,21 @@ impl<S: Store> Engine<S> {
 
     pub(super) fn on_disconnected(&mut self, now: Now, node: NodeId) -> Result<(), StoreError> {
         self.peers.peers.remove(&node);
-        self.forget_requests(now, &node);
-        Ok(())
+        self.forget_requests(now, &node)
     }
 
     /// A peer says hello.
-    pub(super) fn heard_hello_of(&mut self, now: Now, node: NodeId) {
-        let Some(peer) = self.peers.peers.get_mut(&node) else { return };
+    pub(super) fn heard_hello_of(&mut self, now: Now, node: NodeId) -> Result<(), StoreError> {
+        let Some(peer) = self.peers.peers.get_mut(&node) else { return Ok(()) };
         let first = !core::mem::replace(&mut peer.said_hello, true);
-        if first && peer.heard_hello {
-            self.peer_ready(now, node);
-        }
+        if first && peer.heard_hello { self.peer_ready(now, node) } else { Ok(()) }
     }
 
-    fn peer_ready(&mut self, now: Now, node: NodeId) {
+    fn peer_ready(&mut self, now: Now, node: NodeId) -> Result<(), StoreError> {
         self.event(Event::PeerReady { node });
         self.probe(now, node);
-        self.retry_pulls(Now { mono: now.mono.plus_ms(RETRY_MS), ..now });
+        self.retry_all_pulls();
+        self.start_pulls(now)
     }
 
     /// Whether a peer's probe differed: ours comes forward.
@@ -181,7 +179,7 @@ impl<S: Store> Engine<S> {
                 if let Some(peer) = self.peers.peers.get_mut(&from) {
                     let first = !core::mem::replace(&mut peer.heard_hello, true);
                     if first && peer.said_hello {
-                        self.peer_ready(now, from);
+                        self.peer_ready(now, from)?;
                     }
                 }
             }

@@ -30,7 +30,7 @@ impl<S: Store> Engine<S> {
         let refused = Answer::Unavailable { reason: Unavailable::Refused };
         let answer = match request {
             Some(Request::Hello { federation, .. }) if federation == self.roster.federation() => {
-                self.heard_hello_of(now, from);
+                self.heard_hello_of(now, from)?;
                 Answer::Hello { federation, epoch: self.roster.epoch() }
             }
             Some(Request::Hello { .. }) | None => refused,
