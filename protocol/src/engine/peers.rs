@@ -13,7 +13,7 @@ use super::{Asked, Engine};
 use crate::gate::{Blame, Content, Frame, Refusal};
 use crate::ids::NodeId;
 use crate::limits::{
-    FRONTIER_ENTRIES_MAX, PROBE_AGAIN_MS, PROBE_EVERY_MS, RETRY_MS, SILENT_PROBES_MAX,
+    FRONTIER_ENTRIES_MAX, FRUITLESS_MAX, PROBE_AGAIN_MS, PROBE_EVERY_MS, RETRY_MS, SILENT_PROBES_MAX,
     UNANSWERED_MAX,
 };
 use crate::store::{Store, StoreError};
@@ -42,6 +42,8 @@ struct Peer {
     unanswered: u32,
     /// Probes in a row that found its own envelopes missing here.
     silent: u32,
+    /// Catch-ups in a row that brought nothing new.
+    fruitless: u32,
     catch_up: Option<CatchUp>,
 }
 
@@ -57,6 +59,8 @@ struct CatchUp {
     more: bool,
     /// Envelopes of the peer itself that gossip should have brought.
     missed_gossip: bool,
+    /// Whether it brought anything.
+    fruit: bool,
 }
 
 impl Peers {
@@ -98,6 +102,7 @@ impl<S: Store> Engine<S> {
             probes: 0,
             unanswered: 0,
             silent: 0,
+            fruitless: 0,
             catch_up: None,
         };
         self.peers.peers.insert(node, peer);
@@ -129,9 +134,11 @@ impl<S: Store> Engine<S> {
         self.start_pulls(now)
     }
 
-    /// Whether a peer's probe differed: ours comes forward.
+    /// A peer's probe differed: ours comes forward. Not where that brought
+    /// nothing lately: two who hold the two sides of a fork differ for good,
+    /// and would keep each other asking.
     pub(super) fn probe_soon(&mut self, now: Now, node: &NodeId) {
-        if let Some(peer) = self.peers.peers.get_mut(node) {
+        if let Some(peer) = self.peers.peers.get_mut(node).filter(|peer| peer.fruitless < FRUITLESS_MAX) {
             let soon = now.mono.max(peer.probed_at.plus_ms(PROBE_AGAIN_MS));
             peer.probe_at = peer.probe_at.min(soon);
         }
@@ -216,6 +223,9 @@ impl<S: Store> Engine<S> {
     fn on_probed(&mut self, from: NodeId, digest: [u8; 32]) {
         let ours = self.streams.digest();
         let Some(peer) = self.peers.peers.get_mut(&from) else { return };
+        if digest == ours {
+            peer.fruitless = 0;
+        }
         if digest == ours || peer.catch_up.is_some() {
             return;
         }
@@ -292,6 +302,7 @@ impl<S: Store> Engine<S> {
     ) -> Result<(), StoreError> {
         let mut spoiled = false;
         let mut missed_gossip = false;
+        let mut fruit = false;
         for checked in frames {
             match checked {
                 Err(refusal) => {
@@ -302,9 +313,13 @@ impl<S: Store> Engine<S> {
                     let by_itself = self.should_have_come(from, frame.value());
                     let taken = self.take(now, from, *frame)?;
                     missed_gossip |= by_itself && taken.is_ok();
+                    fruit |= taken.is_ok();
                     self.note_not_taken(from, taken);
                 }
             }
+        }
+        if let Some(catch_up) = self.peers.peers.get_mut(&from).and_then(|peer| peer.catch_up.as_mut()) {
+            catch_up.fruit |= fruit;
         }
         self.after_range(now, from, spoiled, missed_gossip);
         self.start_pulls(now)?;
@@ -342,8 +357,11 @@ impl<S: Store> Engine<S> {
 
     fn end_catch_up(&mut self, _now: Now, node: NodeId) {
         let Some(peer) = self.peers.peers.get_mut(&node) else { return };
-        let missed = peer.catch_up.take().is_some_and(|catch_up| catch_up.missed_gossip);
-        if missed {
+        let ended = peer.catch_up.take();
+        if let Some(catch_up) = &ended {
+            peer.fruitless = if catch_up.fruit { 0 } else { peer.fruitless.saturating_add(1) };
+        }
+        if ended.is_some_and(|catch_up| catch_up.missed_gossip) {
             peer.silent += 1;
         }
         if peer.silent >= SILENT_PROBES_MAX {
