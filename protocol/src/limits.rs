@@ -181,6 +181,11 @@ pub const PROBE_EVERY_MS: u64 = 15_000;
 /// A differing probe of a peer brings ours forward, but not more often than this.
 pub const PROBE_AGAIN_MS: u64 = 1_000;
 
+/// Catch-ups in a row that brought nothing, after which a differing probe of
+/// that peer does not bring ours forward any more. Two, because the first may
+/// have crossed with gossip on its way.
+pub const FRUITLESS_MAX: u32 = 2;
+
 /// A pull or catch-up that found nobody tries again after this.
 pub const RETRY_MS: u64 = 2_000;
 

@@ -13,7 +13,7 @@ use super::{Asked, Engine};
 use crate::gate::{Blame, Content, Frame, Refusal};
 use crate::ids::NodeId;
 use crate::limits::{
-    FRONTIER_ENTRIES_MAX, PROBE_AGAIN_MS, PROBE_EVERY_MS, RETRY_MS, SILENT_PROBES_MAX,
+    FRONTIER_ENTRIES_MAX, FRUITLESS_MAX, PROBE_AGAIN_MS, PROBE_EVERY_MS, RETRY_MS, SILENT_PROBES_MAX,
     UNANSWERED_MAX,
 };
 use crate::store::{Store, StoreError};
@@ -42,6 +42,8 @@ struct Peer {
     unanswered: u32,
     /// Probes in a row that found its own envelopes missing here.
     silent: u32,
+    /// Catch-ups in a row that brought nothing new.
+    fruitless: u32,
     catch_up: Option<CatchUp>,
 }
 
@@ -57,6 +59,8 @@ struct CatchUp {
     more: bool,
     /// Envelopes of the peer itself that gossip should have brought.
     missed_gossip: bool,
+    /// Whether it brought anything.
+    fruit: bool,
 }
 
 impl Peers {
@@ -98,6 +102,7 @@ impl<S: Store> Engine<S> {
             probes: 0,
             unanswered: 0,
             silent: 0,
+            fruitless: 0,
             catch_up: None,
         };
         self.peers.peers.insert(node, peer);
@@ -112,30 +117,30 @@ impl<S: Store> Engine<S> {
 
     pub(super) fn on_disconnected(&mut self, now: Now, node: NodeId) -> Result<(), StoreError> {
         self.peers.peers.remove(&node);
-        self.forget_requests(now, &node);
-        Ok(())
+        self.forget_requests(now, &node)
     }
 
     /// A peer says hello.
-    pub(super) fn heard_hello_of(&mut self, now: Now, node: NodeId) {
-        let Some(peer) = self.peers.peers.get_mut(&node) else { return };
+    pub(super) fn heard_hello_of(&mut self, now: Now, node: NodeId) -> Result<(), StoreError> {
+        let Some(peer) = self.peers.peers.get_mut(&node) else { return Ok(()) };
         let first = !core::mem::replace(&mut peer.said_hello, true);
-        if first && peer.heard_hello {
-            self.peer_ready(now, node);
-        }
+        if first && peer.heard_hello { self.peer_ready(now, node) } else { Ok(()) }
     }
 
-    fn peer_ready(&mut self, now: Now, node: NodeId) {
+    fn peer_ready(&mut self, now: Now, node: NodeId) -> Result<(), StoreError> {
         self.event(Event::PeerReady { node });
         self.probe(now, node);
-        self.retry_pulls(Now { mono: now.mono.plus_ms(RETRY_MS), ..now });
+        self.retry_all_pulls();
+        self.start_pulls(now)
     }
 
     /// Something may be missing here or there: the next probe comes forward. A
-    /// moment later, so that what is on its way can arrive first.
+    /// moment later, so that what is on its way can arrive first. Not where
+    /// that brought nothing lately: two who hold the two sides of a fork
+    /// differ for good, and would keep each other asking.
     pub(super) fn probe_soon(&mut self, now: Now, node: &NodeId) {
-        if let Some(peer) = self.peers.peers.get_mut(node) {
-            let soon = now.mono.plus_ms(PROBE_AGAIN_MS).max(peer.probed_at.plus_ms(PROBE_AGAIN_MS));
+        if let Some(peer) = self.peers.peers.get_mut(node).filter(|peer| peer.fruitless < FRUITLESS_MAX) {
+            let soon = now.mono.max(peer.probed_at).plus_ms(PROBE_AGAIN_MS);
             peer.probe_at = peer.probe_at.min(soon);
         }
     }
@@ -194,7 +199,7 @@ impl<S: Store> Engine<S> {
                 if let Some(peer) = self.peers.peers.get_mut(&from) {
                     let first = !core::mem::replace(&mut peer.heard_hello, true);
                     if first && peer.said_hello {
-                        self.peer_ready(now, from);
+                        self.peer_ready(now, from)?;
                     }
                 }
             }
@@ -231,6 +236,9 @@ impl<S: Store> Engine<S> {
     fn on_probed(&mut self, from: NodeId, digest: [u8; 32]) {
         let ours = self.streams.digest();
         let Some(peer) = self.peers.peers.get_mut(&from) else { return };
+        if digest == ours {
+            peer.fruitless = 0;
+        }
         if digest == ours || peer.catch_up.is_some() {
             return;
         }
@@ -307,6 +315,7 @@ impl<S: Store> Engine<S> {
     ) -> Result<(), StoreError> {
         let mut spoiled = false;
         let mut missed_gossip = false;
+        let mut fruit = false;
         for checked in frames {
             match checked {
                 Err(refusal) => {
@@ -317,9 +326,13 @@ impl<S: Store> Engine<S> {
                     let by_itself = self.should_have_come(from, frame.value());
                     let taken = self.take(now, from, *frame)?;
                     missed_gossip |= by_itself && taken.is_ok();
+                    fruit |= taken.is_ok();
                     self.note_not_taken(from, taken);
                 }
             }
+        }
+        if let Some(catch_up) = self.peers.peers.get_mut(&from).and_then(|peer| peer.catch_up.as_mut()) {
+            catch_up.fruit |= fruit;
         }
         self.after_range(now, from, spoiled, missed_gossip);
         self.start_pulls(now)?;
@@ -357,8 +370,11 @@ impl<S: Store> Engine<S> {
 
     fn end_catch_up(&mut self, _now: Now, node: NodeId) {
         let Some(peer) = self.peers.peers.get_mut(&node) else { return };
-        let missed = peer.catch_up.take().is_some_and(|catch_up| catch_up.missed_gossip);
-        if missed {
+        let ended = peer.catch_up.take();
+        if let Some(catch_up) = &ended {
+            peer.fruitless = if catch_up.fruit { 0 } else { peer.fruitless.saturating_add(1) };
+        }
+        if ended.is_some_and(|catch_up| catch_up.missed_gossip) {
             peer.silent += 1;
         }
         if peer.silent >= SILENT_PROBES_MAX {

@@ -76,7 +76,7 @@ impl<S: Store> Engine<S> {
             Fit::Fits => {}
             // It is not the one held there, or it would have been found above.
             Fit::Below | Fit::Taken | Fit::Unchained => {
-                self.keep_evidence(&stream, &position, &id, frame.value());
+                self.keep_evidence(&stream, &position, &id, frame.value())?;
                 return Ok(Err(NotTaken::Conflict));
             }
             Fit::TooFarAhead => {
@@ -89,7 +89,7 @@ impl<S: Store> Engine<S> {
             return Ok(Err(why));
         }
         if self.streams.decreases(&stream, &position, cited(frame.value())) {
-            self.keep_evidence(&stream, &position, &id, frame.value());
+            self.keep_evidence(&stream, &position, &id, frame.value())?;
             return Ok(Err(NotTaken::Conflict));
         }
         let arrival = self.append(now, &stream, &position, id, frame.value());
@@ -211,15 +211,27 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    fn keep_evidence(&mut self, stream: &StreamId, position: &Position, id: &EnvelopeId, frame: &Frame) {
+    fn keep_evidence(
+        &mut self,
+        stream: &StreamId,
+        position: &Position,
+        id: &EnvelopeId,
+        frame: &Frame,
+    ) -> Result<(), StoreError> {
+        let key = table::evidence(stream, position.sequence, id);
+        // The same one comes again with every catch-up: it is one proof.
+        if self.staged.get(&key)?.is_some() {
+            return Ok(());
+        }
         let kept = self.evidence.entry(*stream).or_default();
         if *kept >= EVIDENCE_PER_STREAM_MAX {
-            return;
+            return Ok(());
         }
         *kept += 1;
-        self.staged.put(table::evidence(stream, position.sequence, id), frame.bytes().to_vec());
+        self.staged.put(key, frame.bytes().to_vec());
         let author = frame.header().prefix.author;
         self.event(Event::Conflict { author, envelope: *id });
+        Ok(())
     }
 }
 

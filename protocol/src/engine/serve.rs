@@ -30,7 +30,7 @@ impl<S: Store> Engine<S> {
         let refused = Answer::Unavailable { reason: Unavailable::Refused };
         let answer = match request {
             Some(Request::Hello { federation, .. }) if federation == self.roster.federation() => {
-                self.heard_hello_of(now, from);
+                self.heard_hello_of(now, from)?;
                 Answer::Hello { federation, epoch: self.roster.epoch() }
             }
             Some(Request::Hello { .. }) | None => refused,
@@ -54,7 +54,14 @@ impl<S: Store> Engine<S> {
                 self.claim(Output::Answer { token, answer });
                 return Ok(());
             }
-            Some(Request::Range { stream, after }) => self.range(&from, &stream, after)?,
+            Some(Request::Range { stream, after }) => {
+                // A claim: what the store shows may not be flushed yet, and an
+                // author who forgot what a peer already holds would sign
+                // another at its place.
+                let answer = self.range(&from, &stream, after)?;
+                self.claim(Output::Answer { token, answer });
+                return Ok(());
+            }
             Some(Request::Chunk { envelope, index }) => self.chunk(&from, &envelope, index)?,
             Some(Request::KeyBlock { .. }) => Answer::Unavailable { reason: Unavailable::NotHeld },
         };
@@ -62,8 +69,7 @@ impl<S: Store> Engine<S> {
         Ok(())
     }
 
-    /// Durable envelopes of a stream: what might still be forgotten is not
-    /// given away.
+    /// Envelopes of a stream, of those that the store shows.
     fn range(&self, to: &NodeId, stream: &StreamId, after: u64) -> Result<Answer, StoreError> {
         let prefix = table::sequences(stream);
         let first = table::sequence(stream, after.saturating_add(1));
