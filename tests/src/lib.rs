@@ -11,6 +11,7 @@
 pub mod bytes;
 pub mod catalogue;
 pub mod forge;
+pub mod membership;
 
 pub mod verdict;
 pub mod zstd;
