@@ -87,8 +87,10 @@ impl<C, const MAX: usize> Decode<C> for Bytes<MAX> {
     fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
         let length = decode_length(decoder, MAX)?;
         decoder.claim_bytes_read(length)?;
-        let mut bytes = vec![0; length];
-        decoder.reader().read(&mut bytes)?;
+        // Taken from what is there: a claimed length alone reserves nothing.
+        let reader = decoder.reader();
+        let bytes = reader.peek_read(length).ok_or(DecodeError::UnexpectedEnd { additional: length })?.to_vec();
+        reader.consume(length);
         Ok(Self(bytes))
     }
 }

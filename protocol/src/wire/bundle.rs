@@ -6,7 +6,7 @@ use super::codec::CodecError;
 use super::envelope::Tag;
 use super::kind::Kind;
 use crate::ids::{BundleId, CertificateId, FederationId, MemberId};
-use crate::limits::{BUNDLE_LIFE_MS_MAX, HEAD_BYTES_MAX, PLAIN_BYTES_MAX};
+use crate::limits::{BUNDLE_LIFE_MS_MAX, INNER_BYTES_MAX, PLAIN_BYTES_MAX};
 use crate::marking::Marking;
 use bincode::{Decode, Encode};
 use watchfire_crypto::{Domain, Statement};
@@ -194,6 +194,6 @@ impl Statement for Bundle {
     type Malformed = CodecError;
 
     fn parse(bytes: &[u8]) -> Result<Self, CodecError> {
-        codec::decode(bytes, HEAD_BYTES_MAX)
+        codec::decode(bytes, INNER_BYTES_MAX)
     }
 }

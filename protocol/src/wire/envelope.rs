@@ -7,7 +7,7 @@ use super::codec::CodecError;
 use super::kind::Kind;
 use crate::ids::{CertificateId, EnvelopeId, FederationId, MemberId, NodeId};
 use crate::limits::{
-    BODY_INLINE_BYTES_MAX, HEAD_BYTES_MAX, HEADER_BYTES_MAX, KEY_BLOCK_BYTES_MAX, PAYLOAD_BYTES_MAX,
+    BODY_INLINE_BYTES_MAX, HEAD_BYTES_MAX, HEADER_BYTES_MAX, INNER_BYTES_MAX, KEY_BLOCK_BYTES_MAX, PAYLOAD_BYTES_MAX,
     SEALING_BYTES_MAX, SECOND_SIGNATURE_BYTES_MAX, SEQUENCE_MAX,
 };
 use bincode::{Decode, Encode};
@@ -319,7 +319,7 @@ pub struct Inner {
     /// Number of the statement's kind; an unknown one is carried.
     pub kind: u16,
     /// The statement.
-    pub statement: SignedBytes<HEAD_BYTES_MAX>,
+    pub statement: SignedBytes<INNER_BYTES_MAX>,
 }
 
 /// Version of the frame layout.
