@@ -43,5 +43,8 @@ pub(crate) fn serve(_args: ServeArgs) -> Result<(), CliError> {
 
 /// Runs the demonstration.
 pub(crate) fn demo(_args: DemoArgs) -> Result<(), CliError> {
-    Err(CliError::new(Code::Failure, "this build has no demonstration"))
+    Err(CliError::new(
+        Code::Failure,
+        "this build has no demonstration",
+    ))
 }

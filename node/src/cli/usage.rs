@@ -53,7 +53,11 @@ pub(super) fn parse(args: &[OsString]) -> Result<Cli, Code> {
 fn in_our_words(text: &str) -> CliError {
     let mut error = CliError::new(Code::Usage, "");
     for paragraph in text.split("\n\n") {
-        let lines: Vec<&str> = paragraph.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let lines: Vec<&str> = paragraph
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .collect();
         let joined = lines.join(" ");
         if let Some(message) = joined.strip_prefix("error: ") {
             error.message = message.to_owned();
@@ -81,11 +85,26 @@ mod tests {
 
     #[test]
     fn a_wrong_line_says_what_is_wrong_and_what_is_right() {
-        let error = Cli::command().try_get_matches_from(["watchfire", "join"]).expect_err("two arguments are missing");
+        let error = Cli::command()
+            .try_get_matches_from(["watchfire", "join"])
+            .expect_err("two arguments are missing");
         let error = in_our_words(&error.render().to_string());
         assert_eq!(error.code, Code::Usage);
-        assert!(error.message.starts_with("the following required arguments were not provided"), "{}", error.message);
+        assert!(
+            error
+                .message
+                .starts_with("the following required arguments were not provided"),
+            "{}",
+            error.message
+        );
         assert!(error.message.contains("--fingerprint"), "{}", error.message);
-        assert!(error.hints.iter().any(|hint| hint.starts_with("usage: watchfire join")), "{:?}", error.hints);
+        assert!(
+            error
+                .hints
+                .iter()
+                .any(|hint| hint.starts_with("usage: watchfire join")),
+            "{:?}",
+            error.hints
+        );
     }
 }
