@@ -158,12 +158,28 @@ pub fn listen_address(text: &str) -> Result<Multiaddr, String> {
 pub fn listen_for(address: &Multiaddr) -> Multiaddr {
     address
         .iter()
-        .map(|part| match part {
-            Protocol::Ip4(ip) if !ip.is_loopback() => Protocol::Ip4(Ipv4Addr::UNSPECIFIED),
-            Protocol::Ip6(ip) if !ip.is_loopback() => Protocol::Ip6(Ipv6Addr::UNSPECIFIED),
-            Protocol::Dns(_) | Protocol::Dns4(_) => Protocol::Ip4(Ipv4Addr::UNSPECIFIED),
-            Protocol::Dns6(_) => Protocol::Ip6(Ipv6Addr::UNSPECIFIED),
-            other => other,
+        .map(|part| {
+            if let Protocol::Ip4(ip) = part {
+                let every = if ip.is_loopback() {
+                    ip
+                } else {
+                    Ipv4Addr::UNSPECIFIED
+                };
+                Protocol::Ip4(every)
+            } else if let Protocol::Ip6(ip) = part {
+                let every = if ip.is_loopback() {
+                    ip
+                } else {
+                    Ipv6Addr::UNSPECIFIED
+                };
+                Protocol::Ip6(every)
+            } else if matches!(part, Protocol::Dns(_) | Protocol::Dns4(_)) {
+                Protocol::Ip4(Ipv4Addr::UNSPECIFIED)
+            } else if matches!(part, Protocol::Dns6(_)) {
+                Protocol::Ip6(Ipv6Addr::UNSPECIFIED)
+            } else {
+                part
+            }
         })
         .collect()
 }

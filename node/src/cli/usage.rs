@@ -20,31 +20,30 @@ pub(super) fn parse(args: &[OsString]) -> Result<Cli, Code> {
     let parsed = command
         .try_get_matches_from(args)
         .and_then(|matches| Cli::from_arg_matches(&matches));
-    parsed.map_err(|error| match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+    parsed.map_err(|error| {
+        let kind = error.kind();
+        if kind == ErrorKind::DisplayHelp || kind == ErrorKind::DisplayVersion {
             // Whoever asked for help and closed the pipe has seen enough.
             let _ = error.print();
-            Code::Ok
+            return Code::Ok;
         }
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+        if kind == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
             let _ = error.print();
-            Code::Usage
+            return Code::Usage;
         }
-        _ => {
-            // The flags that shape the answer count even where the rest of the
-            // line is wrong.
-            let ui = Ui::new(&Global {
-                data_dir: None,
-                json: has("--json"),
-                quiet: false,
-                verbose: false,
-                no_color: has("--no-color"),
-                timeout: None,
-                help: None,
-            });
-            ui.error(&in_our_words(&error.render().to_string()));
-            Code::Usage
-        }
+        // The flags that shape the answer count even where the rest of the line
+        // is wrong.
+        let ui = Ui::new(&Global {
+            data_dir: None,
+            json: has("--json"),
+            quiet: false,
+            verbose: false,
+            no_color: has("--no-color"),
+            timeout: None,
+            help: None,
+        });
+        ui.error(&in_our_words(&error.render().to_string()));
+        Code::Usage
     })
 }
 

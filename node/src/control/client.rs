@@ -83,16 +83,19 @@ impl ControlClient {
     /// # Errors
     /// [`ControlError::NotRunning`] where nobody listens; [`ControlError::Io`].
     pub fn connect(socket: &Path, within: Duration) -> Result<Self, ControlError> {
-        let stream = UnixStream::connect(socket).map_err(|cause| match cause.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+        let stream = UnixStream::connect(socket).map_err(|cause| {
+            let kind = cause.kind();
+            // No socket, or one that a crash left behind.
+            if kind == io::ErrorKind::NotFound || kind == io::ErrorKind::ConnectionRefused {
                 ControlError::NotRunning {
                     socket: socket.to_owned(),
                 }
+            } else {
+                ControlError::Io {
+                    operation: "connect to",
+                    cause,
+                }
             }
-            _ => ControlError::Io {
-                operation: "connect to",
-                cause,
-            },
         })?;
         Ok(Self {
             stream,
@@ -207,12 +210,15 @@ impl ControlClient {
     }
 
     fn failed(&self, operation: &'static str, cause: io::Error) -> ControlError {
-        match cause.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ControlError::Timeout {
+        let kind = cause.kind();
+        if kind == io::ErrorKind::WouldBlock || kind == io::ErrorKind::TimedOut {
+            ControlError::Timeout {
                 within: self.within,
-            },
-            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => ControlError::Closed,
-            _ => ControlError::Io { operation, cause },
+            }
+        } else if kind == io::ErrorKind::BrokenPipe || kind == io::ErrorKind::ConnectionReset {
+            ControlError::Closed
+        } else {
+            ControlError::Io { operation, cause }
         }
     }
 }
@@ -246,7 +252,7 @@ mod tests {
             // The other side may have had enough.
             let _ = stream.write_all(&answer);
             if keep_open {
-                let _ = stream.read(&mut [0; 1]);
+                let _ = stream.read_to_end(&mut Vec::new());
             }
             heard
         });
