@@ -22,7 +22,9 @@ pub(crate) struct ShowArgs {
 
 pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<(), CliError> {
     let ui = &context.ui;
-    let op = Op::Show { id: args.id.clone() };
+    let op = Op::Show {
+        id: args.id.clone(),
+    };
     let Reply::Shown(shown) = context.connect(TIMEOUT_DEFAULT)?.request(op, &[])? else {
         return Err(ControlError::Unexpected.into());
     };

@@ -13,6 +13,9 @@ use watchfire_protocol::indicator::{self, Kind};
 use super::Global;
 use super::error::CliError;
 
+/// The narrowest terminal tables are fitted to, in columns.
+const WIDTH_MIN: u16 = 60;
+
 /// How a command talks.
 pub(crate) struct Ui {
     json: bool,
@@ -33,7 +36,8 @@ struct Envelope<'a, T> {
 impl Ui {
     pub(crate) fn new(global: &Global) -> Self {
         // NO_COLOR counts when it is set and not empty, see no-color.org.
-        let unwanted = global.no_color || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let unwanted =
+            global.no_color || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self {
             json: global.json,
             quiet: global.quiet,
@@ -64,8 +68,16 @@ impl Ui {
     /// The data of a command, as its one JSON document.
     pub(crate) fn document(&self, command: &str, data: &impl Serialize) -> Result<(), CliError> {
         let schema = format!("watchfire.{command}/1");
-        let text = serde_json::to_string(&Envelope { schema: &schema, data })
-            .map_err(|error| CliError::new(super::Code::Failure, format!("could not write JSON: {error}")))?;
+        let text = serde_json::to_string(&Envelope {
+            schema: &schema,
+            data,
+        })
+        .map_err(|error| {
+            CliError::new(
+                super::Code::Failure,
+                format!("could not write JSON: {error}"),
+            )
+        })?;
         self.line(&text)
     }
 
@@ -100,7 +112,12 @@ impl Ui {
     /// Rows: a table for people; for programs one line each, its cells parted
     /// by tabs, without the header, and `record` in front where a command
     /// prints more than one kind of row.
-    pub(crate) fn rows(&self, record: Option<&str>, header: &[&str], rows: &[Vec<String>]) -> Result<(), CliError> {
+    pub(crate) fn rows(
+        &self,
+        record: Option<&str>,
+        header: &[&str],
+        rows: &[Vec<String>],
+    ) -> Result<(), CliError> {
         if self.for_people() {
             if rows.is_empty() {
                 return Ok(());
@@ -110,6 +127,11 @@ impl Ui {
                 .load_style(presets::NOTHING)
                 .set_content_arrangement(ContentArrangement::Dynamic)
                 .set_header(header.iter().copied());
+            // A terminal that does not say how wide it is, or is narrower than
+            // any table, would get one letter a line.
+            if table.width().is_none_or(|width| width < WIDTH_MIN) {
+                table.set_content_arrangement(ContentArrangement::Disabled);
+            }
             for row in rows {
                 table.add_row(row.iter().map(|cell| self.cell(cell)));
             }
@@ -131,7 +153,11 @@ impl Ui {
     /// One value as it may be shown: never a control character, and defanged
     /// where a person could click it.
     pub(crate) fn cell(&self, text: &str) -> String {
-        if self.for_people() { defanged(&visible(text)) } else { visible(text) }
+        if self.for_people() {
+            defanged(&visible(text))
+        } else {
+            visible(text)
+        }
     }
 
     /// Something a person may want to know. Not data, not an error.
@@ -150,12 +176,22 @@ impl Ui {
         let mut text = String::new();
         if self.json {
             let data = error.view();
-            let envelope = Envelope { schema: "watchfire.error/1", data: &data };
+            let envelope = Envelope {
+                schema: "watchfire.error/1",
+                data: &data,
+            };
             text = serde_json::to_string(&envelope).unwrap_or_default();
             text.push('\n');
         } else {
-            let (bold, plain) = if self.colour && self.stderr_is_terminal { ("\u{1b}[1;31m", "\u{1b}[0m") } else { ("", "") };
-            text.push_str(&format!("watchfire: {bold}error{plain}: {}\n", visible(&error.message)));
+            let (bold, plain) = if self.colour && self.stderr_is_terminal {
+                ("\u{1b}[1;31m", "\u{1b}[0m")
+            } else {
+                ("", "")
+            };
+            text.push_str(&format!(
+                "watchfire: {bold}error{plain}: {}\n",
+                visible(&error.message)
+            ));
             for hint in &error.hints {
                 text.push_str(&format!("watchfire: hint: {}\n", visible(hint)));
             }
@@ -176,6 +212,11 @@ impl Ui {
         bar.enable_steady_tick(Duration::from_millis(120));
         Progress(Some(bar))
     }
+}
+
+/// A number with its noun: `1 entry`, `2 entries`.
+pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// Work that takes time; gone from the screen when dropped.
@@ -236,7 +277,11 @@ pub(crate) fn defanged(text: &str) -> String {
 }
 
 fn parts_words(char: char) -> bool {
-    char.is_whitespace() || matches!(char, '\'' | '"' | '`' | '<' | '>' | '(' | ')' | '{' | '}' | ',' | ';' | '|' | '=')
+    char.is_whitespace()
+        || matches!(
+            char,
+            '\'' | '"' | '`' | '<' | '>' | '(' | ')' | '{' | '}' | ',' | ';' | '|' | '='
+        )
 }
 
 fn defanged_word(word: &str) -> String {
@@ -263,11 +308,23 @@ mod tests {
     fn values_in_a_sentence_are_defanged_and_the_sentence_stays() {
         for (live, shown) in [
             ("evil.example", "evil[.]example"),
-            ("seen at https://evil.example/a?b=1, then 192.0.2.7.", "seen at hxxps://evil[.]example/a?b=1, then 192[.]0[.]2[.]7."),
-            ("[domain-name:value = 'evil.example']", "[domain-name:value = 'evil[.]example']"),
-            ("indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f", "indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f"),
+            (
+                "seen at https://evil.example/a?b=1, then 192.0.2.7.",
+                "seen at hxxps://evil[.]example/a?b=1, then 192[.]0[.]2[.]7.",
+            ),
+            (
+                "[domain-name:value = 'evil.example']",
+                "[domain-name:value = 'evil[.]example']",
+            ),
+            (
+                "indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f",
+                "indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f",
+            ),
             ("2026-11-23T02:00:00.000Z", "2026-11-23T02:00:00.000Z"),
-            ("d41d8cd98f00b204e9800998ecf8427e", "d41d8cd98f00b204e9800998ecf8427e"),
+            (
+                "d41d8cd98f00b204e9800998ecf8427e",
+                "d41d8cd98f00b204e9800998ecf8427e",
+            ),
             ("", ""),
         ] {
             assert_eq!(defanged(live), shown);
