@@ -1,1 +1,3 @@
-//! Stub.
+//! What several test files need.
+
+pub mod mesh;
