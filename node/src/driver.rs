@@ -187,10 +187,13 @@ impl Driver {
                     Some(event) => self.on_network(event),
                     None => return Err(DriverError::Transport),
                 },
-                Some(command) = self.commands.recv(), if more_clients => match command {
-                    NodeCommand::Shutdown => return self.end().await,
-                    other => self.on_command(other),
-                },
+                Some(command) = self.commands.recv(), if more_clients => {
+                    if matches!(command, NodeCommand::Shutdown) {
+                        return self.end().await;
+                    }
+                    self.on_command(command);
+                    None
+                }
                 () = tokio::time::sleep_until(wake.into()) => Some(Input::Wake),
                 _ = admission.tick() => {
                     self.admit().await?;
@@ -232,7 +235,14 @@ impl Driver {
                 },
             }),
             Output::Gossip { frame } => Some(Command::Publish { bytes: frame.into_inner().bytes }),
-            Output::Request { to, id, request } => self.request(&to, id, &request),
+            Output::Request { to, id, request } => {
+                let command = self.request(&to, id, &request);
+                if command.is_none() {
+                    // Nobody to ask any more: that is an answer too.
+                    self.engine.handle(self.clock.now(), Input::Answered { id, answer: None })?;
+                }
+                command
+            }
             Output::Answer { token, answer } => {
                 Some(Command::Respond { token: token.0, bytes: codec::encode(&answer) })
             }
@@ -326,8 +336,8 @@ impl Driver {
                 None
             }
             Net::Unpublished { message, reason } => {
-                tracing::warn!(%message, %reason, "own frame not gossiped; peers get it by catch-up");
-                None
+                tracing::debug!(%message, %reason, "own frame not gossiped; peers get it by catch-up");
+                Some(Input::Congested { node: None })
             }
             Net::Request { peer, token, bytes } => {
                 let request = gate::request(&bytes).ok();
@@ -344,12 +354,12 @@ impl Driver {
             }
             Net::SlowPeer { peer, dropped } => {
                 tracing::warn!(%peer, dropped, "slow peer: frames dropped, catch-up repairs");
-                None
+                Some(Input::Congested { node: node_of(&peer) })
             }
         }
     }
 
-    fn on_command(&mut self, command: NodeCommand) -> Option<Input> {
+    fn on_command(&mut self, command: NodeCommand) {
         match command {
             NodeCommand::Publish { stix, wish, reply } => {
                 let client = ClientToken(self.book.number());
@@ -361,7 +371,6 @@ impl Driver {
                 if !given && let Some(waiting) = self.book.clients.remove(&client) {
                     let _ = waiting.reply.send(Err(PublishFailure::Busy));
                 }
-                None
             }
             NodeCommand::Status { reply } => {
                 let status = NodeStatus {
@@ -372,9 +381,8 @@ impl Driver {
                     listening: self.book.listening.clone(),
                 };
                 let _ = reply.send(status);
-                None
             }
-            NodeCommand::Shutdown => None,
+            NodeCommand::Shutdown => {}
         }
     }
 

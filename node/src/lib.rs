@@ -1,5 +1,6 @@
 //! The Watchfire node: the shell around `watchfire-protocol`.
 
+pub mod cli;
 pub mod clock;
 pub mod committer;
 pub mod control;
@@ -15,3 +16,5 @@ pub mod node;
 pub mod pool;
 pub mod serve;
 pub mod transport;
+
+pub use cli::main_entry;

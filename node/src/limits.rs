@@ -27,7 +27,7 @@ pub const GOSSIP_IDS_MAX: usize = 1_024;
 pub const GOSSIP_CONTROL_BYTES_MAX: usize = 49_152;
 
 /// Frames waiting for one peer. Usual frames of 4 KiB make 4 MiB a stalled peer, 1 GiB if all 250 stall at once;
-/// maximal frames make 48 MiB a peer. A stalled peer is closed by ping within [`PING_EVERY`] + [`PING_WITHIN`].
+/// maximal frames make 48 MiB a peer. A stalled peer is closed by ping: see [`PING_WITHIN`].
 pub const GOSSIP_QUEUE_FRAMES_MAX: usize = 1_024;
 
 /// How long an own frame may wait for a slow peer before gossipsub drops it for that peer.
@@ -115,7 +115,8 @@ pub const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// How often a quiet connection is probed.
 pub const PING_EVERY: Duration = Duration::from_secs(15);
 
-/// How long the answer to a probe may take; then the connection is closed and dialled anew.
+/// How long the answer to a probe may take. libp2p forgives the first that fails and gives the stream of the next ten
+/// seconds: a dead connection is closed and dialled anew within [`PING_EVERY`] + [`PING_WITHIN`] + 10 s = 35 s.
 pub const PING_WITHIN: Duration = Duration::from_secs(10);
 
 /// The first pause before a peer is dialled again; it doubles with every failure.

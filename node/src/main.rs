@@ -1,2 +1,5 @@
-//! Stub.
-fn main() {}
+//! The `watchfire` program; everything it does is in the library.
+
+fn main() -> std::process::ExitCode {
+    watchfire_node::main_entry()
+}

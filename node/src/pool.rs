@@ -9,8 +9,9 @@ use std::thread::JoinHandle;
 
 use tokio::sync::mpsc;
 
-/// Jobs under way at most, waiting ones included. The engine gives out few of
-/// its own; the rest is room for gossip: 768 × 48 KiB = 36 MiB at worst.
+/// Jobs under way at most, waiting ones included. The engine gives out at most
+/// a range for each of 256 peers and a few bundles to open; half is kept for
+/// that. The other half is room for gossip: 512 × 48 KiB = 24 MiB at worst.
 pub const JOBS_MAX: usize = 1_024;
 
 /// Something to do on a thread of the pool.
@@ -44,10 +45,10 @@ impl<T: Send + 'static> Pool<T> {
         Ok((Self { jobs: Some(job_sender), threads, under_way: 0 }, result_receiver))
     }
 
-    /// Whether there is room for what comes from outside. A quarter is kept for
+    /// Whether there is room for what comes from outside. Half is kept for
     /// the engine's own work.
     pub const fn has_room(&self) -> bool {
-        self.under_way < JOBS_MAX * 3 / 4
+        self.under_way < JOBS_MAX / 2
     }
 
     /// Gives a job. Returns whether it was taken: it is not after `JOBS_MAX`.

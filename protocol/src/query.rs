@@ -257,11 +257,11 @@ impl<'a, S: Store> Query<'a, S> {
             return Ok(None);
         }
         let Some(entry) = self.entry(arrival)? else { return Ok(None) };
-        let Some((envelope, header, bundle)) = header_of_frame(entry.frame.as_slice()) else { return Ok(None) };
-        Ok(bundle.map(|(bundle, statement)| BundleRecord {
+        let Some(logged) = header_of_frame(entry.frame.as_slice()) else { return Ok(None) };
+        Ok(logged.bundle.map(|(bundle, statement)| BundleRecord {
             bundle,
-            envelope,
-            author: header.prefix.author,
+            envelope: logged.id,
+            author: logged.header.prefix.author,
             statement,
             received_ms: entry.received_ms,
             outcome,
@@ -272,6 +272,12 @@ impl<'a, S: Store> Query<'a, S> {
     fn plain_at(&self, arrival: Arrival) -> Result<Option<(Bundle, Vec<u8>)>, StoreError> {
         let key = table::log(arrival);
         let damaged = || StoreError::Damaged { key: hex::encode(&key) };
+        // Only what was opened: until then nobody has compared its marking with
+        // what is inside.
+        let outcome: Option<Outcome> = self.get(&table::outcome(arrival), 1_024)?;
+        if !matches!(outcome, Some(Outcome::Opened { .. })) {
+            return Ok(None);
+        }
         let Some(entry) = self.entry(arrival)? else { return Ok(None) };
         let frame = check(entry.frame.as_slice(), self.asker.roster).map_err(|_| damaged())?;
         let id = crate::gate::envelope_id(&frame);

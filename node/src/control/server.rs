@@ -27,8 +27,8 @@ const UNDER_WAY_MAX: usize = 1_024;
 /// Questions read from the store at a time, over all connections.
 const READERS_MAX: usize = 4;
 /// Payloads in memory at a time, over all connections, in bytes: one of the
-/// largest and as much again of small ones.
-const PAYLOADS_BYTES_MAX: usize = 2 * PLAIN_BYTES_MAX as usize;
+/// largest, 192 MiB, and as much again of small ones.
+const PAYLOADS_BYTES_MAX: usize = 402_653_184;
 /// How long a bundle is valid when nobody says.
 const VALID_HOURS: u64 = 365 * 24;
 

@@ -10,7 +10,6 @@ use watchfire_protocol::founding::{Keys, Profile, make_card};
 use watchfire_protocol::ids::MemberId;
 use watchfire_protocol::roster::{Roster, draft_genesis, sign_genesis};
 use watchfire_protocol::wire::card::{Contact, Role};
-use watchfire_protocol::wire::genesis::GenesisFile;
 
 use super::DemoError;
 use crate::clock::wall_ms;
@@ -32,7 +31,6 @@ pub(crate) struct Player {
 /// Everybody, and what binds them.
 pub(crate) struct Cast {
     pub(crate) players: Vec<Player>,
-    pub(crate) genesis: GenesisFile,
     pub(crate) roster: Roster,
     /// Where the hub's door is: what a stranger finds.
     pub(crate) door: Multiaddr,
@@ -83,7 +81,7 @@ impl Cast {
             let (node, end) = Node::start(config)?;
             players.push(Player { slug: slug.to_owned(), role, node, end });
         }
-        Ok(Self { players, genesis, roster, door })
+        Ok(Self { players, roster, door })
     }
 
     /// What people call a member.

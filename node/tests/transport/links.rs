@@ -178,6 +178,7 @@ fn watchful() -> TransportConfig {
     config
 }
 
+/// Takes ten seconds: libp2p forgives the first probe, and waits that long for the stream of the second.
 #[tokio::test]
 async fn a_link_that_swallows_everything_is_found_out_and_replaced() {
     let (mut caller, mut called, meddler) = through_a_meddler(watchful(), watchful()).await;
@@ -196,8 +197,9 @@ async fn a_peer_that_calls_anew_replaces_its_dead_link() {
     let mut trusting = config();
     trusting.timing.ping_every = Duration::from_secs(3_600);
     trusting.timing.sound_after = Duration::from_millis(1);
-    let (mut caller, mut called, meddler) = through_a_meddler(watchful(), trusting).await;
+    let (mut caller, mut called, meddler) = through_a_meddler(config(), trusting).await;
     meddler.swallow();
+    caller.send(Command::Reconnect(called.peer())).await;
     caller.down(called.peer()).await;
     called.down(caller.peer()).await;
     caller.up(called.peer()).await;

@@ -85,6 +85,11 @@ pub enum Input {
     },
     /// A commit is durable.
     Committed(crate::store::CommitNo),
+    /// Frames of ours may not have reached a peer, or any: the way was full.
+    Congested {
+        /// Whom; `None` for everybody.
+        node: Option<NodeId>,
+    },
     /// The deadline has come.
     Wake,
 }

@@ -89,6 +89,8 @@ pub struct Engine<S> {
     streams: Streams,
     evidence: BTreeMap<StreamId, u32>,
     own_quota: Quota,
+    /// When this node's last bundle was made: the next is not made before.
+    own_created_ms: u64,
     author_quotas: BTreeMap<NodeId, Quota>,
     peers: Peers,
     pulls: Pulls,
@@ -159,6 +161,7 @@ impl<S: Store> Engine<S> {
             streams,
             evidence: BTreeMap::new(),
             own_quota: Quota::own(now.mono),
+            own_created_ms: 0,
             author_quotas: BTreeMap::new(),
             peers: Peers::default(),
             pulls: Pulls::default(),
@@ -168,6 +171,7 @@ impl<S: Store> Engine<S> {
             outputs: VecDeque::new(),
             claims: BTreeMap::new(),
         };
+        engine.own_created_ms = engine.last_created()?;
         engine.restore_pulls(now)?;
         engine.restore_unopened()?;
         Ok(engine)
@@ -193,6 +197,10 @@ impl<S: Store> Engine<S> {
                 let later = self.claims.split_off(&number.next());
                 let durable = core::mem::replace(&mut self.claims, later);
                 self.outputs.extend(durable.into_values().flatten());
+                Ok(())
+            }
+            Input::Congested { node } => {
+                self.on_congested(now, node);
                 Ok(())
             }
             Input::Wake => self.on_wake(now),

@@ -78,7 +78,7 @@ impl<S: Store> Engine<S> {
         Ok(())
     }
 
-    fn logged(&self, arrival: Arrival) -> Result<LogEntry, StoreError> {
+    pub(super) fn logged(&self, arrival: Arrival) -> Result<LogEntry, StoreError> {
         let key = table::log(arrival);
         self.staged.get_as(&key, FRAME_BYTES_MAX + 64)?.ok_or_else(|| super::damaged(&key))
     }
@@ -153,11 +153,19 @@ impl<S: Store> Engine<S> {
 
 /// Id and header of a frame of the log, which came through the gate once.
 pub(super) fn header_of(bytes: &[u8]) -> Option<(EnvelopeId, Header)> {
-    header_of_frame(bytes).map(|(id, header, _)| (id, header))
+    header_of_frame(bytes).map(|logged| (logged.id, logged.header))
+}
+
+/// What a frame of the log says.
+pub(crate) struct LoggedFrame {
+    pub(crate) id: EnvelopeId,
+    pub(crate) header: Header,
+    /// The bundle in it, if it is one in clear.
+    pub(crate) bundle: Option<(BundleId, Bundle)>,
 }
 
 /// As [`header_of`], with the bundle in it if it is one in clear.
-pub(crate) fn header_of_frame(bytes: &[u8]) -> Option<(EnvelopeId, Header, Option<(BundleId, Bundle)>)> {
+pub(crate) fn header_of_frame(bytes: &[u8]) -> Option<LoggedFrame> {
     let (_, body) = bytes.split_at_checked(2)?;
     let envelope: Envelope = codec::decode(body, FRAME_BYTES_MAX).ok()?;
     let signed = envelope.header.to_signed::<Header>();
@@ -169,5 +177,5 @@ pub(crate) fn header_of_frame(bytes: &[u8]) -> Option<(EnvelopeId, Header, Optio
         let signed = inner.statement.to_signed::<Bundle>();
         Some((BundleId::from_bytes(signed.id()), signed.claims().ok()?))
     });
-    Some((id, header, bundle))
+    Some(LoggedFrame { id, header, bundle })
 }

@@ -131,11 +131,24 @@ impl<S: Store> Engine<S> {
         self.retry_pulls(Now { mono: now.mono.plus_ms(RETRY_MS), ..now });
     }
 
-    /// Whether a peer's probe differed: ours comes forward.
+    /// Something may be missing here or there: the next probe comes forward. A
+    /// moment later, so that what is on its way can arrive first.
     pub(super) fn probe_soon(&mut self, now: Now, node: &NodeId) {
         if let Some(peer) = self.peers.peers.get_mut(node) {
-            let soon = now.mono.max(peer.probed_at.plus_ms(PROBE_AGAIN_MS));
+            let soon = now.mono.plus_ms(PROBE_AGAIN_MS).max(peer.probed_at.plus_ms(PROBE_AGAIN_MS));
             peer.probe_at = peer.probe_at.min(soon);
+        }
+    }
+
+    /// Frames of ours were lost on the way: those whom they were for are told
+    /// by a probe, since they cannot miss what they never heard of.
+    pub(super) fn on_congested(&mut self, now: Now, node: Option<NodeId>) {
+        let nodes: Vec<NodeId> = match node {
+            Some(node) => vec![node],
+            None => self.peers.peers.keys().copied().collect(),
+        };
+        for node in nodes {
+            self.probe_soon(now, &node);
         }
     }
 

@@ -27,9 +27,19 @@ struct Made {
     frame: Vec<u8>,
     /// The leaf hashes, where the payload is pulled.
     leaves: Option<Vec<[u8; 32]>>,
+    created_ms: u64,
 }
 
 impl<S: Store> Engine<S> {
+    /// When the newest bundle of this node's public stream was made.
+    pub(super) fn last_created(&self) -> Result<u64, StoreError> {
+        let Some(through) = self.streams.through(&self.own_stream()) else { return Ok(0) };
+        let Some(arrival) = self.staged.get_as(&table::envelope(&through.head), 9)? else { return Ok(0) };
+        let entry = self.logged(arrival)?;
+        let bundle = super::opening::header_of_frame(entry.frame.as_slice()).and_then(|logged| logged.bundle);
+        Ok(bundle.map_or(0, |(_, bundle)| bundle.created_ms))
+    }
+
     pub(super) fn on_publish(&mut self, now: Now, client: ClientToken, draft: Draft) -> Result<(), StoreError> {
         let outcome = self.publish(now, draft);
         if let Err(refusal) = outcome {
@@ -65,9 +75,10 @@ impl<S: Store> Engine<S> {
             return Err(PublishRefusal::Policy { rule: decision.rule(), about: decision.about() });
         };
         self.own_quota.take(bytes);
+        self.own_created_ms = made.created_ms;
         let stream = self.own_stream();
         let entry = LogEntry { received_ms: now.wall_ms, frame };
-        let arrival = self.append_bytes(now, &stream, &made.position, made.envelope, entry);
+        let arrival = self.append_bytes(&stream, &made.position, made.envelope, entry);
         self.staged.put_as(table::bundle(&made.bundle), &arrival);
         if let Some(leaves) = made.leaves {
             self.staged.put(table::leaves(&made.envelope), leaves.concat());
@@ -89,13 +100,15 @@ impl<S: Store> Engine<S> {
         let sequence = through.map_or(0, |through| through.sequence) + 1;
         let position = Position { tag: stream.tag, sequence, previous: through.map(|through| through.head) };
         let valid_ms = draft.wish.valid_ms.clamp(1, BUNDLE_LIFE_MS_MAX);
+        // Created never decreases along a stream, whatever the clock does.
+        let created_ms = now.wall_ms.max(self.own_created_ms);
         let bundle = Bundle {
             federation: self.roster.federation(),
             author: self.own_member(),
             certificate: self.me.id,
             stream: Some((position.tag, position.sequence)),
-            created_ms: now.wall_ms,
-            not_after_ms: now.wall_ms.saturating_add(valid_ms),
+            created_ms,
+            not_after_ms: created_ms.saturating_add(valid_ms),
             marking: draft.marking,
             permissible_actions: draft.wish.permissible_actions,
             audience: Audience::Everyone,
@@ -147,6 +160,7 @@ impl<S: Store> Engine<S> {
             position,
             frame: frame(Kind::Envelope, &envelope),
             leaves: (!inline).then_some(leaves),
+            created_ms,
         })
     }
 }

@@ -79,16 +79,27 @@ impl<S: Store> Engine<S> {
                 self.keep_evidence(&stream, &position, &id, frame.value());
                 return Ok(Err(NotTaken::Conflict));
             }
-            Fit::TooFarAhead | Fit::TooManyStreams => return Ok(Err(NotTaken::TooFar)),
+            Fit::TooFarAhead => {
+                self.probe_soon(now, &from);
+                return Ok(Err(NotTaken::TooFar));
+            }
+            Fit::TooManyStreams => return Ok(Err(NotTaken::TooFar)),
         }
         if let Err(why) = self.charge(now, from, &stream, frame.value()) {
             return Ok(Err(why));
+        }
+        if self.streams.decreases(&stream, &position, cited(frame.value())) {
+            self.keep_evidence(&stream, &position, &id, frame.value());
+            return Ok(Err(NotTaken::Conflict));
         }
         let arrival = self.append(now, &stream, &position, id, frame.value());
         let (envelope, bundle, author) = (id, frame.value().bundle_id(), frame.value().header().prefix.author);
         self.outputs.push_back(Output::Event(Event::Verified { envelope, bundle, author }));
         self.event(Event::Stored { envelope, bundle, author });
         self.route(arrival, id, from, frame);
+        if self.streams.has_gap(&stream) {
+            self.probe_soon(now, &from);
+        }
         Ok(Ok(()))
     }
 
@@ -161,12 +172,13 @@ impl<S: Store> Engine<S> {
         frame: &Frame,
     ) -> Arrival {
         let bytes = Bytes::new(frame.bytes().to_vec()).unwrap_or_default();
-        self.append_bytes(now, stream, position, id, LogEntry { received_ms: now.wall_ms, frame: bytes })
+        let arrival = self.append_bytes(stream, position, id, LogEntry { received_ms: now.wall_ms, frame: bytes });
+        self.streams.note_cited(stream, position, cited(frame));
+        arrival
     }
 
     pub(super) fn append_bytes(
         &mut self,
-        _now: Now,
         stream: &StreamId,
         position: &Position,
         id: EnvelopeId,
@@ -209,6 +221,16 @@ impl<S: Store> Engine<S> {
         let author = frame.header().prefix.author;
         self.event(Event::Conflict { author, envelope: *id });
     }
+}
+
+/// What must not decrease along a stream: the cited epoch, and when a bundle
+/// was made where that can be read.
+fn cited(frame: &Frame) -> (u64, u64) {
+    let created_ms = match frame.content() {
+        Content::Bundle(bundle) => bundle.value().created_ms,
+        Content::Carried { .. } | Content::Sealed { .. } => 0,
+    };
+    (frame.header().prefix.epoch, created_ms)
 }
 
 /// The marking with which an envelope is asked about: its own where it can be

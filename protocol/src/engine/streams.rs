@@ -21,6 +21,8 @@ struct Stream {
     through: Option<Through>,
     /// Those beyond the first gap, with the id each cites as the one before.
     ahead: BTreeMap<u64, (EnvelopeId, Option<EnvelopeId>)>,
+    /// Epoch and creation time of the newest that was taken, and its sequence.
+    cited: Option<(u64, (u64, u64))>,
 }
 
 /// Where an envelope would stand.
@@ -110,6 +112,28 @@ impl Streams {
         stream.ahead.insert(position.sequence, (envelope, position.previous));
         stream.advance();
         stream.through.filter(|through| Some(*through) != before)
+    }
+
+    /// Whether something beyond a gap is held.
+    pub(crate) fn has_gap(&self, id: &StreamId) -> bool {
+        self.streams.get(id).is_some_and(|stream| !stream.ahead.is_empty())
+    }
+
+    /// Whether epoch or creation time go back against the newest that was
+    /// taken in this run. A time of 0 is one that cannot be read.
+    pub(crate) fn decreases(&self, id: &StreamId, position: &Position, (epoch, created_ms): (u64, u64)) -> bool {
+        let Some((sequence, (newest_epoch, newest_ms))) = self.streams.get(id).and_then(|stream| stream.cited) else {
+            return false;
+        };
+        position.sequence > sequence && (epoch < newest_epoch || (created_ms > 0 && created_ms < newest_ms))
+    }
+
+    pub(crate) fn note_cited(&mut self, id: &StreamId, position: &Position, cited: (u64, u64)) {
+        if let Some(stream) = self.streams.get_mut(id)
+            && stream.cited.is_none_or(|(sequence, _)| position.sequence > sequence)
+        {
+            stream.cited = Some((position.sequence, cited));
+        }
     }
 
     pub(crate) fn through(&self, id: &StreamId) -> Option<Through> {

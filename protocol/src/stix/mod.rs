@@ -16,5 +16,3 @@ pub mod time;
 
 mod links;
 
-#[cfg(test)]
-mod corpus_tests;

@@ -5,11 +5,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::marking::Marking;
-use crate::stix::document::{Document, DocumentError, Shape};
-use crate::stix::markings::{MarkingRefusal, ObjectMarking, effective, survey};
-use crate::stix::object::ObjectRefusal;
-use crate::stix::pattern::extract;
+use watchfire_protocol::marking::Marking;
+use watchfire_protocol::stix::document::{Document, DocumentError, Shape};
+use watchfire_protocol::stix::markings::{MarkingRefusal, ObjectMarking, effective, survey};
+use watchfire_protocol::stix::object::ObjectRefusal;
+use watchfire_protocol::stix::pattern::extract;
 
 /// The folder of real data, or nothing and one loud line.
 fn data(unchecked: &str) -> Option<PathBuf> {

@@ -1,0 +1,140 @@
+//! Files that several commands read: the own card, the genesis, the root key;
+//! and how fingerprints are written.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use watchfire_crypto::{Bounds, KeyFile, Purpose, SigningKey};
+use watchfire_protocol::limits::{CARD_BYTES_MAX, GENESIS_FILE_BYTES_MAX};
+use watchfire_protocol::roster::{CheckedCard, GenesisState, Roster, check_card, inspect_genesis};
+use watchfire_protocol::stix::time::Timestamp;
+use watchfire_protocol::wire::envelope::SignedBytes;
+use watchfire_protocol::wire::genesis::{GenesisFile, card_from_file};
+
+use super::Ui;
+use super::error::{CliError, Code};
+use crate::home::Home;
+use crate::keystore::{FileError, PassphraseSource, PassphraseUse, read_bounded, read_secret};
+
+/// What frames a card or genesis in a file, in bytes, with room.
+const FRAMING_BYTES: usize = 1_024;
+
+/// This moment, in milliseconds UTC.
+pub(crate) fn now_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// A moment as people and programs read it.
+pub(crate) fn moment(unix_ms: u64) -> String {
+    Timestamp::from_unix_ms(unix_ms).to_string()
+}
+
+/// The environment, as the parts that choose paths want it.
+pub(crate) fn env(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+/// 64 digits in groups of four, as people read them to each other.
+pub(crate) fn grouped(id: &impl ToString) -> String {
+    let digits: Vec<char> = id.to_string().chars().collect();
+    let groups: Vec<String> = digits.chunks(4).map(|group| group.iter().collect()).collect();
+    groups.join(" ")
+}
+
+/// Reads and checks a card file.
+pub(crate) fn card(path: &Path) -> Result<(SignedBytes<CARD_BYTES_MAX>, CheckedCard), CliError> {
+    let bytes = read_bounded(path, CARD_BYTES_MAX + FRAMING_BYTES).map_err(absent)?;
+    let signed = card_from_file(&bytes).map_err(|error| {
+        CliError::new(Code::Verification, format!("{} is not a card: {error}", path.display()))
+            .hint("a card is the file own.card that \"watchfire init\" makes; ask its maker for it again")
+    })?;
+    let checked = check_card(&signed).map_err(|error| {
+        let mut error = CliError::from(error);
+        error.message = format!("{}: {}", path.display(), error.message);
+        error
+    })?;
+    Ok((signed, checked))
+}
+
+/// This member's own card.
+pub(crate) fn own_card(home: &Home) -> Result<CheckedCard, CliError> {
+    let path = home.own_card();
+    if !path.exists() {
+        return Err(CliError::new(
+            Code::NotInitialised,
+            format!("{} is missing: this directory is not completely initialised", path.display()),
+        )
+        .hint("restore it from a backup, or run \"watchfire init\" in another directory"));
+    }
+    card(&path).map(|(_, checked)| checked)
+}
+
+/// Reads a genesis file, in which every signature that is there holds.
+pub(crate) fn genesis(path: &Path) -> Result<(GenesisFile, GenesisState), CliError> {
+    let bytes = read_bounded(path, GENESIS_FILE_BYTES_MAX + FRAMING_BYTES).map_err(absent)?;
+    let file = GenesisFile::from_bytes(&bytes).map_err(|error| {
+        CliError::new(Code::Verification, format!("{} is not a genesis: {error}", path.display()))
+            .hint("a genesis is the file that \"watchfire federation create\" makes; ask whoever sent it to send it again")
+    })?;
+    let state = inspect_genesis(&file)?;
+    Ok((file, state))
+}
+
+/// The roster of the federation this node joined, if it joined one.
+pub(crate) fn roster(home: &Home) -> Result<Option<Roster>, CliError> {
+    let path = home.genesis();
+    if !path.exists() {
+        return Ok(None);
+    }
+    let (file, _) = genesis(&path)?;
+    Ok(Some(Roster::found(&file)?))
+}
+
+/// Opens the root key, which takes a second or two by design.
+pub(crate) fn root_key(path: &Path, source: &PassphraseSource, ui: &Ui) -> Result<SigningKey, CliError> {
+    let bytes = read_secret(path).map_err(|error| match error {
+        FileError::Missing { path } => CliError::new(
+            Code::NotFound,
+            format!("the root key is not at {}", path.display()),
+        )
+        .hint("if it is kept elsewhere, as it should be, name it with --root-key"),
+        FileError::Exists { .. }
+        | FileError::NotAFile { .. }
+        | FileError::Exposed { .. }
+        | FileError::WrongOwner { .. }
+        | FileError::TooLong { .. }
+        | FileError::Io { .. } => error.into(),
+    })?;
+    let file = KeyFile::parse(&bytes)?;
+    let passphrase = source.obtain(&path.display().to_string(), PassphraseUse::Open)?;
+    let _progress = ui.progress("opening the root key");
+    Ok(file.open_key(Purpose::Root, &passphrase, &Bounds::PRODUCTION)?)
+}
+
+/// A file somebody named is not there: that has nothing to do with `init`.
+fn absent(error: FileError) -> CliError {
+    match error {
+        FileError::Missing { path } => CliError::new(Code::NotFound, format!("{} does not exist", path.display())).hint("check the path"),
+        FileError::Exists { .. }
+        | FileError::NotAFile { .. }
+        | FileError::Exposed { .. }
+        | FileError::WrongOwner { .. }
+        | FileError::TooLong { .. }
+        | FileError::Io { .. } => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fingerprints_are_read_aloud_in_groups() {
+        let text = grouped(&"0123456789abcdef".repeat(4));
+        assert_eq!(text.split(' ').count(), 16);
+        assert!(text.starts_with("0123 4567 89ab cdef 0123"));
+    }
+}

@@ -1,0 +1,228 @@
+//! `watchfire init`: the keys, card and directory of a new member.
+
+use std::path::PathBuf;
+use std::thread;
+
+use clap::Args;
+use libp2p::Multiaddr;
+use serde::Serialize;
+use watchfire_crypto::keyfile::ENTROPY_BYTES;
+use watchfire_crypto::{Cost, KeyFile, Passphrase, Purpose, SigningKey};
+use watchfire_protocol::founding::{Keys, Profile, make_card};
+use watchfire_protocol::roster::check_card;
+use watchfire_protocol::wire::Text;
+use watchfire_protocol::wire::card::{Contact, Role, Slug};
+use watchfire_protocol::wire::genesis::card_to_file;
+use zeroize::Zeroizing;
+
+use super::error::{CliError, Code};
+use super::settings::{NodeSettings, PORT_DEFAULT, dial_address, is_loopback, listen_address, listen_for};
+use super::{Context, files};
+use crate::disk::SledStore;
+use crate::home::Home;
+use crate::keystore::{MODE_PUBLIC, Overwrite, PassphraseSource, PassphraseUse, write_key, write_new};
+
+/// Addresses a card has room for.
+const ADDRESSES_MAX: usize = 8;
+
+/// Addresses of its door a card has room for.
+const DOORS_MAX: usize = 4;
+
+/// Create a member: its keys, its card and its data directory
+///
+/// The card says who you are and where your node can be reached. Send it to
+/// whoever creates the federation. The root key stands for your organisation:
+/// move keys/root.key to a medium kept offline once the federation is founded.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  watchfire init --slug at-cert --name \"CERT Example\" --address /ip4/192.0.2.1/tcp/4747
+  watchfire init --slug at-cert --address /dns4/node.cert.example/udp/4747/quic-v1 --passphrase-file secret")]
+pub(crate) struct InitArgs {
+    /// Short name of the organisation: 2 to 32 of a-z, 0-9 and hyphens
+    #[arg(long)]
+    slug: Slug,
+    /// What the node does: agency publishes and reads, hub carries for others, observer reads
+    #[arg(long, default_value = "agency")]
+    role: Role,
+    /// Name of the organisation
+    #[arg(long, default_value = "", hide_default_value = true)]
+    name: String,
+    /// Mail address of the organisation
+    #[arg(long, default_value = "", hide_default_value = true)]
+    mail: String,
+    /// Duty desk: telephone, hours, languages
+    #[arg(long, default_value = "", hide_default_value = true)]
+    duty: String,
+    /// Address others dial, up to 8 [default: this machine alone]
+    #[arg(long, value_name = "ADDRESS", value_parser = dial_address)]
+    address: Vec<Multiaddr>,
+    /// Address to listen on [default: every interface, on the ports of --address]
+    #[arg(long, value_name = "ADDRESS", value_parser = listen_address)]
+    listen: Vec<Multiaddr>,
+    /// Address of the door, where those ask who are no member yet, up to 4 [default: no door]
+    #[arg(long, value_name = "ADDRESS", value_parser = dial_address)]
+    door: Vec<Multiaddr>,
+    /// Address the door listens on [default: every interface, on the ports of --door]
+    #[arg(long, value_name = "ADDRESS", value_parser = listen_address, requires = "door")]
+    door_listen: Vec<Multiaddr>,
+    /// Read the passphrase of the keys from this file, which only you may read
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Created {
+    slug: String,
+    role: &'static str,
+    directory: String,
+    card: String,
+    card_fingerprint: String,
+    member: String,
+    addresses: Vec<String>,
+    listen: Vec<String>,
+    certificate_until: String,
+}
+
+pub(crate) fn run(context: &Context, args: InitArgs) -> Result<(), CliError> {
+    let ui = &context.ui;
+    let (profile, settings) = plan(&args)?;
+    let path = context.home_path()?;
+    let home = Home::create(&path)?;
+    // Two of these at once would make one directory of two halves.
+    let _lock = home.lock()?;
+    let passphrase = PassphraseSource::choose(args.passphrase_file, files::env)
+        .obtain(&format!("the keys of {}", profile.slug), PassphraseUse::Create)?;
+
+    let keys = new_keys()?;
+    let card = make_card(&profile, &keys, files::now_ms())
+        .map_err(|error| CliError::new(Code::Usage, format!("the card would be too long: {error}")))?;
+    let checked = check_card(&card)?;
+    {
+        let progress = ui.progress("sealing the keys");
+        let sealed = seal_all(&keys, &passphrase)?;
+        progress.now("writing");
+        let places = [home.root_key(), home.signing_key(), home.transport_key()];
+        for (place, sealed) in places.iter().zip(&sealed) {
+            write_key(place, sealed.to_string().as_bytes(), Overwrite::Never)?;
+        }
+        settings.save(&home)?;
+        // Made here and nowhere else: a node whose store is gone must not run
+        // on an empty one.
+        drop(SledStore::create(&home.store()).map_err(|error| CliError::of(Code::Failure, &error))?);
+        write_new(&home.own_card(), &card_to_file(&card), MODE_PUBLIC)?;
+    }
+
+    let texts = |addresses: &[Multiaddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let created = Created {
+        slug: profile.slug.to_string(),
+        role: profile.role.name(),
+        directory: path.display().to_string(),
+        card: home.own_card().display().to_string(),
+        card_fingerprint: checked.id.to_string(),
+        member: checked.certificate.member.to_string(),
+        addresses: profile.addresses.clone(),
+        listen: texts(&settings.listen),
+        certificate_until: files::moment(checked.certificate.not_after_ms),
+    };
+    if ui.json() {
+        return ui.document("init", &created);
+    }
+    ui.fields(&[
+        ("member", format!("{} ({})", created.slug, created.role)),
+        ("directory", created.directory),
+        ("card", created.card),
+        ("fingerprint", files::grouped(&created.card_fingerprint)),
+        ("reached at", created.addresses.join(" ")),
+        ("listens on", created.listen.join(" ")),
+        ("certified until", created.certificate_until),
+    ])?;
+    if args.address.is_empty() {
+        ui.note("note: only this machine can reach these addresses; give --address when others shall");
+    } else if args.address.iter().any(is_loopback) {
+        ui.note("note: a loopback address is reached from this machine alone");
+    }
+    ui.note("next: send the card to whoever creates the federation, and read its fingerprint to them by telephone");
+    ui.note("then: \"watchfire federation sign GENESIS\", and move keys/root.key to a medium kept offline");
+    Ok(())
+}
+
+/// What was asked for, with what was left open filled in.
+fn plan(args: &InitArgs) -> Result<(Profile, NodeSettings), CliError> {
+    let too_many = |flag: &str, found: usize, most: usize| {
+        CliError::new(Code::Usage, format!("{found} addresses with {flag}, where a card has room for {most}"))
+    };
+    if args.address.len() > ADDRESSES_MAX {
+        return Err(too_many("--address", args.address.len(), ADDRESSES_MAX));
+    }
+    if args.door.len() > DOORS_MAX {
+        return Err(too_many("--door", args.door.len(), DOORS_MAX));
+    }
+    let addresses = if args.address.is_empty() {
+        let default = [format!("/ip4/127.0.0.1/tcp/{PORT_DEFAULT}"), format!("/ip4/127.0.0.1/udp/{PORT_DEFAULT}/quic-v1")];
+        default
+            .iter()
+            .map(|text| dial_address(text).map_err(|why| CliError::new(Code::Failure, why)))
+            .collect::<Result<Vec<_>, _>>()?
+    } else {
+        args.address.clone()
+    };
+    let listen = |given: &[Multiaddr], dialled: &[Multiaddr]| {
+        let mut listen: Vec<Multiaddr> =
+            if given.is_empty() { dialled.iter().map(listen_for).collect() } else { given.to_vec() };
+        listen.sort();
+        listen.dedup();
+        listen
+    };
+    let settings = NodeSettings { listen: listen(&args.listen, &addresses), door_listen: listen(&args.door_listen, &args.door) };
+    let texts = |addresses: &[Multiaddr]| addresses.iter().map(ToString::to_string).collect();
+    let contact = Contact {
+        name: text("--name", &args.name)?,
+        mail: text("--mail", &args.mail)?,
+        duty: text("--duty", &args.duty)?,
+    };
+    let profile = Profile {
+        slug: args.slug.clone(),
+        role: args.role,
+        contact,
+        addresses: texts(&addresses),
+        door_addresses: texts(&args.door),
+    };
+    Ok((profile, settings))
+}
+
+fn text<const MAX: usize>(flag: &str, value: &str) -> Result<Text<MAX>, CliError> {
+    if value.chars().any(char::is_control) {
+        return Err(CliError::new(Code::Usage, format!("{flag} holds a control character; write it in one plain line")));
+    }
+    Text::new(value).map_err(|error| {
+        CliError::new(Code::Usage, format!("{flag} is too long: {} bytes, where {} fit", error.length, error.length_max))
+    })
+}
+
+fn random<const LENGTH: usize>() -> Result<Zeroizing<[u8; LENGTH]>, CliError> {
+    let mut bytes = Zeroizing::new([0; LENGTH]);
+    getrandom::fill(bytes.as_mut_slice())
+        .map_err(|error| CliError::new(Code::Failure, format!("the system gives no randomness: {error}")))?;
+    Ok(bytes)
+}
+
+fn new_keys() -> Result<Keys, CliError> {
+    Ok(Keys::from_seeds(&*random()?, &*random()?, &*random()?))
+}
+
+/// Seals the three keys side by side: each takes a second on purpose.
+fn seal_all(keys: &Keys, passphrase: &Passphrase) -> Result<[KeyFile; 3], CliError> {
+    let seal = |purpose, key: &SigningKey, cost| -> Result<KeyFile, CliError> {
+        let entropy = random::<ENTROPY_BYTES>()?;
+        Ok(KeyFile::seal_key(purpose, key, passphrase, cost, &entropy)?)
+    };
+    thread::scope(|scope| {
+        let root = scope.spawn(|| seal(Purpose::Root, &keys.root, Cost::SENSITIVE));
+        let signing = scope.spawn(|| seal(Purpose::Signing, &keys.signing, Cost::INTERACTIVE));
+        let transport = seal(Purpose::Transport, &keys.transport, Cost::INTERACTIVE)?;
+        let join = |task: thread::ScopedJoinHandle<'_, Result<KeyFile, CliError>>| {
+            task.join().unwrap_or_else(|_| Err(CliError::new(Code::Failure, "sealing a key failed")))
+        };
+        Ok([join(root)?, join(signing)?, transport])
+    })
+}

@@ -1,0 +1,145 @@
+//! `watchfire join`: take part in a federation that everybody signed.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+use watchfire_protocol::ids::FederationId;
+use watchfire_protocol::roster::Roster;
+
+use super::error::{CliError, Code};
+use super::{Context, files};
+use crate::keystore::{MODE_PUBLIC, write_new};
+
+/// Join the federation of a genesis that every member signed
+///
+/// The fingerprint is what protects you from a forged file: get it from another
+/// member by telephone, not from where the file came from.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  watchfire join genesis --fingerprint \"4f1c 90ab 77d2 0e35 4f1c 90ab 77d2 0e35 4f1c 90ab 77d2 0e35 4f1c 90ab 77d2 0e35\"")]
+pub(crate) struct JoinArgs {
+    /// The genesis
+    genesis: PathBuf,
+    /// Its fingerprint, all 64 digits; spaces and colons do not matter
+    #[arg(long, value_name = "DIGITS", value_parser = fingerprint)]
+    fingerprint: FederationId,
+}
+
+#[derive(Serialize)]
+struct Joined {
+    federation: String,
+    name: String,
+    member: String,
+    members: Vec<String>,
+    already_joined: bool,
+}
+
+pub(crate) fn run(context: &Context, args: &JoinArgs) -> Result<(), CliError> {
+    let ui = &context.ui;
+    let home = context.home()?;
+    let own = files::own_card(&home)?;
+    let (file, state) = files::genesis(&args.genesis)?;
+    if state.federation != args.fingerprint {
+        return Err(CliError::new(
+            Code::Verification,
+            format!(
+                "this is another federation than the one you compared: its fingerprint is {}, and you gave {}",
+                files::grouped(&state.federation),
+                files::grouped(&args.fingerprint)
+            ),
+        )
+        .hint("do not use this file; compare the fingerprint again by telephone and ask for the file again"));
+    }
+    let roster = Roster::found(&file)?;
+    let Some(listed) = state.cards.iter().find(|card| card.root_key == own.root_key) else {
+        return Err(CliError::new(
+            Code::NotAllowed,
+            format!("{} is no member of the federation {}", own.card.slug, roster.name()),
+        )
+        .hint("check --data-dir; a member that was forgotten needs a new genesis"));
+    };
+    if listed.id != own.id {
+        return Err(CliError::new(
+            Code::Verification,
+            format!("the genesis holds another card of {} than this directory", own.card.slug),
+        )
+        .hint("restore the directory the card came from, or found the federation anew with the present card"));
+    }
+    let already_joined = match files::roster(&home)? {
+        None => {
+            write_new(&home.genesis(), &file.to_bytes(), MODE_PUBLIC)?;
+            false
+        }
+        Some(present) if present.federation() == roster.federation() => true,
+        Some(present) => {
+            return Err(CliError::new(
+                Code::NotAllowed,
+                format!(
+                    "this node belongs to the federation {} already, fingerprint {}",
+                    present.name(),
+                    files::grouped(&present.federation())
+                ),
+            )
+            .hint("a node belongs to one federation: run \"watchfire init\" in another directory for another"));
+        }
+    };
+    let joined = Joined {
+        federation: roster.federation().to_string(),
+        name: roster.name().to_owned(),
+        member: own.card.slug.to_string(),
+        members: state.genesis.members.iter().map(|member| member.slug.to_string()).collect(),
+        already_joined,
+    };
+    if ui.json() {
+        return ui.document("join", &joined);
+    }
+    ui.fields(&[
+        ("federation", joined.name),
+        ("fingerprint", files::grouped(&joined.federation)),
+        ("joined as", joined.member),
+        ("members", joined.members.join(", ")),
+    ])?;
+    if already_joined {
+        ui.note("note: this node had joined before");
+    }
+    if !own.certificate.is_current(files::now_ms()) {
+        ui.note(&format!("note: this node's certificate ended on {}: others will not accept it", files::moment(own.certificate.not_after_ms)));
+    }
+    ui.note("next: watchfire serve");
+    Ok(())
+}
+
+/// Reads a fingerprint as people write it down.
+fn fingerprint(text: &str) -> Result<FederationId, String> {
+    let digits: String = text
+        .chars()
+        .filter(|char| !char.is_whitespace() && !matches!(char, ':' | '-'))
+        .map(|char| char.to_ascii_lowercase())
+        .collect();
+    if let Some(strange) = digits.chars().find(|char| !char.is_ascii_hexdigit()) {
+        return Err(format!("{strange:?} is no digit of a fingerprint, which has 0 to 9 and a to f"));
+    }
+    digits
+        .parse()
+        .map_err(|_| format!("a fingerprint has 64 digits and this has {}; all of them count", digits.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn fingerprints_are_read_as_people_write_them_and_never_in_part() {
+        let id = FederationId::from_bytes([0xab; 32]);
+        for text in ["ab".repeat(32), "AB:".repeat(32), "abab ".repeat(16), files::grouped(&id)] {
+            assert_eq!(fingerprint(&text), Ok(id), "{text}");
+        }
+        assert!(fingerprint(&"ab".repeat(31)).unwrap_err().contains("this has 62"));
+        assert!(fingerprint(&"ab".repeat(33)).is_err());
+        assert!(fingerprint("").is_err());
+        assert!(fingerprint(&"xy".repeat(32)).unwrap_err().contains("no digit"));
+    }
+}

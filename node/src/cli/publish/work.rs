@@ -1,0 +1,97 @@
+//! One file on its way: read, converted, then sent or only checked.
+
+use std::path::Path;
+
+use super::report::{FileView, Published};
+use super::{PublishArgs, above_clear, dry_run, source};
+use crate::cli::Ui;
+use crate::cli::error::{CliError, Code};
+use crate::control::client::{ControlClient, ControlError};
+use crate::control::{Op, Reply};
+use crate::formats::{self, ImportError, Options};
+use watchfire_protocol::marking::Marking;
+
+/// Where the bundles go.
+pub(super) enum Target {
+    /// A dry run.
+    Nobody,
+    /// The running node.
+    Node(Box<ControlClient>),
+}
+
+/// Does everything for one file. What fails is part of the view, so that the
+/// other files go on; the second value says that no other file can.
+pub(super) fn publish(
+    ui: &Ui,
+    path: &Path,
+    options: &Options,
+    args: &PublishArgs,
+    target: &mut Target,
+) -> (FileView, bool) {
+    let name = source::name_of(path);
+    let mut view = FileView::new(name.clone());
+    let progress = ui.progress(&format!("reading {name}"));
+    let bytes = match source::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) => return (view.failed(error), false),
+    };
+    progress.now(&format!("converting {name}"));
+    let import = match formats::import(&name, &bytes, options) {
+        Ok(import) => import,
+        Err(ImportError::Nothing(account)) => {
+            view.account(None, &account);
+            return (view.failed(nothing(&name, &ImportError::Nothing(account))), false);
+        }
+        Err(error) => return (view.failed(named(&name, error.into())), false),
+    };
+    drop(bytes);
+    view.account(Some(import.format), &import.account);
+    match target {
+        Target::Nobody => {
+            progress.now(&format!("checking {name}"));
+            match dry_run::check(import.stix, args) {
+                Ok(published) => (view.published(published), false),
+                Err(error) => (view.failed(named(&name, error)), false),
+            }
+        }
+        Target::Node(node) => {
+            progress.now(&format!("publishing {name}"));
+            match node.request(Op::Publish(args.op()), &import.stix) {
+                Ok(Reply::Published(reply)) => (view.published(Published::of_reply(reply)), false),
+                Ok(Reply::Found(_) | Reply::Shown(_) | Reply::Explained(_) | Reply::Status(_)) => {
+                    (view.failed(ControlError::Unexpected.into()), true)
+                }
+                Err(ControlError::Failed(failure)) => (view.failed(named(&name, failure.into())), false),
+                // The connection is of no further use.
+                Err(error) => (view.failed(error.into()), true),
+            }
+        }
+    }
+}
+
+/// An error that says which file it is about.
+fn named(name: &str, mut error: CliError) -> CliError {
+    error.message = match error.message.strip_prefix("publish refused: ") {
+        Some(why) => format!("publish of {name} refused: {why}"),
+        None => format!("{name}: {}", error.message),
+    };
+    error
+}
+
+fn nothing(name: &str, error: &ImportError) -> CliError {
+    // Its text ends with a reason of the first line, not with what to do.
+    CliError::new(Code::Failure, format!("{name}: {error}")).hint("name its format with --format if it was taken for another")
+}
+
+/// Refuses what may not leave yet, and names what makes it so.
+pub(super) fn must_be_clear(marking: Marking, stricter: &[String], count: usize) -> Result<(), CliError> {
+    if marking == Marking::Clear {
+        return Ok(());
+    }
+    let mut error = above_clear(marking);
+    if count > 0 {
+        let named = crate::cli::error::some_of(stricter, count);
+        error.message = format!("{}: {count} objects are marked above TLP:CLEAR: {named}", error.message);
+    }
+    Err(error)
+}

@@ -1,0 +1,82 @@
+//! `watchfire show`: one object or bundle.
+
+use clap::Args;
+
+use super::error::CliError;
+use super::{Context, TIMEOUT_DEFAULT, ui};
+use crate::control::client::ControlError;
+use crate::control::{Op, Reply};
+
+/// Show an object or a bundle, and where it came from
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  watchfire show indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f
+  watchfire show indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f --stix > object.json")]
+pub(crate) struct ShowArgs {
+    /// A STIX id, or the 64 digits of a bundle id
+    id: String,
+    /// Print the STIX alone, byte for byte as its author made it
+    #[arg(long)]
+    stix: bool,
+}
+
+pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<(), CliError> {
+    let ui = &context.ui;
+    let op = Op::Show { id: args.id.clone() };
+    let Reply::Shown(shown) = context.connect(TIMEOUT_DEFAULT)?.request(op, &[])? else {
+        return Err(ControlError::Unexpected.into());
+    };
+    if ui.json() {
+        return ui.document("show", &shown);
+    }
+    if args.stix {
+        if !ui.for_people() {
+            return ui.bytes(shown.stix.as_bytes());
+        }
+        for line in shown.stix.lines() {
+            ui.line(&ui.cell(line))?;
+        }
+        ui.note("note: values are defanged on a terminal; redirect the output for the exact bytes");
+        return Ok(());
+    }
+    let mut fields = Vec::new();
+    if let Some(hit) = &shown.hit {
+        fields.extend([
+            ("id", hit.id.clone()),
+            ("type", hit.kind.clone()),
+            ("name", hit.name.clone()),
+            ("marking", hit.marking.clone()),
+            ("modified", hit.modified.clone().unwrap_or_default()),
+            ("superseded", yes_no(hit.superseded)),
+        ]);
+    }
+    let bundle = &shown.bundle;
+    fields.extend([
+        ("bundle", bundle.id.clone()),
+        ("envelope", bundle.envelope.clone()),
+        ("author", bundle.author.clone()),
+        ("bundle marking", bundle.marking.clone()),
+        ("sequence", bundle.sequence.to_string()),
+        ("created", bundle.created.clone()),
+        ("received", bundle.received.clone()),
+        ("valid until", bundle.valid_until.clone()),
+        ("state", bundle.state.clone()),
+        ("objects", bundle.objects.to_string()),
+        ("values", bundle.values.to_string()),
+        ("not indexed", bundle.not_indexed.to_string()),
+        ("exercise", yes_no(bundle.exercise)),
+    ]);
+    ui.fields(&fields)?;
+    // A whole bundle may be megabytes; the object is what was asked for.
+    if shown.hit.is_some() && ui.for_people() {
+        ui.line("")?;
+        for line in shown.stix.lines() {
+            ui.line(&ui::defanged(&ui::visible(line)))?;
+        }
+    }
+    Ok(())
+}
+
+fn yes_no(value: bool) -> String {
+    if value { "yes" } else { "no" }.to_owned()
+}
