@@ -1,5 +1,5 @@
 //! What the tests of this package share: a forge of frames, good and spoiled,
-//! and names for every verdict.
+//! names for every verdict, and a mesh of real nodes on loopback.
 //!
 //! The encodings here are written from `docs/wire.md` and not with the
 //! product's own codec where that would let both be wrong alike.
@@ -12,6 +12,6 @@ pub mod bytes;
 pub mod catalogue;
 pub mod forge;
 pub mod membership;
-
+pub mod mesh;
 pub mod verdict;
 pub mod zstd;
