@@ -142,7 +142,7 @@ impl World {
             wall_ms: host.now(self.now_us()).wall_ms,
         };
         let query = Query::new(&host.disk, asker);
-        let hits = query.by_value(&acknowledged.index_key, 4)?;
+        let hits = query.by_values(core::slice::from_ref(&acknowledged.index_key), 4)?;
         if !hits.iter().any(|hit| hit.value().bundle == acknowledged.bundle) {
             return Ok(Some("its value is not found"));
         }

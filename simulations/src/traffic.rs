@@ -165,7 +165,11 @@ impl World {
                 self.conflicts.insert((number, *author, *envelope));
             }
             Event::NotTaken { .. } => self.not_taken += 1,
-            Event::Stored { .. } | Event::NotOpened { .. } | Event::PeerReady { .. } | Event::Admitted { .. } => {}
+            Event::Verified { .. }
+            | Event::Stored { .. }
+            | Event::NotOpened { .. }
+            | Event::PeerReady { .. }
+            | Event::Admitted { .. } => {}
         }
     }
 
