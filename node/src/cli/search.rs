@@ -80,7 +80,11 @@ fn row(hit: &HitView, people: bool) -> Vec<String> {
         hit.kind.clone(),
         hit.marking.clone(),
         hit.author.clone(),
-        hit.received.clone(),
+        if people {
+            minute(&hit.received)
+        } else {
+            hit.received.clone()
+        },
     ];
     let end = if people {
         vec![hit.id.clone(), state]
@@ -93,4 +97,12 @@ fn row(hit: &HitView, people: bool) -> Vec<String> {
         ]
     };
     start.into_iter().chain(end).collect()
+}
+
+/// As much of a moment as people compare: `2026-11-23 02:00Z`.
+fn minute(rfc3339: &str) -> String {
+    match (rfc3339.get(..10), rfc3339.get(11..16)) {
+        (Some(date), Some(time)) => format!("{date} {time}Z"),
+        (_, _) => rfc3339.to_owned(),
+    }
 }

@@ -48,9 +48,11 @@ pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<(), CliError> {
             ("type", hit.kind.clone()),
             ("name", hit.name.clone()),
             ("marking", hit.marking.clone()),
-            ("modified", hit.modified.clone().unwrap_or_default()),
             ("superseded", yes_no(hit.superseded)),
         ]);
+        if let Some(modified) = &hit.modified {
+            fields.push(("modified", modified.clone()));
+        }
     }
     let bundle = &shown.bundle;
     fields.extend([

@@ -5,7 +5,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use watchfire_protocol::indicator::{self, Kind};
@@ -15,6 +15,9 @@ use super::error::CliError;
 
 /// The narrowest terminal tables are fitted to, in columns.
 const WIDTH_MIN: u16 = 60;
+
+/// From this width on a table has room for whole STIX ids, in columns.
+const WIDTH_OF_IDS: u16 = 110;
 
 /// How a command talks.
 pub(crate) struct Ui {
@@ -134,6 +137,13 @@ impl Ui {
             }
             for row in rows {
                 table.add_row(row.iter().map(|cell| self.cell(cell)));
+            }
+            // Ids are copied, so they stay in one piece where there is room.
+            if table.width().is_some_and(|width| width >= WIDTH_OF_IDS) {
+                let id = header.iter().position(|name| *name == "ID");
+                if let Some(column) = id.and_then(|at| table.column_mut(at)) {
+                    column.set_constraint(ColumnConstraint::ContentWidth);
+                }
             }
             return self.line(&table.trim_fmt());
         }
@@ -329,6 +339,22 @@ mod tests {
         ] {
             assert_eq!(defanged(live), shown);
         }
+    }
+
+    #[test]
+    fn people_see_values_defanged_and_programs_see_them_as_they_are() {
+        let ui = |stdout_is_terminal, json| Ui {
+            json,
+            quiet: true,
+            verbose: false,
+            colour: false,
+            stdout_is_terminal,
+            stderr_is_terminal: false,
+        };
+        let live = "http://evil.example/\u{1b}";
+        assert_eq!(ui(true, false).cell(live), "hxxp://evil[.]example/\\u{1b}");
+        assert_eq!(ui(false, false).cell(live), "http://evil.example/\\u{1b}");
+        assert_eq!(ui(true, true).cell("evil.example"), "evil.example");
     }
 
     #[test]

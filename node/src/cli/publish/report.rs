@@ -181,16 +181,19 @@ impl FileView {
         let Some(published) = &self.published else {
             return Ok(());
         };
-        let what = format!(
-            "{}, {} objects, {} values{}",
+        let count = |count: u64, one, many| {
+            counted(usize::try_from(count).unwrap_or(usize::MAX), one, many)
+        };
+        let mut what = format!(
+            "{}, {}, {}",
             published.marking,
-            published.objects,
-            published.values,
-            match published.not_indexed {
-                0 => String::new(),
-                some => format!(", {some} objects of which something cannot be searched"),
-            }
+            count(published.objects, "object", "objects"),
+            count(published.values, "value", "values"),
         );
+        if published.not_indexed > 0 {
+            let some = count(published.not_indexed, "object", "objects");
+            what.push_str(&format!(", {some} of which something cannot be searched"));
+        }
         match &published.identity {
             Some(identity) => ui.line(&format!(
                 "published as bundle {}, number {}: {what}",
