@@ -130,7 +130,7 @@ impl<S: Store> Engine<S> {
     fn peer_ready(&mut self, now: Now, node: NodeId) -> Result<(), StoreError> {
         self.event(Event::PeerReady { node });
         self.probe(now, node);
-        self.retry_all_pulls();
+        self.retry_pulls_early();
         self.start_pulls(now)
     }
 
