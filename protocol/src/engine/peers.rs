@@ -18,7 +18,7 @@ use crate::limits::{
 };
 use crate::store::{Store, StoreError};
 use crate::time::{Instant, Now};
-use crate::wire::exchange::{Answer, FrontierEntry, RangeItem, Request, StreamId};
+use crate::wire::exchange::{Answer, FrontierEntry, RangeItem, Request, StreamId, Unavailable};
 use std::collections::{BTreeMap, VecDeque};
 use watchfire_crypto::Verified;
 
@@ -201,6 +201,17 @@ impl<S: Store> Engine<S> {
                 return self.on_chunk(now, from, envelope, index, Some((bytes.as_slice(), &path)));
             }
             (Asked::Chunk { envelope, index }, _) => return self.on_chunk(now, from, envelope, index, None),
+            // It does not know our hello any more, or never took it: with the
+            // next probe it is said again.
+            (
+                Asked::Probe | Asked::Frontier { .. } | Asked::Range { .. },
+                Answer::Unavailable { reason: Unavailable::Refused },
+            ) => {
+                if let Some(peer) = self.peers.peers.get_mut(&from) {
+                    peer.heard_hello = false;
+                }
+                self.end_catch_up(now, from);
+            }
             // Unavailable, or an answer to another question.
             (Asked::Hello | Asked::Probe | Asked::Frontier { .. } | Asked::Range { .. }, _) => {
                 self.end_catch_up(now, from);
