@@ -41,7 +41,7 @@ pub(crate) fn plan(scenario: &Scenario, honest: &[usize], chance: &mut Chance) -
                 Some(_) | None => Marking::Clear,
             };
             let who = usize::try_from(chance.below("author", 0, honest.len() as u64)).unwrap_or(0);
-            let plant = if secret { PLANTED } else { "seen" };
+            let plant = if secret || workload.plant_in_clear { PLANTED } else { "seen" };
             Planned {
                 at_ms: chance.between("publish", 0, (2_000, scenario.faults_ms.max(2_001))),
                 host: honest.get(who).copied().unwrap_or(0),
