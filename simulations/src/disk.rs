@@ -76,6 +76,11 @@ impl Disk {
         Ok(())
     }
 
+    /// Loses everything.
+    pub fn wipe(&self) {
+        *self.0.borrow_mut() = Platter::default();
+    }
+
     /// A digest of everything visible.
     pub fn digest(&self) -> [u8; 32] {
         self.0.borrow().visible.digest()

@@ -8,7 +8,7 @@ use crate::workload;
 use std::collections::VecDeque;
 use watchfire_crypto::{Signed, sha256};
 use watchfire_protocol::founding::Keys;
-use watchfire_protocol::ids::{CertificateId, EnvelopeId, FederationId, MemberId, NodeId};
+use watchfire_protocol::ids::{CertificateId, EnvelopeId, FederationId, MemberId};
 use watchfire_protocol::limits::BODY_INLINE_BYTES_MAX;
 use watchfire_protocol::marking::Marking;
 use watchfire_protocol::wire::bundle::{Audience, Bundle, Encoding, Media, Part};
@@ -288,10 +288,5 @@ impl Puppet {
             payload: if inline { Some(Bytes::new(payload).ok()?) } else { None },
         };
         Some((frame(Kind::Envelope, &envelope), id))
-    }
-
-    /// Its node.
-    pub(crate) fn node(&self) -> NodeId {
-        NodeId::of_transport(&self.keys.transport.public().to_bytes())
     }
 }

@@ -98,6 +98,9 @@ pub struct Workload {
     /// Bundles above CLEAR, each with something planted in it. The engine must
     /// refuse them as long as it cannot seal.
     pub secrets: u64,
+    /// Plants the same in TLP:CLEAR bundles: to see that the check for leaks
+    /// can fail.
+    pub plant_in_clear: bool,
 }
 
 /// A member that does not run our engine.
@@ -130,7 +133,7 @@ impl Scenario {
             partitions: Vec::new(),
             crashes: Vec::new(),
             swarm: None,
-            workload: Workload { bundles: 40, large_every: 8, secrets: 5 },
+            workload: Workload { bundles: 40, large_every: 8, secrets: 5, plant_in_clear: false },
             hostile: Vec::new(),
             outsider: true,
             memo: true,

@@ -6,7 +6,7 @@ use crate::scenario::Scenario;
 use watchfire_protocol::ids::MemberId;
 use watchfire_protocol::indicator::{self, Kind, normalise};
 use watchfire_protocol::marking::Marking;
-use watchfire_protocol::opening::{Draft, PrepareError, Wish};
+use watchfire_protocol::opening::Wish;
 use watchfire_protocol::stix::markings::definition::tlp2_definition;
 use watchfire_protocol::stix::time::Timestamp;
 
@@ -41,7 +41,7 @@ pub(crate) fn plan(scenario: &Scenario, honest: &[usize], chance: &mut Chance) -
                 Some(_) | None => Marking::Clear,
             };
             let who = usize::try_from(chance.below("author", 0, honest.len() as u64)).unwrap_or(0);
-            let plant = if secret { PLANTED } else { "seen" };
+            let plant = if secret || workload.plant_in_clear { PLANTED } else { "seen" };
             Planned {
                 at_ms: chance.between("publish", 0, (2_000, scenario.faults_ms.max(2_001))),
                 host: honest.get(who).copied().unwrap_or(0),
@@ -87,10 +87,4 @@ pub(crate) fn stix(author: &MemberId, domain: &str, marking: Marking, padding: u
 /// What a person wants of it.
 pub(crate) const fn wish() -> Wish {
     Wish { flag: None, valid_ms: 30 * 24 * 3_600_000, exercise: true, permissible_actions: None, supersedes: None }
-}
-
-/// A draft for the engine.
-pub(crate) fn draft(planned: &Planned, author: &MemberId, wall_ms: u64) -> Result<Draft, PrepareError> {
-    let stix = stix(author, &planned.domain, planned.marking, planned.padding, wall_ms).ok_or(PrepareError::Empty)?;
-    Draft::prepare(stix, None, wish())
 }

@@ -447,6 +447,14 @@ impl World {
         if self.hosts.get(host).is_some_and(|host| host.life == life) { self.feed(host, input) } else { Ok(()) }
     }
 
+    /// Loses everything that a host stored, under its running engine: to see
+    /// that the check for losses can fail.
+    pub fn wipe(&mut self, host: usize) {
+        if let Some(host) = self.hosts.get_mut(host) {
+            host.disk.wipe();
+        }
+    }
+
     fn report(&self, converged_ms: u64, idle_requests: u64) -> Report {
         let mut stores = Sha256Stream::new();
         for host in &self.hosts {

@@ -5,6 +5,12 @@ mod common;
 
 use watchfire_simulations::{Habit, Hostile, Scenario};
 
+/// Of each honest host to each other, thousandths a second: one probe in 15
+/// seconds is 66; hostile members make as much again differ; and the twelve
+/// bodies that are withheld are asked of nine peers, in the first minutes every
+/// 32 seconds: 9 × 12 / 32 / 5 = 675.
+const IDLE_REQUESTS_MILLI_MAX: u64 = 900;
+
 fn hostile(seed: u64) -> Scenario {
     let mut scenario = Scenario::calm(seed, 10);
     scenario.name = "hostile";
@@ -25,5 +31,7 @@ fn hostile_members() {
         let report = common::run(hostile(seed));
         assert_eq!(report.published, 30, "seed {seed}");
         assert!(report.conflicts > 0, "seed {seed}: nobody kept evidence");
+        let idle = report.idle_requests_milli;
+        assert!(idle <= IDLE_REQUESTS_MILLI_MAX, "seed {seed}: {idle} without a new fact");
     }
 }

@@ -49,3 +49,20 @@ fn partitions_swarm() {
         common::run(scenario);
     }
 }
+
+/// Disks that take seconds, and hosts that lose power all the time: what was
+/// let out before it was durable is contradicted after the restart.
+#[test]
+fn partitions_slow_disk() {
+    for seed in common::seeds(&(21..=32).collect::<Vec<_>>()) {
+        let mut scenario = Scenario::calm(seed, 5);
+        scenario.name = "partitions_slow_disk";
+        scenario.network.loss_ppm = 200_000;
+        scenario.network.flush_ms = (300, 3_000);
+        scenario.workload.bundles = 120;
+        scenario.workload.large_every = 20;
+        scenario.calm_ms_max = 120_000;
+        scenario.swarm = Some(Swarm { partitions_max: 1, crashes_max: 60, loss_ppm_max: 400_000 });
+        common::run(scenario);
+    }
+}

@@ -18,7 +18,7 @@ use crate::limits::{
 };
 use crate::store::{Store, StoreError};
 use crate::time::{Instant, Now};
-use crate::wire::exchange::{Answer, FrontierEntry, RangeItem, Request, StreamId};
+use crate::wire::exchange::{Answer, FrontierEntry, RangeItem, Request, StreamId, Unavailable};
 use std::collections::{BTreeMap, VecDeque};
 use watchfire_crypto::Verified;
 
@@ -130,7 +130,7 @@ impl<S: Store> Engine<S> {
     fn peer_ready(&mut self, now: Now, node: NodeId) -> Result<(), StoreError> {
         self.event(Event::PeerReady { node });
         self.probe(now, node);
-        self.retry_all_pulls();
+        self.retry_pulls_early();
         self.start_pulls(now)
     }
 
@@ -214,6 +214,17 @@ impl<S: Store> Engine<S> {
                 return self.on_chunk(now, from, envelope, index, Some((bytes.as_slice(), &path)));
             }
             (Asked::Chunk { envelope, index }, _) => return self.on_chunk(now, from, envelope, index, None),
+            // It does not know our hello any more, or never took it: with the
+            // next probe it is said again.
+            (
+                Asked::Probe | Asked::Frontier { .. } | Asked::Range { .. },
+                Answer::Unavailable { reason: Unavailable::Refused },
+            ) => {
+                if let Some(peer) = self.peers.peers.get_mut(&from) {
+                    peer.heard_hello = false;
+                }
+                self.end_catch_up(now, from);
+            }
             // Unavailable, or an answer to another question.
             (Asked::Hello | Asked::Probe | Asked::Frontier { .. } | Asked::Range { .. }, _) => {
                 self.end_catch_up(now, from);

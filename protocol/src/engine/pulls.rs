@@ -32,7 +32,7 @@ pub(crate) struct Pulls {
 struct Wanted {
     arrival: Arrival,
     id: EnvelopeId,
-    /// Who announced it, asked first.
+    /// Who announced it, asked first; its author where that is forgotten.
     announcer: Option<NodeId>,
     /// How often everybody was asked in vain.
     rounds: u32,
@@ -50,8 +50,12 @@ struct Pull {
     without: BTreeSet<NodeId>,
 }
 
-/// How often the time between two rounds doubles: from 2 to 16 seconds.
-const ROUNDS_DOUBLED_MAX: u32 = 3;
+/// How often the time between two rounds doubles: from 2 to 64 seconds.
+const ROUNDS_DOUBLED_MAX: u32 = 5;
+
+/// Rounds in vain, 30 seconds, after which somebody new is no reason to ask
+/// everybody again before the time: who withholds bodies could come and go.
+const ROUNDS_HOPEFUL: u32 = 4;
 
 impl Pulls {
     pub(crate) fn len(&self) -> usize {
@@ -88,9 +92,10 @@ impl<S: Store> Engine<S> {
     pub(super) fn start_pulls(&mut self, now: Now) -> Result<(), StoreError> {
         while self.pulls.active.len() < PULLS_ACTIVE_MAX
             && self.peers.ready().next().is_some()
-            && let Some(wanted) = self.pulls.waiting.pop_front()
+            && let Some(mut wanted) = self.pulls.waiting.pop_front()
         {
-            let Some(bound) = self.bound_payload(wanted.arrival)? else { continue };
+            let Some((author, bound)) = self.bound_payload(wanted.arrival)? else { continue };
+            wanted.announcer = wanted.announcer.or(author);
             let id = wanted.id;
             let mut pull = Pull {
                 wanted,
@@ -113,11 +118,14 @@ impl<S: Store> Engine<S> {
         Ok(())
     }
 
-    fn bound_payload(&self, arrival: Arrival) -> Result<Option<PayloadBinding>, StoreError> {
+    /// The author's node and the payload as the header binds it.
+    fn bound_payload(&self, arrival: Arrival) -> Result<Option<(Option<NodeId>, PayloadBinding)>, StoreError> {
         let key = table::log(arrival);
         let entry: Option<table::LogEntry> = self.staged.get_as(&key, crate::limits::FRAME_BYTES_MAX + 64)?;
         let header = entry.and_then(|entry| super::opening::header_of(entry.frame.as_slice()));
-        Ok(header.and_then(|(_, header)| header.binding.payload))
+        let Some((_, header)) = header else { return Ok(None) };
+        let author = self.roster.certificate(&header.prefix.certificate).map(|certificate| certificate.node);
+        Ok(header.binding.payload.map(|payload| (author, payload)))
     }
 
     /// Asks for as many chunks as may be under way. A body that nobody who is
@@ -211,8 +219,15 @@ impl<S: Store> Engine<S> {
     }
 
     /// Somebody new is here, who may have what nobody had.
-    pub(super) fn retry_all_pulls(&mut self) {
-        self.pulls.waiting.extend(core::mem::take(&mut self.pulls.resting).into_values());
+    pub(super) fn retry_pulls_early(&mut self) {
+        let resting = core::mem::take(&mut self.pulls.resting);
+        for (at, wanted) in resting {
+            if wanted.rounds < ROUNDS_HOPEFUL {
+                self.pulls.waiting.push_back(wanted);
+            } else {
+                self.pulls.resting.insert(at, wanted);
+            }
+        }
     }
 
     /// A peer left: what it was asked for is asked elsewhere.
