@@ -39,6 +39,11 @@ pub enum NodeCommand {
         /// What came of it.
         reply: oneshot::Sender<Result<PublishedBundle, PublishFailure>>,
     },
+    /// Tell when everything written so far is durable.
+    Barrier {
+        /// Told then.
+        reply: oneshot::Sender<()>,
+    },
     /// How the node is.
     Status {
         /// The answer.
@@ -153,6 +158,7 @@ pub(crate) struct Driver {
 pub(crate) struct Book {
     messages: BTreeMap<GossipToken, MessageId>,
     clients: BTreeMap<ClientToken, Client>,
+    barriers: BTreeMap<ClientToken, oneshot::Sender<()>>,
     next: u64,
     refusals: BTreeMap<String, u64>,
     listening: Vec<String>,
@@ -191,8 +197,7 @@ impl Driver {
                     if matches!(command, NodeCommand::Shutdown) {
                         return self.end().await;
                     }
-                    self.on_command(command);
-                    None
+                    self.on_command(command)
                 }
                 () = tokio::time::sleep_until(wake.into()) => Some(Input::Wake),
                 _ = admission.tick() => {
@@ -256,6 +261,13 @@ impl Driver {
             }
             Output::Published { client, outcome } => {
                 self.tell(client, outcome);
+                None
+            }
+            Output::Durable { client } => {
+                if let Some(reply) = self.book.barriers.remove(&client) {
+                    // Whoever asked may have gone.
+                    let _ = reply.send(());
+                }
                 None
             }
             Output::Roster(roster) => {
@@ -359,7 +371,7 @@ impl Driver {
         }
     }
 
-    fn on_command(&mut self, command: NodeCommand) {
+    fn on_command(&mut self, command: NodeCommand) -> Option<Input> {
         match command {
             NodeCommand::Publish { stix, wish, reply } => {
                 let client = ClientToken(self.book.number());
@@ -371,6 +383,12 @@ impl Driver {
                 if !given && let Some(waiting) = self.book.clients.remove(&client) {
                     let _ = waiting.reply.send(Err(PublishFailure::Busy));
                 }
+                None
+            }
+            NodeCommand::Barrier { reply } => {
+                let client = ClientToken(self.book.number());
+                self.book.barriers.insert(client, reply);
+                Some(Input::Barrier { client })
             }
             NodeCommand::Status { reply } => {
                 let status = NodeStatus {
@@ -381,8 +399,9 @@ impl Driver {
                     listening: self.book.listening.clone(),
                 };
                 let _ = reply.send(status);
+                None
             }
-            NodeCommand::Shutdown => {}
+            NodeCommand::Shutdown => None,
         }
     }
 

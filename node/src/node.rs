@@ -167,6 +167,17 @@ impl Node {
         answer.await.map_err(|_| Ended)
     }
 
+    /// Waits until everything that could be read so far is durable, so that an
+    /// answer does not show what a crash would take back.
+    ///
+    /// # Errors
+    /// [`Ended`] if the node is gone.
+    pub async fn barrier(&self) -> Result<(), Ended> {
+        let (reply, told) = oneshot::channel();
+        self.commands.send(NodeCommand::Barrier { reply }).await.map_err(|_| Ended)?;
+        told.await.map_err(|_| Ended)
+    }
+
     /// How it is.
     ///
     /// # Errors

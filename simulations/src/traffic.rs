@@ -125,6 +125,8 @@ impl World {
                 self.at_us(at_us, Happening::Worked { host: number, life, done });
             }
             Output::Published { client, outcome } => self.on_published(number, client, outcome),
+            // Nobody asks a simulated node for answers by a barrier.
+            Output::Durable { .. } => {}
             Output::Reconnect { node } => {
                 self.note(number, "reconnect", &[node.as_bytes()]);
                 self.reconnects += 1;

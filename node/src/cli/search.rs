@@ -8,7 +8,7 @@ use crate::control::client::ControlError;
 use crate::control::{HitView, Op, Reply, SearchOp};
 
 /// The most hits one search may ask for: a table of them is some 3 MB.
-const LIMIT_MAX: u64 = 10_000;
+const LIMIT_MAX: u64 = 1_000;
 
 /// Search by value or STIX id
 ///

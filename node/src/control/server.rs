@@ -179,6 +179,7 @@ async fn read(
     let _permit = shared.readers.acquire().await;
     let (store, roster, me) = (Arc::clone(shared.node.store()), shared.node.roster(), shared.node.member());
     let asked = tokio::task::spawn_blocking(move || ask(&Answers::new(&store, &roster, me))).await;
+    shared.node.barrier().await.map_err(|ended| failure(15, ended.to_string(), None))?;
     asked.unwrap_or_else(|_| Err(failure(1, "the question could not be answered", Some("see the node's log"))))
 }
 

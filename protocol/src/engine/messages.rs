@@ -83,6 +83,12 @@ pub enum Input {
         /// What; `None` if it did not decode.
         request: Option<DoorRequest>,
     },
+    /// A person's answer was read from the store: tell when all of that is
+    /// durable.
+    Barrier {
+        /// To tell.
+        client: ClientToken,
+    },
     /// A commit is durable.
     Committed(crate::store::CommitNo),
     /// Frames of ours may not have reached a peer, or any: the way was full.
@@ -140,6 +146,11 @@ pub enum Output {
         client: ClientToken,
         /// What became of it.
         outcome: Result<Published, PublishRefusal>,
+    },
+    /// Claim: everything written before the barrier is durable.
+    Durable {
+        /// Whose barrier.
+        client: ClientToken,
     },
     /// The link looks dead although it is open: close it and dial again.
     Reconnect {

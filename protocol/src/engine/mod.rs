@@ -192,6 +192,10 @@ impl<S: Store> Engine<S> {
             Input::Done(Done::Opened { arrival, bundle, outcome }) => self.on_opened(now, arrival, bundle, outcome),
             Input::Publish { client, draft } => self.on_publish(now, client, *draft),
             Input::Door { token, transport_key, request } => self.on_door(now, token, &transport_key, request),
+            Input::Barrier { client } => {
+                self.claim(Output::Durable { client });
+                Ok(())
+            }
             Input::Committed(number) => {
                 self.staged.committed(number);
                 let later = self.claims.split_off(&number.next());

@@ -18,7 +18,7 @@ const NAMED_MAX: usize = 10;
 const ZSTD_LEVEL: i32 = 3;
 
 /// Days of validity that are assumed here; the node has its own default.
-const DAYS_ASSUMED: u64 = 90;
+const DAYS_ASSUMED: u64 = 365;
 
 /// Makes the bundle as the node would, up to signing it.
 pub(super) fn check(stix: Vec<u8>, args: &PublishArgs) -> Result<Published, CliError> {
