@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::error::CliError;
-use super::{Context, TIMEOUT_DEFAULT, ui};
+use super::{Context, TIMEOUT_DEFAULT};
 use crate::control::client::ControlError;
 use crate::control::{Op, Reply};
 
@@ -75,7 +75,7 @@ pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<(), CliError> {
     if shown.hit.is_some() && ui.for_people() {
         ui.line("")?;
         for line in shown.stix.lines() {
-            ui.line(&ui::defanged(&ui::visible(line)))?;
+            ui.line(&ui.cell(line))?;
         }
     }
     Ok(())

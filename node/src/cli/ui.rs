@@ -164,7 +164,7 @@ impl Ui {
     /// where a person could click it.
     pub(crate) fn cell(&self, text: &str) -> String {
         if self.for_people() {
-            defanged(&visible(text))
+            shown(text)
         } else {
             visible(text)
         }
@@ -271,8 +271,14 @@ fn steers(char: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
+/// What a person may see of what others wrote: defanged, then made harmless.
+/// In this order, because a value is read as it is and not with our escapes.
+fn shown(text: &str) -> String {
+    visible(&defanged(text))
+}
+
 /// The text with every value in it defanged, and all else as it was.
-pub(crate) fn defanged(text: &str) -> String {
+fn defanged(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     let mut rest = text;
     while !rest.is_empty() {
@@ -288,6 +294,7 @@ pub(crate) fn defanged(text: &str) -> String {
 
 fn parts_words(char: char) -> bool {
     char.is_whitespace()
+        || steers(char)
         || matches!(
             char,
             '\'' | '"' | '`' | '<' | '>' | '(' | ')' | '{' | '}' | ',' | ';' | '|' | '='
@@ -355,6 +362,11 @@ mod tests {
         assert_eq!(ui(true, false).cell(live), "hxxp://evil[.]example/\\u{1b}");
         assert_eq!(ui(false, false).cell(live), "http://evil.example/\\u{1b}");
         assert_eq!(ui(true, true).cell("evil.example"), "evil.example");
+        assert_eq!(
+            ui(true, false).cell("evil.example\u{1b}[2J"),
+            "evil[.]example\\u{1b}[2J",
+            "a control character beside a value hides it from nobody"
+        );
     }
 
     #[test]
