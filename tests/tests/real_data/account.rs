@@ -67,7 +67,7 @@ pub(crate) const STIX_FILES: [(&str, [usize; 4]); 28] = [
     ("oasis_examples/indicators-for-C2-with-COA.json", [8, 8, 0, 0]),
     ("oasis_examples/interop-objectmarking-test.json", [1, 1, 0, 0]),
     ("oasis_examples/malicious-email-indicator-with-attachment.json", [6, 6, 0, 0]),
-    ("oasis_examples/sco-examples-bundle.json", [82, 70, 10, 2]),
+    ("oasis_examples/sco-examples-bundle.json", [82, 70, 7, 5]),
     ("tweetfeed/taxii/pages/2026-07-23.0.json", [216, 216, 0, 0]),
     ("tweetfeed/taxii/pages/2026-07-24.2.json", [251, 251, 0, 0]),
     ("tweetfeed/taxii/pages/2026-07-26.1.json", [382, 382, 0, 0]),
