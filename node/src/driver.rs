@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use watchfire_protocol::engine::{
-    AnswerToken, ClientToken, Done, Engine, Event, GossipToken, Input, Output, PublishRefusal, Published, RequestId,
-    Status, Verdict, Work,
+    AnswerToken, ClientToken, Done, Engine, Event, GossipToken, Input, Output, PublishRefusal,
+    Published, RequestId, Status, Verdict, Work,
 };
 use watchfire_protocol::gate;
 use watchfire_protocol::ids::NodeId;
@@ -25,7 +25,9 @@ use crate::clock::Clock;
 use crate::committer::Committer;
 use crate::disk::SledStore;
 use crate::pool::Pool;
-use crate::transport::{self, Admitted, Command, Event as Net, MessageId, peer_id_of, transport_key_of};
+use crate::transport::{
+    self, Admitted, Command, Event as Net, MessageId, peer_id_of, transport_key_of,
+};
 
 /// What the rest of the program asks of a running node.
 #[derive(Debug)]
@@ -126,9 +128,16 @@ pub enum DriverError {
 
 /// A result of the pool.
 pub(crate) enum Ready {
-    Gossip { from: NodeId, token: GossipToken, checked: Box<Result<Box<watchfire_crypto::Verified<gate::Frame>>, gate::Refusal>> },
+    Gossip {
+        from: NodeId,
+        token: GossipToken,
+        checked: Box<Result<Box<watchfire_crypto::Verified<gate::Frame>>, gate::Refusal>>,
+    },
     Done(Box<Done>),
-    Draft { client: ClientToken, draft: Box<Result<Draft, PrepareError>> },
+    Draft {
+        client: ClientToken,
+        draft: Box<Result<Draft, PrepareError>>,
+    },
 }
 
 /// A person who waits for the outcome of a publication.
@@ -179,7 +188,10 @@ impl Driver {
         let mut admission = tokio::time::interval(ADMISSION_EVERY);
         self.drain().await?;
         loop {
-            let deadline = self.engine.deadline().map(|(at, _)| self.clock.instant_of(at));
+            let deadline = self
+                .engine
+                .deadline()
+                .map(|(at, _)| self.clock.instant_of(at));
             let wake = deadline.unwrap_or_else(|| Instant::now() + ADMISSION_EVERY);
             let room = self.pool.has_room();
             let more_clients = room && self.book.clients.len() < CLIENTS_MAX;
@@ -220,10 +232,12 @@ impl Driver {
         while let Some((number, batch)) = self.engine.begin_commit() {
             // The engine has fewer under way than the queue holds.
             if self.committer.try_submit(number, batch).is_err() {
-                return Err(self.committed.recv().await.and_then(Result::err).map_or(
-                    DriverError::Transport,
-                    DriverError::Store,
-                ));
+                return Err(self
+                    .committed
+                    .recv()
+                    .await
+                    .and_then(Result::err)
+                    .map_or(DriverError::Transport, DriverError::Store));
             }
         }
         Ok(())
@@ -231,32 +245,43 @@ impl Driver {
 
     async fn on_output(&mut self, output: Output) -> Result<(), DriverError> {
         let command = match output {
-            Output::Verdict { token, verdict } => self.book.messages.remove(&token).map(|message| Command::Verdict {
-                message,
-                verdict: match verdict {
-                    Verdict::Accept => transport::Verdict::Accept,
-                    Verdict::Reject => transport::Verdict::Reject,
-                    Verdict::Ignore => transport::Verdict::Ignore,
-                },
+            Output::Verdict { token, verdict } => {
+                self.book
+                    .messages
+                    .remove(&token)
+                    .map(|message| Command::Verdict {
+                        message,
+                        verdict: match verdict {
+                            Verdict::Accept => transport::Verdict::Accept,
+                            Verdict::Reject => transport::Verdict::Reject,
+                            Verdict::Ignore => transport::Verdict::Ignore,
+                        },
+                    })
+            }
+            Output::Gossip { frame } => Some(Command::Publish {
+                bytes: frame.into_inner().bytes,
             }),
-            Output::Gossip { frame } => Some(Command::Publish { bytes: frame.into_inner().bytes }),
             Output::Request { to, id, request } => {
                 let command = self.request(&to, id, &request);
                 if command.is_none() {
                     // Nobody to ask any more: that is an answer too.
-                    self.engine.handle(self.clock.now(), Input::Answered { id, answer: None })?;
+                    self.engine
+                        .handle(self.clock.now(), Input::Answered { id, answer: None })?;
                 }
                 command
             }
-            Output::Answer { token, answer } => {
-                Some(Command::Respond { token: token.0, bytes: codec::encode(&answer) })
-            }
-            Output::Door { token, answer } => {
-                Some(Command::DoorRespond { token: token.0, bytes: codec::encode(&answer) })
-            }
+            Output::Answer { token, answer } => Some(Command::Respond {
+                token: token.0,
+                bytes: codec::encode(&answer),
+            }),
+            Output::Door { token, answer } => Some(Command::DoorRespond {
+                token: token.0,
+                bytes: codec::encode(&answer),
+            }),
             Output::Reconnect { node } => self.peer_of(&node).map(Command::Reconnect),
             Output::Work(work) => {
-                self.pool.give(Box::new(move || Ready::Done(Box::new(Work::run(work)))));
+                self.pool
+                    .give(Box::new(move || Ready::Done(Box::new(Work::run(work)))));
                 None
             }
             Output::Published { client, outcome } => {
@@ -281,7 +306,11 @@ impl Driver {
             }
         };
         match command {
-            Some(command) => self.transport.send(command).await.map_err(|_| DriverError::Transport),
+            Some(command) => self
+                .transport
+                .send(command)
+                .await
+                .map_err(|_| DriverError::Transport),
             None => Ok(()),
         }
     }
@@ -295,23 +324,42 @@ impl Driver {
             Request::KeyBlock { .. } => KEY_BLOCK_BYTES_MAX + 64,
         };
         let peer = self.peer_of(to)?;
-        Some(Command::Request { peer, request: id.0, bytes: codec::encode(request), response_bytes_max })
+        Some(Command::Request {
+            peer,
+            request: id.0,
+            bytes: codec::encode(request),
+            response_bytes_max,
+        })
     }
 
     fn peer_of(&self, node: &NodeId) -> Option<libp2p::PeerId> {
-        self.engine.roster().node(node).and_then(|certificate| peer_id_of(&certificate.transport_key))
+        self.engine
+            .roster()
+            .node(node)
+            .and_then(|certificate| peer_id_of(&certificate.transport_key))
     }
 
     fn on_ready(&mut self, ready: Ready) -> Option<Input> {
         match ready {
-            Ready::Gossip { from, token, checked } => Some(Input::Gossip { from, token, checked: *checked }),
+            Ready::Gossip {
+                from,
+                token,
+                checked,
+            } => Some(Input::Gossip {
+                from,
+                token,
+                checked: *checked,
+            }),
             Ready::Done(done) => Some(Input::Done(*done)),
             Ready::Draft { client, draft } => match *draft {
                 Ok(draft) => {
                     if let Some(waiting) = self.book.clients.get_mut(&client) {
                         waiting.summary = Some(summary_of(&draft));
                     }
-                    Some(Input::Publish { client, draft: Box::new(draft) })
+                    Some(Input::Publish {
+                        client,
+                        draft: Box::new(draft),
+                    })
                 }
                 Err(error) => {
                     if let Some(waiting) = self.book.clients.remove(&client) {
@@ -336,14 +384,22 @@ impl Driver {
                 tracing::debug!(%peer, %reason, "not reached");
                 None
             }
-            Net::Message { bytes, message, source } => {
+            Net::Message {
+                bytes,
+                message,
+                source,
+            } => {
                 let from = node_of(&source)?;
                 let token = GossipToken(self.book.number());
                 self.book.messages.insert(token, message);
                 let roster = self.engine.roster();
                 self.pool.give(Box::new(move || {
                     let checked = gate::check(&bytes, &roster).map(Box::new);
-                    Ready::Gossip { from, token, checked: Box::new(checked) }
+                    Ready::Gossip {
+                        from,
+                        token,
+                        checked: Box::new(checked),
+                    }
                 }));
                 None
             }
@@ -353,20 +409,40 @@ impl Driver {
             }
             Net::Request { peer, token, bytes } => {
                 let request = gate::request(&bytes).ok();
-                node_of(&peer).map(|from| Input::Request { from, token: AnswerToken(token), request })
+                node_of(&peer).map(|from| Input::Request {
+                    from,
+                    token: AnswerToken(token),
+                    request,
+                })
             }
-            Net::Response { request, outcome, .. } => {
-                let answer = outcome.ok().and_then(|bytes| gate::answer(&bytes).ok()).map(Box::new);
-                Some(Input::Answered { id: RequestId(request), answer })
+            Net::Response {
+                request, outcome, ..
+            } => {
+                let answer = outcome
+                    .ok()
+                    .and_then(|bytes| gate::answer(&bytes).ok())
+                    .map(Box::new);
+                Some(Input::Answered {
+                    id: RequestId(request),
+                    answer,
+                })
             }
-            Net::DoorRequest { token, peer, bytes, .. } => {
+            Net::DoorRequest {
+                token, peer, bytes, ..
+            } => {
                 let request = gate::door_request(&bytes).ok();
                 let transport_key = transport_key_of(&peer)?;
-                Some(Input::Door { token: AnswerToken(token), transport_key, request })
+                Some(Input::Door {
+                    token: AnswerToken(token),
+                    transport_key,
+                    request,
+                })
             }
             Net::SlowPeer { peer, dropped } => {
                 tracing::warn!(%peer, dropped, "slow peer: frames dropped, catch-up repairs");
-                Some(Input::Congested { node: node_of(&peer) })
+                Some(Input::Congested {
+                    node: node_of(&peer),
+                })
             }
         }
     }
@@ -375,10 +451,19 @@ impl Driver {
         match command {
             NodeCommand::Publish { stix, wish, reply } => {
                 let client = ClientToken(self.book.number());
-                self.book.clients.insert(client, Client { reply, summary: None });
+                self.book.clients.insert(
+                    client,
+                    Client {
+                        reply,
+                        summary: None,
+                    },
+                );
                 let given = self.pool.give(Box::new(move || {
                     let encoded = crate::encode::zstd_of(&stix);
-                    Ready::Draft { client, draft: Box::new(Draft::prepare(stix, encoded, wish)) }
+                    Ready::Draft {
+                        client,
+                        draft: Box::new(Draft::prepare(stix, encoded, wish)),
+                    }
                 }));
                 if !given && let Some(waiting) = self.book.clients.remove(&client) {
                     let _ = waiting.reply.send(Err(PublishFailure::Busy));
@@ -406,7 +491,9 @@ impl Driver {
     }
 
     fn tell(&mut self, client: ClientToken, outcome: Result<Published, PublishRefusal>) {
-        let Some(waiting) = self.book.clients.remove(&client) else { return };
+        let Some(waiting) = self.book.clients.remove(&client) else {
+            return;
+        };
         let answer = match (outcome, waiting.summary) {
             (Ok(published), Some(summary)) => Ok(PublishedBundle { published, summary }),
             (Ok(_), None) => Err(PublishFailure::Busy),
@@ -422,14 +509,24 @@ impl Driver {
             self.book.count_refusal(why.to_string());
         }
         // Nobody may be listening.
-        let _ = self.events.send(NodeEvent { at: Instant::now(), event });
+        let _ = self.events.send(NodeEvent {
+            at: Instant::now(),
+            event,
+        });
     }
 
     /// Tells the transport who may connect: every node whose certificate is
     /// valid now.
     async fn admit(&mut self) -> Result<(), DriverError> {
-        let admitted = admitted(&self.engine.roster(), &self.engine.me().node, self.clock.now().wall_ms);
-        self.transport.send(Command::SetAdmitted(admitted)).await.map_err(|_| DriverError::Transport)
+        let admitted = admitted(
+            &self.engine.roster(),
+            &self.engine.me().node,
+            self.clock.now().wall_ms,
+        );
+        self.transport
+            .send(Command::SetAdmitted(admitted))
+            .await
+            .map_err(|_| DriverError::Transport)
     }
 
     /// Makes everything durable, tells whoever waits, and ends.
@@ -437,7 +534,9 @@ impl Driver {
         self.drain().await?;
         while !self.engine.is_durable() {
             match self.committed.recv().await {
-                Some(durable) => self.engine.handle(self.clock.now(), Input::Committed(durable?))?,
+                Some(durable) => self
+                    .engine
+                    .handle(self.clock.now(), Input::Committed(durable?))?,
                 None => break,
             }
             self.drain().await?;
@@ -457,7 +556,10 @@ impl Book {
 
     fn count_refusal(&mut self, why: String) {
         let known = self.refusals.len() < REFUSALS_MAX || self.refusals.contains_key(&why);
-        *self.refusals.entry(if known { why } else { "other".to_owned() }).or_default() += 1;
+        *self
+            .refusals
+            .entry(if known { why } else { "other".to_owned() })
+            .or_default() += 1;
     }
 }
 
@@ -476,12 +578,20 @@ fn node_of(peer: &libp2p::PeerId) -> Option<NodeId> {
 
 /// The peers of a roster whose certificates are valid now, and where they are.
 pub(crate) fn admitted(roster: &Roster, me: &NodeId, wall_ms: u64) -> Admitted {
-    let current = roster.nodes().filter(|certificate| certificate.node != *me && certificate.is_current(wall_ms));
+    let current = roster
+        .nodes()
+        .filter(|certificate| certificate.node != *me && certificate.is_current(wall_ms));
     current
         .filter_map(|certificate| {
             let peer = peer_id_of(&certificate.transport_key)?;
-            let addresses = roster.member(&certificate.member).map(|member| member.addresses.as_slice());
-            let addresses = addresses.unwrap_or_default().iter().filter_map(|address| address.parse().ok()).collect();
+            let addresses = roster
+                .member(&certificate.member)
+                .map(|member| member.addresses.as_slice());
+            let addresses = addresses
+                .unwrap_or_default()
+                .iter()
+                .filter_map(|address| address.parse().ok())
+                .collect();
             Some((peer, addresses))
         })
         .collect()
@@ -490,14 +600,22 @@ pub(crate) fn admitted(roster: &Roster, me: &NodeId, wall_ms: u64) -> Admitted {
 /// Ids and counts, never contents.
 fn log(event: &Event) {
     match event {
-        Event::Verified { envelope, .. } => tracing::debug!(envelope = %envelope.short(), "verified"),
+        Event::Verified { envelope, .. } => {
+            tracing::debug!(envelope = %envelope.short(), "verified")
+        }
         Event::Stored { envelope, .. } => tracing::debug!(envelope = %envelope.short(), "stored"),
-        Event::Searchable { bundle, objects, .. } => {
+        Event::Searchable {
+            bundle, objects, ..
+        } => {
             tracing::info!(bundle = %bundle.short(), objects, "searchable");
         }
-        Event::NotOpened { bundle, why, .. } => tracing::warn!(bundle = %bundle.short(), %why, "not opened"),
+        Event::NotOpened { bundle, why, .. } => {
+            tracing::warn!(bundle = %bundle.short(), %why, "not opened")
+        }
         Event::NotTaken { from, why } => tracing::debug!(from = %from.short(), %why, "not taken"),
-        Event::Conflict { envelope, .. } => tracing::warn!(envelope = %envelope.short(), "conflict, kept as evidence"),
+        Event::Conflict { envelope, .. } => {
+            tracing::warn!(envelope = %envelope.short(), "conflict, kept as evidence")
+        }
         Event::PeerReady { node } => tracing::info!(node = %node.short(), "peer ready"),
         Event::Admitted { certificate, .. } => {
             tracing::info!(certificate = %certificate.short(), "certificate admitted");

@@ -178,7 +178,6 @@ pub const OPENING_MAX: usize = 4;
 /// More wait in the log alone.
 pub const UNOPENED_IN_MEMORY_MAX: usize = 512;
 
-
 /// Every so often a peer is asked whether its frontier is ours.
 pub const PROBE_EVERY_MS: u64 = 15_000;
 

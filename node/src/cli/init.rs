@@ -115,7 +115,10 @@ pub(crate) fn run(context: &Context, args: InitArgs) -> Result<(), CliError> {
         settings.save(&home)?;
         // Made here and nowhere else: a node whose store is gone must not run
         // on an empty one.
-        drop(SledStore::create(&home.store()).map_err(|error| CliError::of(Code::Failure, &error))?);
+        drop(
+            SledStore::create(&home.store())
+                .map_err(|error| CliError::of(Code::Failure, &error))?,
+        );
         write_new(&home.own_card(), &card_to_file(&card), MODE_PUBLIC)?;
     }
 

@@ -73,7 +73,12 @@ impl<S: Store> Engine<S> {
         for_each(&self.staged, table::PULLS, |key, value| {
             let arrival = table::arrival_of(key).ok_or_else(|| super::damaged(key))?;
             let id = codec::decode(value, 32).map_err(|_| super::damaged(key))?;
-            waiting.push_back(Wanted { arrival, id, announcer: None, rounds: 0 });
+            waiting.push_back(Wanted {
+                arrival,
+                id,
+                announcer: None,
+                rounds: 0,
+            });
             Ok(())
         })?;
         self.pulls.waiting = waiting;
@@ -81,10 +86,21 @@ impl<S: Store> Engine<S> {
     }
 
     /// Puts a body in line.
-    pub(super) fn want_body(&mut self, arrival: Arrival, id: EnvelopeId, from: NodeId, header: &Header) {
+    pub(super) fn want_body(
+        &mut self,
+        arrival: Arrival,
+        id: EnvelopeId,
+        from: NodeId,
+        header: &Header,
+    ) {
         if header.binding.payload.is_some() {
             self.staged.put_as(table::pull(arrival), &id);
-            self.pulls.waiting.push_back(Wanted { arrival, id, announcer: Some(from), rounds: 0 });
+            self.pulls.waiting.push_back(Wanted {
+                arrival,
+                id,
+                announcer: Some(from),
+                rounds: 0,
+            });
         }
     }
 
@@ -94,7 +110,9 @@ impl<S: Store> Engine<S> {
             && self.peers.ready().next().is_some()
             && let Some(mut wanted) = self.pulls.waiting.pop_front()
         {
-            let Some((author, bound)) = self.bound_payload(wanted.arrival)? else { continue };
+            let Some((author, bound)) = self.bound_payload(wanted.arrival)? else {
+                continue;
+            };
             wanted.announcer = wanted.announcer.or(author);
             let id = wanted.id;
             let mut pull = Pull {
@@ -119,12 +137,22 @@ impl<S: Store> Engine<S> {
     }
 
     /// The author's node and the payload as the header binds it.
-    fn bound_payload(&self, arrival: Arrival) -> Result<Option<(Option<NodeId>, PayloadBinding)>, StoreError> {
+    fn bound_payload(
+        &self,
+        arrival: Arrival,
+    ) -> Result<Option<(Option<NodeId>, PayloadBinding)>, StoreError> {
         let key = table::log(arrival);
-        let entry: Option<table::LogEntry> = self.staged.get_as(&key, crate::limits::FRAME_BYTES_MAX + 64)?;
+        let entry: Option<table::LogEntry> = self
+            .staged
+            .get_as(&key, crate::limits::FRAME_BYTES_MAX + 64)?;
         let header = entry.and_then(|entry| super::opening::header_of(entry.frame.as_slice()));
-        let Some((_, header)) = header else { return Ok(None) };
-        let author = self.roster.certificate(&header.prefix.certificate).map(|certificate| certificate.node);
+        let Some((_, header)) = header else {
+            return Ok(None);
+        };
+        let author = self
+            .roster
+            .certificate(&header.prefix.certificate)
+            .map(|certificate| certificate.node);
         Ok(header.binding.payload.map(|payload| (author, payload)))
     }
 
@@ -132,15 +160,31 @@ impl<S: Store> Engine<S> {
     /// here has rests, and everybody is asked again later.
     fn ask_chunks(&mut self, now: Now, id: &EnvelopeId) {
         while let Some((index, to)) = self.next_chunk(id) {
-            self.ask(to, Request::Chunk { envelope: *id, index }, Asked::Chunk { envelope: *id, index });
+            self.ask(
+                to,
+                Request::Chunk {
+                    envelope: *id,
+                    index,
+                },
+                Asked::Chunk {
+                    envelope: *id,
+                    index,
+                },
+            );
         }
-        if self.pulls.active.get(id).is_some_and(|pull| pull.asked.is_empty())
+        if self
+            .pulls
+            .active
+            .get(id)
+            .is_some_and(|pull| pull.asked.is_empty())
             && let Some(pull) = self.pulls.active.remove(id)
         {
             let mut wanted = pull.wanted;
             let rest_ms = RETRY_MS << wanted.rounds.min(ROUNDS_DOUBLED_MAX);
             wanted.rounds = wanted.rounds.saturating_add(1);
-            self.pulls.resting.insert((now.mono.plus_ms(rest_ms), wanted.arrival), wanted);
+            self.pulls
+                .resting
+                .insert((now.mono.plus_ms(rest_ms), wanted.arrival), wanted);
         }
     }
 
@@ -149,14 +193,27 @@ impl<S: Store> Engine<S> {
         if pull.asked.len() >= CHUNKS_ASKED_MAX {
             return None;
         }
-        let index = pull.missing.iter().find(|index| !pull.asked.contains_key(index)).copied()?;
-        let holders: Vec<NodeId> = self.peers.ready().filter(|peer| !pull.without.contains(peer)).collect();
-        let to = match pull.wanted.announcer.filter(|announcer| holders.contains(announcer)) {
+        let index = pull
+            .missing
+            .iter()
+            .find(|index| !pull.asked.contains_key(index))
+            .copied()?;
+        let holders: Vec<NodeId> = self
+            .peers
+            .ready()
+            .filter(|peer| !pull.without.contains(peer))
+            .collect();
+        let to = match pull
+            .wanted
+            .announcer
+            .filter(|announcer| holders.contains(announcer))
+        {
             Some(announcer) => announcer,
             None => {
                 let count = holders.len() as u64;
                 let turn = pull.without.len() as u64;
-                let at = usize::try_from(self.chance.below("pull", id.as_bytes(), turn, count)).unwrap_or(0);
+                let at = usize::try_from(self.chance.below("pull", id.as_bytes(), turn, count))
+                    .unwrap_or(0);
                 *holders.get(at)?
             }
         };
@@ -173,7 +230,9 @@ impl<S: Store> Engine<S> {
         index: u32,
         chunk: Option<(&[u8], &ChunkPath)>,
     ) -> Result<(), StoreError> {
-        let Some(pull) = self.pulls.active.get_mut(&id) else { return Ok(()) };
+        let Some(pull) = self.pulls.active.get_mut(&id) else {
+            return Ok(());
+        };
         pull.asked.remove(&index);
         let good = chunk.filter(|(bytes, path)| {
             bytes.len() == chunk_length(pull.bound.length, index)
@@ -181,7 +240,10 @@ impl<S: Store> Engine<S> {
         });
         match good {
             Some((bytes, _)) => {
-                if let Some(slot) = usize::try_from(index).ok().and_then(|at| pull.leaves.get_mut(at)) {
+                if let Some(slot) = usize::try_from(index)
+                    .ok()
+                    .and_then(|at| pull.leaves.get_mut(at))
+                {
                     *slot = Some(leaf(bytes));
                 }
                 pull.missing.remove(&index);
@@ -202,7 +264,9 @@ impl<S: Store> Engine<S> {
     }
 
     fn body_complete(&mut self, id: EnvelopeId) {
-        let Some(pull) = self.pulls.active.remove(&id) else { return };
+        let Some(pull) = self.pulls.active.remove(&id) else {
+            return;
+        };
         self.staged.remove(table::pull(pull.wanted.arrival));
         let leaves: Vec<[u8; 32]> = pull.leaves.into_iter().flatten().collect();
         self.staged.put(table::leaves(&id), leaves.concat());
