@@ -3,6 +3,8 @@
 //! Nothing here knows the protocol. A change that needs an `if` about it
 //! belongs in `watchfire-protocol`.
 
+mod commands;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,12 +12,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use watchfire_protocol::engine::{
     AnswerToken, ClientToken, Done, Engine, Event, GossipToken, Input, Output, PublishRefusal,
-    Published, RequestId, Status, Verdict, Work,
+    Published, RequestId, Verdict, Work,
 };
 use watchfire_protocol::gate;
 use watchfire_protocol::ids::NodeId;
 use watchfire_protocol::limits::{ANSWER_BYTES_MAX, CHUNK_BYTES, KEY_BLOCK_BYTES_MAX};
-use watchfire_protocol::opening::{Draft, PrepareError, Wish};
+use watchfire_protocol::opening::{Draft, PrepareError};
 use watchfire_protocol::roster::Roster;
 use watchfire_protocol::store::{CommitNo, StoreError};
 use watchfire_protocol::wire::codec;
@@ -29,91 +31,7 @@ use crate::transport::{
     self, Admitted, Command, Event as Net, MessageId, peer_id_of, transport_key_of,
 };
 
-/// What the rest of the program asks of a running node.
-#[derive(Debug)]
-pub enum NodeCommand {
-    /// Publish STIX.
-    Publish {
-        /// The STIX.
-        stix: Vec<u8>,
-        /// How.
-        wish: Wish,
-        /// What came of it.
-        reply: oneshot::Sender<Result<PublishedBundle, PublishFailure>>,
-    },
-    /// Tell when everything written so far is durable.
-    Barrier {
-        /// Told then.
-        reply: oneshot::Sender<()>,
-    },
-    /// How the node is.
-    Status {
-        /// The answer.
-        reply: oneshot::Sender<NodeStatus>,
-    },
-    /// End, with everything durable.
-    Shutdown,
-}
-
-/// A publication that is durable and on its way.
-#[derive(Clone, Copy, Debug)]
-pub struct PublishedBundle {
-    /// Its ids.
-    pub published: Published,
-    /// What is in it.
-    pub summary: Summary,
-}
-
-/// What is in a publication.
-#[derive(Clone, Copy, Debug)]
-pub struct Summary {
-    /// Its effective marking.
-    pub marking: watchfire_protocol::marking::Marking,
-    /// Objects in it.
-    pub objects: u64,
-    /// Values by which it can be found.
-    pub values: u64,
-    /// Objects of which something is not indexed.
-    pub not_indexed: u64,
-}
-
-/// Why nothing was published.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PublishFailure {
-    /// The input does not make a bundle.
-    #[error(transparent)]
-    Prepare(#[from] PrepareError),
-    /// The engine refused it.
-    #[error(transparent)]
-    Refused(#[from] PublishRefusal),
-    /// Too much is under way.
-    #[error("the node is busy; try again")]
-    Busy,
-}
-
-/// How a node is.
-#[derive(Clone, Debug)]
-pub struct NodeStatus {
-    /// The engine's view.
-    pub engine: Status,
-    /// How long it has run.
-    pub uptime_ms: u64,
-    /// What the transport dropped or refused.
-    pub counters: transport::Counters,
-    /// Refusals of what arrived, by reason.
-    pub refusals: BTreeMap<String, u64>,
-    /// Where it listens.
-    pub listening: Vec<String>,
-}
-
-/// Something that happened, and when.
-#[derive(Clone, Debug)]
-pub struct NodeEvent {
-    /// When, on this process's clock.
-    pub at: Instant,
-    /// What.
-    pub event: Event,
-}
+pub use commands::{NodeCommand, NodeEvent, NodeStatus, PublishFailure, PublishedBundle, Summary};
 
 /// Why a node ended by itself.
 #[derive(Debug, thiserror::Error)]

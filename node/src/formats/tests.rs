@@ -1,3 +1,5 @@
+//! Lists, feeds and reports, with an account of every line.
+
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};

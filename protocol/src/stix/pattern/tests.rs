@@ -1,3 +1,5 @@
+//! Which literals of a pattern are indexed, and which are named as not.
+
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use proptest::prelude::*;

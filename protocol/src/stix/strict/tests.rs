@@ -1,3 +1,5 @@
+//! What strict JSON takes and refuses, hostile text first.
+
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use proptest::prelude::*;

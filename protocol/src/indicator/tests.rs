@@ -1,3 +1,5 @@
+//! Values in every disguise, their keys and their ids.
+
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Shapes, refusals and bounds of documents.
+
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use proptest::prelude::*;
