@@ -152,7 +152,12 @@ fn one_zstd_frame_is_the_whole_payload() {
     zstd("indow", &single(8 * 1024 * 1024 + 1));
     zstd("indow", &single(u64::MAX));
     let dictionary = Head { window: Some(WINDOW_8_MIB), dictionary: Some(7), content_bytes: None };
-    zstd("ictionary", &zstd::frame(dictionary, &[raw]));
+    zstd("ictionary", &zstd::frame(dictionary, std::slice::from_ref(&raw)));
+    // A segment that is longer than its head says; a checksum that is not there.
+    zstd("does not decode", &single(5));
+    let mut checksum = window(WINDOW_8_MIB);
+    checksum[4] |= 4;
+    zstd("does not decode", &checksum);
 }
 
 /// Whatever the bits, decoding ends, and what it gives is what was signed.
