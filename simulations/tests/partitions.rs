@@ -66,3 +66,23 @@ fn partitions_slow_disk() {
         common::run(scenario);
     }
 }
+
+/// Four members who publish while they crash: the seeds at which an author
+/// once served what it had not flushed, forgot it, and contradicted itself.
+/// Seeds are added here and never removed.
+#[test]
+fn partitions_forgetful() {
+    for seed in common::seeds(&FORGETFUL) {
+        let mut scenario = Scenario::calm(seed, 4);
+        scenario.name = "partitions_forgetful";
+        scenario.network.flush_ms = (200, 1_200);
+        scenario.workload.bundles = 200;
+        scenario.workload.large_every = 0;
+        scenario.outsider = false;
+        scenario.calm_ms_max = 200_000;
+        scenario.swarm = Some(Swarm { partitions_max: 0, crashes_max: 60, loss_ppm_max: 500_000 });
+        common::run(scenario);
+    }
+}
+
+const FORGETFUL: [u64; 7] = [1_020, 1_055, 1_061, 1_062, 1_083, 1_107, 1_126];
