@@ -8,7 +8,9 @@ use watchfire_tests::bytes::hex;
 use watchfire_tests::verdict;
 
 /// Name, type, bytes, and the value, or the rule that refuses it.
-const CASES: [(&str, &str, &[u8], Result<&str, &str>); 52] = [
+type Case = (&'static str, &'static str, &'static [u8], Result<&'static str, &'static str>);
+
+const CASES: [Case; 52] = [
     ("u8", "u8", &[0xff], Ok("255")),
     ("u16-250", "u16", &[250], Ok("250")),
     ("u16-251", "u16", &[251, 251, 0], Ok("251")),
