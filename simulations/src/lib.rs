@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `scenario` | what is to happen, and within which bounds it must end well |
 //! | `world` | virtual time: the queue of events, and one step of it |
+//! | `founding` | how a world begins |
 //! | `network` | links: latency, loss, partitions, dialling |
 //! | `traffic` | what engines ask to be carried: gossip, requests, answers |
 //! | `host` | one machine: engine, disk, seen-cache, scores |
@@ -22,6 +23,7 @@
 mod chance;
 mod checks;
 mod disk;
+mod founding;
 mod host;
 mod memo;
 mod network;

@@ -1,27 +1,23 @@
 //! Virtual time: the queue of events, and one step of it.
 
-use crate::chance::{Chance, pair};
+use crate::chance::Chance;
 use crate::checks::{Failure, LeakWatch};
-use crate::disk::Disk;
-use crate::host::{Brain, Host, Seen, WALL_START_MS, Waiting, Wire};
-use crate::memo::{KnownRoster, Memo};
+use crate::host::{Brain, Host, Waiting, Wire};
+use crate::memo::Memo;
 use crate::network::Link;
-use crate::puppet::{Habit, Puppet};
-use crate::scenario::{Crash, Hostile, Partition, Scenario};
+use crate::puppet::Habit;
+use crate::scenario::Scenario;
 use crate::trace::TraceHash;
-use crate::workload::{self, Planned};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use crate::workload::Planned;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use watchfire_crypto::Sha256Stream;
-use watchfire_protocol::engine::{Config, Done, Engine, Input, RequestId};
-use watchfire_protocol::founding::{Keys, derived_federation};
-use watchfire_protocol::ids::{BundleId, CertificateId, EnvelopeId, MemberId, NodeId};
+use watchfire_protocol::engine::{Done, Input, RequestId};
+use watchfire_protocol::ids::{BundleId, EnvelopeId, MemberId, NodeId};
 use watchfire_protocol::roster::Roster;
 use watchfire_protocol::store::{CommitNo, StoreError};
-use watchfire_protocol::wire::Tag;
-use watchfire_protocol::wire::card::Role;
-use watchfire_protocol::wire::exchange::{Answer, Request, StreamId};
+use watchfire_protocol::wire::exchange::{Answer, Request};
 
 /// Something that happens at a moment of virtual time.
 pub(crate) enum Happening {
@@ -82,14 +78,14 @@ pub struct World {
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
     pub(crate) outputs_max: usize,
-    genesis_file: Vec<u8>,
-    roster: Arc<Roster>,
-    numbers: BTreeMap<NodeId, usize>,
-    queue: BTreeMap<(u64, u64), Happening>,
-    queue_max: usize,
-    next: u64,
-    now_us: u64,
-    events: u64,
+    pub(crate) genesis_file: Vec<u8>,
+    pub(crate) roster: Arc<Roster>,
+    pub(crate) numbers: BTreeMap<NodeId, usize>,
+    pub(crate) queue: BTreeMap<(u64, u64), Happening>,
+    pub(crate) queue_max: usize,
+    pub(crate) next: u64,
+    pub(crate) now_us: u64,
+    pub(crate) events: u64,
 }
 
 /// What came of a run. All figures are of virtual time.
@@ -135,196 +131,10 @@ pub struct Report {
     pub outputs_max: usize,
 }
 
-const ROLE_EVERY_HUB: usize = 6;
 /// The quiet at the end: four probes of every pair.
 const IDLE_MS: u64 = 60_000;
 
 impl World {
-    /// Founds the federation and starts every host.
-    ///
-    /// # Errors
-    /// When the scenario cannot be built: too few members, for example.
-    pub fn new(scenario: Scenario) -> Result<Self, Failure> {
-        let failed = failure_of(&scenario, 0);
-        let mut chance = Chance::new(scenario.seed);
-        let scenario = with_swarm(scenario, &mut chance);
-        let roles: Vec<Role> = (0..scenario.members)
-            .map(|number| if number % ROLE_EVERY_HUB == ROLE_EVERY_HUB - 1 { Role::Hub } else { Role::Agency })
-            .collect();
-        let seed = chance.seed_for("federation", 0);
-        let (file, roster, keys) =
-            derived_federation(&seed, &roles, WALL_START_MS - 3_600_000).map_err(|error| failed(error.to_string()))?;
-        let honest: Vec<usize> = (0..scenario.members)
-            .filter(|host| !scenario.hostile.iter().any(|hostile| hostile.host == *host))
-            .collect();
-        let plan = workload::plan(&scenario, &honest, &mut chance);
-        let mut world = Self {
-            hosts: Vec::new(),
-            links: BTreeMap::new(),
-            ranks: BTreeMap::new(),
-            memo: Memo::new(scenario.memo),
-            watch: LeakWatch::default(),
-            trace: TraceHash::EMPTY,
-            unpublished: plan.len(),
-            plan,
-            sent: BTreeMap::new(),
-            acknowledged: Vec::new(),
-            published_us: BTreeMap::new(),
-            of_honest: BTreeSet::new(),
-            conflicts: BTreeSet::new(),
-            delays_us: Vec::new(),
-            loss_ppm: scenario.network.loss_ppm,
-            duplicate_ppm: scenario.network.duplicate_ppm,
-            wrong: None,
-            refused: 0,
-            crashes: 0,
-            reconnects: 0,
-            not_taken: 0,
-            requests: 0,
-            messages: 0,
-            bytes: 0,
-            outputs_max: 0,
-            genesis_file: file.to_bytes(),
-            roster: Arc::new(roster),
-            numbers: BTreeMap::new(),
-            queue: BTreeMap::new(),
-            queue_max: 0,
-            next: 0,
-            now_us: 0,
-            events: 0,
-            chance,
-            scenario,
-        };
-        world.populate(keys).map_err(|error| failed(error.to_string()))?;
-        world.schedule();
-        Ok(world)
-    }
-
-    fn populate(&mut self, keys: Vec<Keys>) -> Result<(), StoreError> {
-        let founding = KnownRoster::new(Arc::clone(&self.roster));
-        let members = keys.len();
-        let stranger = self.scenario.outsider.then(|| Keys::derived(&self.chance.seed_for("outsider", 0), 0));
-        for (number, keys) in keys.into_iter().chain(stranger).enumerate() {
-            let node = NodeId::of_transport(&keys.transport.public().to_bytes());
-            let member = MemberId::of_root(&keys.root.public());
-            let hostile = self.scenario.hostile.iter().find(|hostile| hostile.host == number).map(|hostile| hostile.habit);
-            let habit = if number < members { hostile } else { Some(Habit::Outsider) };
-            self.numbers.insert(node, number);
-            let ahead_ms = self.chance.below("skew", number as u64, self.scenario.network.skew_ms + 1);
-            self.hosts.push(Host {
-                node,
-                member: (number < members).then_some(member),
-                brain: habit.map_or(Brain::Down, |habit| {
-                    Brain::Puppet(Box::new(self.puppet(number, habit, keys, member)))
-                }),
-                life: 0,
-                started_us: 0,
-                ahead_ms,
-                disk: Disk::default(),
-                known: founding.clone(),
-                wake_at_us: None,
-                disk_free_us: 0,
-                seen: Seen::default(),
-                pending: BTreeMap::new(),
-                scores: BTreeMap::new(),
-                next_token: 0,
-                answers: BTreeMap::new(),
-                searchable: BTreeSet::new(),
-            });
-        }
-        for b in 0..self.hosts.len() {
-            for a in 0..b {
-                let latency_us = self.chance.between("latency", pair(a, b), self.scenario.network.latency_ms) * 1_000;
-                self.links.insert((a, b), Link { latency_us, ..Link::default() });
-                let rank = self.chance.below("rank", pair(a, b), u64::MAX);
-                self.ranks.insert(pair(a, b), rank);
-                self.dial_later(a, b);
-            }
-        }
-        let honest: Vec<usize> = self.honest().collect();
-        honest.into_iter().try_for_each(|number| self.start_engine(number))
-    }
-
-    fn puppet(&self, number: usize, habit: Habit, keys: Keys, member: MemberId) -> Puppet {
-        let node = NodeId::of_transport(&keys.transport.public().to_bytes());
-        let certificate = self.roster.node(&node).map_or(CertificateId::from_bytes([7; 32]), |certificate| certificate.id);
-        let streams = self
-            .roster
-            .nodes()
-            .filter(|certificate| certificate.node != node)
-            .map(|certificate| StreamId {
-                node: certificate.node,
-                incarnation: certificate.incarnation,
-                tag: Tag::PUBLIC,
-            })
-            .collect();
-        Puppet {
-            number: number as u64,
-            habit,
-            keys,
-            member,
-            certificate,
-            federation: self.roster.federation(),
-            epoch: self.roster.epoch(),
-            streams,
-            known: VecDeque::new(),
-            captured: VecDeque::new(),
-            ticks: 0,
-            sequence: 0,
-            heads: [None, None],
-        }
-    }
-
-    /// Starts an engine on what its disk holds, with fresh chance.
-    pub(crate) fn start_engine(&mut self, number: usize) -> Result<(), StoreError> {
-        let keys = Keys::derived(&self.chance.seed_for("federation", 0), number as u64);
-        let now_us = self.now_us;
-        let Some(host) = self.hosts.get_mut(number) else { return Ok(()) };
-        host.started_us = now_us;
-        let config = Config {
-            roster: (*self.roster).clone(),
-            genesis_file: self.genesis_file.clone(),
-            transport_key: keys.transport.public().to_bytes(),
-            signing_key: keys.signing,
-            seed: self.chance.seed_for("engine", (number as u64) << 32 | host.life),
-        };
-        match Engine::open(host.disk.clone(), config, host.now(now_us)) {
-            Ok(engine) => {
-                host.known = KnownRoster::new(engine.roster());
-                host.brain = Brain::Engine(Box::new(engine));
-            }
-            Err(why) => {
-                self.wrong.get_or_insert_with(|| format!("host {number} does not start: {why}"));
-            }
-        }
-        self.after_step(number)
-    }
-
-    fn schedule(&mut self) {
-        let faults_ms = self.scenario.faults_ms;
-        for index in 0..self.plan.len() {
-            let at_ms = self.plan.get(index).map_or(0, |planned| planned.at_ms);
-            self.after_ms(at_ms, Happening::Publish { index });
-        }
-        let partitions: Vec<(u64, u64)> =
-            self.scenario.partitions.iter().map(|partition| (partition.from_ms, partition.until_ms)).collect();
-        for (index, (from_ms, until_ms)) in partitions.into_iter().enumerate().filter(|(_, (from, _))| *from < faults_ms) {
-            self.after_ms(from_ms, Happening::Partition { index, begins: true });
-            self.after_ms(until_ms.min(faults_ms), Happening::Partition { index, begins: false });
-        }
-        for Crash { at_ms, host, down_ms } in self.scenario.crashes.clone() {
-            if at_ms < faults_ms {
-                self.after_ms(at_ms, Happening::Crash { host, down_ms: down_ms.min(faults_ms - at_ms) });
-            }
-        }
-        for host in 0..self.hosts.len() {
-            if self.habit_of(host).is_some() {
-                self.after_ms(1_000, Happening::Tick { host });
-            }
-        }
-        self.after_ms(faults_ms, Happening::Calm);
-    }
-
     /// Runs faults, then calm until everybody has everything, then the checks.
     ///
     /// # Errors
@@ -556,36 +366,7 @@ impl World {
     }
 }
 
-fn failure_of(scenario: &Scenario, at_ms: u64) -> impl Fn(String) -> Failure + use<> {
+pub(crate) fn failure_of(scenario: &Scenario, at_ms: u64) -> impl Fn(String) -> Failure + use<> {
     let (name, seed) = (scenario.name, scenario.seed);
     move |what| Failure { scenario: name, seed, at_ms, what }
-}
-
-/// Draws the faults of a swarm.
-fn with_swarm(mut scenario: Scenario, chance: &mut Chance) -> Scenario {
-    let Some(swarm) = scenario.swarm else { return scenario };
-    let (members, faults_ms) = (scenario.members as u64, scenario.faults_ms);
-    let host = |drawn: u64| usize::try_from(drawn).unwrap_or(0);
-    for number in 0..chance.below("swarm-partitions", 0, swarm.partitions_max + 1) {
-        let from_ms = chance.below("swarm-partition", number, faults_ms);
-        let until_ms = from_ms + chance.between("swarm-partition", number, (1_000, faults_ms / 2));
-        let side = (0..scenario.members).filter(|_| chance.happens("swarm-side", number, 500_000)).collect();
-        scenario.partitions.push(Partition { from_ms, until_ms, side });
-    }
-    for number in 0..chance.below("swarm-crashes", 0, swarm.crashes_max + 1) {
-        scenario.crashes.push(Crash {
-            at_ms: chance.below("swarm-crash", number, faults_ms),
-            host: host(chance.below("swarm-crash", number, members)),
-            down_ms: chance.between("swarm-crash", number, (100, 20_000)),
-        });
-    }
-    scenario.network.loss_ppm = chance.below("swarm-loss", 0, swarm.loss_ppm_max + 1);
-    scenario
-}
-
-/// A hostile member.
-impl From<(usize, Habit)> for Hostile {
-    fn from((host, habit): (usize, Habit)) -> Self {
-        Self { host, habit }
-    }
 }

@@ -1,0 +1,239 @@
+//! A node to test with, and what to look for in what it says.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::wildcard_enum_match_arm)]
+
+use crate::engine::*;
+use crate::founding::{Keys, derived_federation};
+use crate::gate::check;
+use crate::ids::EnvelopeId;
+use crate::marking::Marking;
+use crate::opening::{Draft, Wish};
+use crate::store::MemoryStore;
+use crate::wire::exchange::Answer;
+
+pub(super) const WALL_MS: u64 = 1_800_000_000_000;
+const SEED: [u8; 32] = [9; 32];
+
+/// An engine, the time at which it is, and what it said last.
+pub(super) struct Node {
+    pub(super) engine: Engine<MemoryStore>,
+    pub(super) ms: u64,
+    /// Commits handed out and not reported durable.
+    begun: Vec<(CommitNo, Batch)>,
+    token: u64,
+}
+
+pub(super) fn keys(number: u64) -> Keys {
+    Keys::derived(&SEED, number)
+}
+
+pub(super) fn node_id(number: u64) -> NodeId {
+    NodeId::of_transport(&keys(number).transport.public().to_bytes())
+}
+
+impl Node {
+    pub(super) fn start(number: u64) -> Self {
+        Self::on(MemoryStore::default(), number)
+    }
+
+    pub(super) fn on(store: MemoryStore, number: u64) -> Self {
+        let (file, roster, _) = derived_federation(&SEED, &[Role::Agency; 4], WALL_MS - 1_000).unwrap();
+        let config = Config {
+            roster,
+            genesis_file: file.to_bytes(),
+            transport_key: keys(number).transport.public().to_bytes(),
+            signing_key: keys(number).signing,
+            seed: [u8::try_from(number).unwrap(); 32],
+        };
+        let engine = Engine::open(store, config, Now { mono: Instant::ZERO, wall_ms: WALL_MS }).unwrap();
+        Self { engine, ms: 0, begun: Vec::new(), token: 0 }
+    }
+
+    /// What a power cut leaves, started again.
+    pub(super) fn restart(self, number: u64) -> Self {
+        let store = MemoryStore::default();
+        let mut batch = Batch::default();
+        for (key, value) in self.engine.store().snapshot() {
+            batch.put(key, value);
+        }
+        store.apply(&batch).unwrap();
+        Self::on(store, number)
+    }
+
+    pub(super) fn now(&self) -> Now {
+        Now { mono: Instant::from_ms(self.ms), wall_ms: WALL_MS + self.ms }
+    }
+
+    pub(super) fn feed(&mut self, input: Input) -> Vec<Output> {
+        self.engine.handle(self.now(), input).unwrap();
+        std::iter::from_fn(|| self.engine.poll()).collect()
+    }
+
+    /// Makes everything written so far durable.
+    pub(super) fn commit(&mut self) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        while let Some((number, batch)) = self.engine.begin_commit() {
+            self.begun.push((number, batch));
+        }
+        for (number, batch) in core::mem::take(&mut self.begun) {
+            self.engine.store().apply(&batch).unwrap();
+            outputs.extend(self.feed(Input::Committed(number)));
+        }
+        outputs
+    }
+
+    pub(super) fn later(&mut self, ms: u64) -> Vec<Output> {
+        self.ms += ms;
+        self.feed(Input::Wake)
+    }
+
+    pub(super) fn publish(&mut self, draft: Draft) -> Vec<Output> {
+        self.feed(Input::Publish { client: ClientToken(7), draft: Box::new(draft) })
+    }
+
+    /// Publishes, makes it durable, and gives the frame.
+    pub(super) fn frame_of(&mut self, name: &str, bytes: usize) -> Vec<u8> {
+        let mut outputs = self.publish(draft(name, bytes, Marking::Clear));
+        outputs.extend(self.commit());
+        outputs
+            .into_iter()
+            .find_map(|output| match output {
+                Output::Gossip { frame } => Some(frame.into_inner().bytes),
+                _ => None,
+            })
+            .unwrap()
+    }
+
+    pub(super) fn gossip(&mut self, from: u64, frame: &[u8]) -> Vec<Output> {
+        let checked = check(frame, &self.engine.roster()).map(Box::new);
+        self.token += 1;
+        self.feed(Input::Gossip { from: node_id(from), token: GossipToken(self.token), checked })
+    }
+
+    pub(super) fn request(&mut self, from: u64, request: Request) -> Vec<Output> {
+        self.token += 1;
+        self.feed(Input::Request { from: node_id(from), token: AnswerToken(self.token), request: Some(request) })
+    }
+
+    pub(super) fn hello(&self) -> Request {
+        Request::Hello { federation: self.engine.roster.federation(), epoch: self.engine.roster.epoch() }
+    }
+
+    /// Connects and says hello both ways; gives what comes of it.
+    pub(super) fn meet(&mut self, peer: u64) -> Vec<Output> {
+        let connected = self.feed(Input::PeerConnected { node: node_id(peer) });
+        let (id, _) = asked(&connected, peer).remove(0);
+        let (federation, epoch) = (self.engine.roster.federation(), self.engine.roster.epoch());
+        let mut outputs = self.request(peer, self.hello());
+        outputs.extend(self.answered(id, Some(Answer::Hello { federation, epoch })));
+        outputs
+    }
+
+    pub(super) fn answered(&mut self, id: RequestId, answer: Option<Answer>) -> Vec<Output> {
+        self.feed(Input::Answered { id, answer: answer.map(Box::new) })
+    }
+
+    /// Does all work and feeds back what it gives.
+    pub(super) fn work(&mut self, outputs: Vec<Output>) -> Vec<Output> {
+        let mut rest = Vec::new();
+        let mut queue: VecDeque<Output> = outputs.into();
+        while let Some(output) = queue.pop_front() {
+            match output {
+                Output::Work(work) => queue.extend(self.feed(Input::Done(work.run()))),
+                other => rest.push(other),
+            }
+        }
+        rest
+    }
+
+    pub(super) fn holds(&self, frame: &[u8]) -> bool {
+        let id = id_of(frame, &self.engine.roster());
+        self.engine.staged.get(&table::envelope(&id)).unwrap().is_some()
+    }
+
+    pub(super) fn evidence(&self) -> usize {
+        self.engine.store().scan(b"X", b"X", 100).unwrap().len()
+    }
+}
+
+pub(super) fn id_of(frame: &[u8], roster: &Roster) -> EnvelopeId {
+    crate::gate::envelope_id(&check(frame, roster).unwrap())
+}
+
+pub(super) fn draft(name: &str, bytes: usize, marking: Marking) -> Draft {
+    let stix = format!(
+        "{{\"type\":\"bundle\",\"id\":\"bundle--11111111-1111-4111-8111-111111111111\",\"objects\":[\
+         {{\"type\":\"domain-name\",\"spec_version\":\"2.1\",\
+         \"id\":\"domain-name--22222222-2222-4222-8222-222222222222\",\"value\":\"{name}.example\"}},\
+         {{\"type\":\"note\",\"spec_version\":\"2.1\",\"id\":\"note--33333333-3333-4333-8333-333333333333\",\
+         \"created\":\"2027-01-01T00:00:00.000Z\",\"modified\":\"2027-01-01T00:00:00.000Z\",\"content\":\"{}\",\
+         \"object_refs\":[\"domain-name--22222222-2222-4222-8222-222222222222\"]}}]}}",
+        "x".repeat(bytes)
+    );
+    let wish = Wish {
+        flag: Some(marking),
+        valid_ms: 86_400_000,
+        exercise: false,
+        permissible_actions: None,
+        supersedes: None,
+    };
+    Draft::prepare(stix.into_bytes(), None, wish).unwrap()
+}
+
+pub(super) fn asked(outputs: &[Output], of: u64) -> Vec<(RequestId, Request)> {
+    outputs
+        .iter()
+        .filter_map(|output| match output {
+            Output::Request { to, id, request } if *to == node_id(of) => Some((*id, request.clone())),
+            _ => None,
+        })
+        .collect()
+}
+
+pub(super) fn chunks_asked(outputs: &[Output], of: u64) -> Vec<(RequestId, u32)> {
+    asked(outputs, of)
+        .into_iter()
+        .filter_map(|(id, request)| match request {
+            Request::Chunk { index, .. } => Some((id, index)),
+            _ => None,
+        })
+        .collect()
+}
+
+pub(super) fn verdict(outputs: &[Output]) -> Verdict {
+    outputs
+        .iter()
+        .find_map(|output| match output {
+            Output::Verdict { verdict, .. } => Some(*verdict),
+            _ => None,
+        })
+        .unwrap()
+}
+
+pub(super) fn answer(outputs: &[Output]) -> Option<Answer> {
+    outputs.iter().find_map(|output| match output {
+        Output::Answer { answer, .. } => Some(answer.clone()),
+        _ => None,
+    })
+}
+
+pub(super) fn events(outputs: &[Output]) -> Vec<&Event> {
+    outputs
+        .iter()
+        .filter_map(|output| match output {
+            Output::Event(event) => Some(event),
+            _ => None,
+        })
+        .collect()
+}
+
+pub(super) fn not_taken(outputs: &[Output]) -> Option<&NotTaken> {
+    events(outputs).into_iter().find_map(|event| match event {
+        Event::NotTaken { why, .. } => Some(why),
+        _ => None,
+    })
+}
+
+pub(super) fn is_searchable(outputs: &[Output]) -> bool {
+    events(outputs).iter().any(|event| matches!(event, Event::Searchable { .. }))
+}
