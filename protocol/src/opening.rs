@@ -111,7 +111,8 @@ pub fn open(frame: &Frame, pulled: Option<&[u8]>) -> Result<Opened, OpenRefusal>
     index(stix, Some(bundle.marking))
         .map(|(opened, _)| opened)
         .map_err(|error| match error {
-            IndexError::Stix(why) => OpenRefusal::Stix { why },
+            IndexError::Empty => OpenRefusal::Stix { why: "it holds no object".to_owned() },
+        IndexError::Stix(why) => OpenRefusal::Stix { why },
             IndexError::Marking(why) => OpenRefusal::Marking {
                 signed: bundle.marking,
                 why: why.to_string(),
@@ -157,11 +158,21 @@ pub fn first_part<'a>(bundle: &Bundle, plain: &'a [u8]) -> Option<&'a [u8]> {
 /// window and the output that was signed, whatever the frame claims.
 fn decode_zstd(payload: &[u8], length: usize) -> Result<Vec<u8>, OpenRefusal> {
     let wrong = |why: String| OpenRefusal::Encoding { why };
+    let header = FrameHeader::of(payload).ok_or_else(|| wrong("it is no zstd frame".to_owned()))?;
+    if header.has_checksum || header.has_reserved {
+        // Decoders differ about a wrong checksum and about this bit; without
+        // them, nobody can open what another refuses.
+        return Err(wrong("the zstd frame has a checksum or its reserved bit".to_owned()));
+    }
     let mut decoder = ruzstd::decoding::StreamingDecoder::new_with_max_window_size(
         payload,
         ZSTD_WINDOW_BYTES_MAX,
     )
     .map_err(|error| wrong(error.to_string()))?;
+    let stated = usize::try_from(decoder.decoder.content_size()).ok();
+    if header.states_size && stated != Some(length) {
+        return Err(wrong("the zstd frame states another length than was signed".to_owned()));
+    }
     let mut plain = Vec::new();
     // One byte more than was signed, so that a longer one is seen and stopped.
     let limit = u64::try_from(length).unwrap_or(u64::MAX).saturating_add(1);
@@ -181,7 +192,29 @@ fn decode_zstd(payload: &[u8], length: usize) -> Result<Vec<u8>, OpenRefusal> {
     Ok(plain)
 }
 
+/// What the first byte of a frame header says (RFC 8878, section 3.1.1.1.1).
+struct FrameHeader {
+    states_size: bool,
+    has_reserved: bool,
+    has_checksum: bool,
+}
+
+impl FrameHeader {
+    fn of(payload: &[u8]) -> Option<Self> {
+        const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+        let (magic, rest) = payload.split_first_chunk::<4>()?;
+        let descriptor = rest.first().filter(|_| *magic == MAGIC)?;
+        let (size_flag, single_segment) = (descriptor >> 6, descriptor & 0x20 != 0);
+        Some(Self {
+            states_size: size_flag != 0 || single_segment,
+            has_reserved: descriptor & 0x08 != 0,
+            has_checksum: descriptor & 0x04 != 0,
+        })
+    }
+}
+
 enum IndexError {
+    Empty,
     Stix(String),
     Marking(MarkingRefusal),
 }
@@ -192,6 +225,9 @@ fn index(stix: &[u8], signed: Option<Marking>) -> Result<(Opened, Marking), Inde
     let survey = survey(&document);
     let marking = effective_of(&document, &survey, signed).map_err(IndexError::Marking)?;
     let entries = document.entries(&survey);
+    if entries.is_empty() {
+        return Err(IndexError::Empty);
+    }
     if entries.len() > OBJECTS_MAX {
         return Err(IndexError::Stix(format!("more than {OBJECTS_MAX} objects")));
     }
@@ -316,12 +352,10 @@ impl Draft {
             });
         }
         let (opened, marking) = index(&stix, wish.flag).map_err(|error| match error {
+            IndexError::Empty => PrepareError::Empty,
             IndexError::Stix(why) => PrepareError::Stix { why },
             IndexError::Marking(why) => PrepareError::Marking(why),
         })?;
-        if opened.rows.is_empty() {
-            return Err(PrepareError::Empty);
-        }
         let part = Part {
             media: Media::Stix,
             length,

@@ -520,6 +520,9 @@ impl Roster {
             return Err(contradiction(WHAT, "the member has too many already"));
         }
         let keys = [new.signing_key.as_bytes(), &new.transport_key];
+        if self.members.values().any(|member| keys.contains(&member.root_key.as_bytes())) {
+            return Err(contradiction(WHAT, "one of its keys is a member's root"));
+        }
         for held in self.certificates.values() {
             let same_node = held.member == new.member && held.node == new.node;
             if same_node && (new.serial <= held.serial || new.incarnation < held.incarnation) {
