@@ -111,8 +111,10 @@ pub fn open(frame: &Frame, pulled: Option<&[u8]>) -> Result<Opened, OpenRefusal>
     index(stix, Some(bundle.marking))
         .map(|(opened, _)| opened)
         .map_err(|error| match error {
-            IndexError::Empty => OpenRefusal::Stix { why: "it holds no object".to_owned() },
-        IndexError::Stix(why) => OpenRefusal::Stix { why },
+            IndexError::Empty => OpenRefusal::Stix {
+                why: "it holds no object".to_owned(),
+            },
+            IndexError::Stix(why) => OpenRefusal::Stix { why },
             IndexError::Marking(why) => OpenRefusal::Marking {
                 signed: bundle.marking,
                 why: why.to_string(),
@@ -162,7 +164,9 @@ fn decode_zstd(payload: &[u8], length: usize) -> Result<Vec<u8>, OpenRefusal> {
     if header.has_checksum || header.has_reserved {
         // Decoders differ about a wrong checksum and about this bit; without
         // them, nobody can open what another refuses.
-        return Err(wrong("the zstd frame has a checksum or its reserved bit".to_owned()));
+        return Err(wrong(
+            "the zstd frame has a checksum or its reserved bit".to_owned(),
+        ));
     }
     let mut decoder = ruzstd::decoding::StreamingDecoder::new_with_max_window_size(
         payload,
@@ -171,7 +175,9 @@ fn decode_zstd(payload: &[u8], length: usize) -> Result<Vec<u8>, OpenRefusal> {
     .map_err(|error| wrong(error.to_string()))?;
     let stated = usize::try_from(decoder.decoder.content_size()).ok();
     if header.states_size && stated != Some(length) {
-        return Err(wrong("the zstd frame states another length than was signed".to_owned()));
+        return Err(wrong(
+            "the zstd frame states another length than was signed".to_owned(),
+        ));
     }
     let mut plain = Vec::new();
     // One byte more than was signed, so that a longer one is seen and stopped.

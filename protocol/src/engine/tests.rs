@@ -1,6 +1,11 @@
 //! What an engine promises, one promise a test.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::wildcard_enum_match_arm)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm
+)]
 
 mod room;
 
@@ -9,12 +14,11 @@ use crate::founding::Keys;
 use crate::gate::{Refusal, check};
 use crate::limits::{PROBE_EVERY_MS, PULLS_ACTIVE_MAX, UNANSWERED_MAX};
 use crate::marking::Marking;
+use crate::wire::Bytes;
 use crate::wire::card::NodeCert;
 use crate::wire::exchange::{Answer, DoorAnswer, DoorRequest, RangeItem, Unavailable};
-use crate::wire::Bytes;
 use room::*;
 use watchfire_crypto::sha256;
-
 
 #[test]
 fn the_verdict_waits_for_no_disk_and_what_people_see_does() {
@@ -24,12 +28,23 @@ fn the_verdict_waits_for_no_disk_and_what_people_see_does() {
     node.commit();
     let outputs = node.gossip(0, &frame);
     assert_eq!(verdict(&outputs), Verdict::Accept);
-    assert!(matches!(events(&outputs).as_slice(), [Event::Verified { .. }]));
+    assert!(matches!(
+        events(&outputs).as_slice(),
+        [Event::Verified { .. }]
+    ));
     let outputs = node.work(outputs);
     // Nothing is claimed yet: neither that it is stored nor that it is found.
-    assert!(events(&outputs).iter().all(|event| matches!(event, Event::Verified { .. })));
+    assert!(
+        events(&outputs)
+            .iter()
+            .all(|event| matches!(event, Event::Verified { .. }))
+    );
     let outputs = node.commit();
-    assert!(events(&outputs).iter().any(|event| matches!(event, Event::Stored { .. })));
+    assert!(
+        events(&outputs)
+            .iter()
+            .any(|event| matches!(event, Event::Stored { .. }))
+    );
     assert!(is_searchable(&outputs));
     assert!(node.commit().is_empty());
 }
@@ -47,18 +62,32 @@ fn a_publication_shows_only_once_it_is_durable() {
     let outputs = node.feed(Input::Committed(number));
     let published = |output: &&Output| matches!(output, Output::Published { outcome: Ok(_), .. });
     assert_eq!(outputs.iter().filter(published).count(), 1);
-    assert_eq!(outputs.iter().filter(|output| matches!(output, Output::Gossip { .. })).count(), 1);
+    assert_eq!(
+        outputs
+            .iter()
+            .filter(|output| matches!(output, Output::Gossip { .. }))
+            .count(),
+        1
+    );
     assert_eq!(node.commit().iter().filter(published).count(), 1);
 }
 
 #[test]
 fn above_clear_is_refused_and_nothing_is_written() {
-    for marking in [Marking::Green, Marking::Amber, Marking::AmberStrict, Marking::Red] {
+    for marking in [
+        Marking::Green,
+        Marking::Amber,
+        Marking::AmberStrict,
+        Marking::Red,
+    ] {
         let mut node = Node::start(0);
         let outputs = node.publish(draft("a", 10, marking));
         assert!(matches!(
             outputs.as_slice(),
-            [Output::Published { outcome: Err(PublishRefusal::SealingAbsent { .. }), .. }]
+            [Output::Published {
+                outcome: Err(PublishRefusal::SealingAbsent { .. }),
+                ..
+            }]
         ));
         assert!(node.engine.begin_commit().is_none());
     }
@@ -69,20 +98,34 @@ fn hello_comes_first() {
     let frame = Node::start(0).frame_of("a", 10);
     let mut node = Node::start(1);
     let connected = node.feed(Input::PeerConnected { node: node_id(0) });
-    assert!(matches!(asked(&connected, 0).as_slice(), [(_, Request::Hello { .. })]));
+    assert!(matches!(
+        asked(&connected, 0).as_slice(),
+        [(_, Request::Hello { .. })]
+    ));
     let outputs = node.gossip(0, &frame);
     assert_eq!(verdict(&outputs), Verdict::Ignore);
     assert_eq!(not_taken(&outputs), Some(&NotTaken::BeforeHello));
-    let refused = Some(Answer::Unavailable { reason: Unavailable::Refused });
-    assert_eq!(answer(&node.request(0, Request::Frontier { after: None })), refused);
+    let refused = Some(Answer::Unavailable {
+        reason: Unavailable::Refused,
+    });
+    assert_eq!(
+        answer(&node.request(0, Request::Frontier { after: None })),
+        refused
+    );
     let hello = node.hello();
     node.request(0, hello);
-    assert!(matches!(answer(&node.request(0, Request::Frontier { after: None })), Some(Answer::Frontier { .. })));
+    assert!(matches!(
+        answer(&node.request(0, Request::Frontier { after: None })),
+        Some(Answer::Frontier { .. })
+    ));
     assert_eq!(verdict(&node.gossip(0, &frame)), Verdict::Accept);
     // A stranger may say hello as often as it likes.
     let hello = node.hello();
     node.request(77, hello);
-    assert_eq!(answer(&node.request(77, Request::Frontier { after: None })), refused);
+    assert_eq!(
+        answer(&node.request(77, Request::Frontier { after: None })),
+        refused
+    );
 }
 
 #[test]
@@ -90,9 +133,17 @@ fn whoever_refuses_for_want_of_a_hello_gets_it_again() {
     let mut node = Node::start(1);
     let outputs = node.meet(0);
     let (probe, _) = asked(&outputs, 0).remove(0);
-    node.answered(probe, Some(Answer::Unavailable { reason: Unavailable::Refused }));
+    node.answered(
+        probe,
+        Some(Answer::Unavailable {
+            reason: Unavailable::Refused,
+        }),
+    );
     let outputs = node.later(2 * PROBE_EVERY_MS);
-    assert!(matches!(asked(&outputs, 0).as_slice(), [(_, Request::Hello { .. })]));
+    assert!(matches!(
+        asked(&outputs, 0).as_slice(),
+        [(_, Request::Hello { .. })]
+    ));
 }
 
 #[test]
@@ -109,7 +160,10 @@ fn what_a_quota_ignores_comes_by_catch_up_when_it_has_filled() {
     let mut outputs = node.gossip(0, &frame);
     assert_eq!(verdict(&outputs), Verdict::Ignore);
     outputs.extend(node.commit());
-    assert_eq!(not_taken(&outputs), Some(&NotTaken::Quota { whose: "author" }));
+    assert_eq!(
+        not_taken(&outputs),
+        Some(&NotTaken::Quota { whose: "author" })
+    );
     assert!(!node.holds(&frame));
     // The probe differs; frontier and range follow.
     node.ms += 5_000;
@@ -139,7 +193,10 @@ fn two_envelopes_at_one_place_are_kept_as_evidence_once() {
     assert_eq!(verdict(&node.gossip(0, &second)), Verdict::Ignore);
     assert_eq!(verdict(&node.gossip(0, &second)), Verdict::Ignore);
     let outputs = node.commit();
-    let conflicts = events(&outputs).into_iter().filter(|event| matches!(event, Event::Conflict { .. })).count();
+    let conflicts = events(&outputs)
+        .into_iter()
+        .filter(|event| matches!(event, Event::Conflict { .. }))
+        .count();
     assert_eq!((conflicts, node.evidence()), (1, 1));
     assert!(node.holds(&first) && !node.holds(&second));
     // Another author's stream is as it was.
@@ -158,13 +215,22 @@ fn a_fork_does_not_keep_two_honest_nodes_asking() {
         node.request(2, Request::Probe { digest: [7; 32] });
         for (id, request) in asked(&node.feed(Input::Wake), 2) {
             brought_forward += u32::from(matches!(request, Request::Probe { .. }));
-            for (frontier, _) in asked(&node.answered(id, Some(Answer::Probe { digest: [7; 32] })), 2) {
-                let empty = Answer::Frontier { entries: crate::wire::List::new(Vec::new()).unwrap(), more: false };
+            for (frontier, _) in asked(
+                &node.answered(id, Some(Answer::Probe { digest: [7; 32] })),
+                2,
+            ) {
+                let empty = Answer::Frontier {
+                    entries: crate::wire::List::new(Vec::new()).unwrap(),
+                    more: false,
+                };
                 node.answered(frontier, Some(empty));
             }
         }
     }
-    assert!(brought_forward <= 3, "{brought_forward} probes in 20 seconds");
+    assert!(
+        brought_forward <= 3,
+        "{brought_forward} probes in 20 seconds"
+    );
 }
 
 #[test]
@@ -177,7 +243,10 @@ fn a_range_is_not_given_before_it_is_durable() {
     let (number, batch) = author.engine.begin_commit().unwrap();
     author.engine.store().apply(&batch).unwrap();
     let stream = author.engine.own_stream();
-    assert_eq!(answer(&author.request(1, Request::Range { stream, after: 0 })), None);
+    assert_eq!(
+        answer(&author.request(1, Request::Range { stream, after: 0 })),
+        None
+    );
     let Some(Answer::Range { items, .. }) = answer(&author.feed(Input::Committed(number))) else {
         panic!("no range after the commit");
     };
@@ -210,7 +279,11 @@ fn a_pull_goes_on_after_a_restart() {
     let mut node = node.restart(1);
     assert_eq!(node.engine.status().pulls, 1);
     let mut outputs = node.meet(0);
-    assert_eq!(chunks_asked(&outputs, 0).len(), 2, "the one that is here is not asked for again");
+    assert_eq!(
+        chunks_asked(&outputs, 0).len(),
+        2,
+        "the one that is here is not asked for again"
+    );
     let mut searchable = false;
     for (id, index) in chunks_asked(&outputs, 0) {
         outputs = node.answered(id, serve(&mut author, &frame, index));
@@ -230,24 +303,48 @@ fn a_chunk_that_one_does_not_have_or_spoils_is_asked_of_another() {
     node.meet(0);
     let outputs = node.gossip(2, &frame);
     let (id, index) = chunks_asked(&outputs, 2)[0];
-    let outputs = node.answered(id, Some(Answer::Unavailable { reason: Unavailable::NotHeld }));
+    let outputs = node.answered(
+        id,
+        Some(Answer::Unavailable {
+            reason: Unavailable::NotHeld,
+        }),
+    );
     assert!(chunks_asked(&outputs, 2).is_empty());
     let (to, (id, _)) = [0, 3]
         .into_iter()
-        .find_map(|peer| chunks_asked(&outputs, peer).first().copied().map(|chunk| (peer, chunk)))
+        .find_map(|peer| {
+            chunks_asked(&outputs, peer)
+                .first()
+                .copied()
+                .map(|chunk| (peer, chunk))
+        })
         .unwrap();
-    let Some(Answer::Chunk { bytes, path }) = serve(&mut author, &frame, index) else { panic!("not served") };
+    let Some(Answer::Chunk { bytes, path }) = serve(&mut author, &frame, index) else {
+        panic!("not served")
+    };
     let mut spoiled = bytes.into_vec();
     spoiled[0] ^= 1;
-    let outputs = node.answered(id, Some(Answer::Chunk { bytes: Bytes::new(spoiled).unwrap(), path }));
+    let outputs = node.answered(
+        id,
+        Some(Answer::Chunk {
+            bytes: Bytes::new(spoiled).unwrap(),
+            path,
+        }),
+    );
     let elsewhere = if to == 0 { 3 } else { 0 };
-    assert!(chunks_asked(&outputs, elsewhere).iter().any(|(_, asked)| *asked == index));
+    assert!(
+        chunks_asked(&outputs, elsewhere)
+            .iter()
+            .any(|(_, asked)| *asked == index)
+    );
 }
 
 #[test]
 fn bodies_that_are_withheld_keep_no_other_waiting() {
     let mut hostile = Node::start(2);
-    let withheld: Vec<_> = (0..=PULLS_ACTIVE_MAX).map(|at| hostile.frame_of(&format!("w{at}"), 40_000)).collect();
+    let withheld: Vec<_> = (0..=PULLS_ACTIVE_MAX)
+        .map(|at| hostile.frame_of(&format!("w{at}"), 40_000))
+        .collect();
     let (_, frame) = large();
     let mut node = Node::start(1);
     node.meet(0);
@@ -262,11 +359,20 @@ fn bodies_that_are_withheld_keep_no_other_waiting() {
     let mut queue: VecDeque<_> = outputs.into();
     let mut asked_for_it = false;
     while let Some(output) = queue.pop_front() {
-        let Output::Request { id, request: Request::Chunk { envelope: of, .. }, .. } = output else { continue };
+        let Output::Request {
+            id,
+            request: Request::Chunk { envelope: of, .. },
+            ..
+        } = output
+        else {
+            continue;
+        };
         asked_for_it |= of == envelope;
         answers += 1;
         assert!(answers < 100, "asks on and on");
-        let not_held = Answer::Unavailable { reason: Unavailable::NotHeld };
+        let not_held = Answer::Unavailable {
+            reason: Unavailable::NotHeld,
+        };
         queue.extend(node.answered(id, Some(not_held)));
     }
     assert!(asked_for_it);
@@ -307,7 +413,9 @@ fn a_link_that_does_not_answer_is_dialled_again() {
     for turn in 1..=UNANSWERED_MAX {
         let (id, _) = asked(&outputs, 0).remove(0);
         outputs = node.answered(id, None);
-        let reconnects = outputs.iter().any(|output| matches!(output, Output::Reconnect { node } if *node == node_id(0)));
+        let reconnects = outputs
+            .iter()
+            .any(|output| matches!(output, Output::Reconnect { node } if *node == node_id(0)));
         assert_eq!(reconnects, turn == UNANSWERED_MAX);
         if turn < UNANSWERED_MAX {
             outputs = node.later(2_500);
@@ -330,27 +438,52 @@ fn the_door_takes_a_certificate_of_a_member_for_the_key_that_knocks() {
         not_after_ms: WALL_MS + 1_000_000,
     };
     let good = CertificateBytes::sign(&cert, &member.root, &new.signing, &new.transport).unwrap();
-    let stranger = NodeCert { root_key: new.root.public().to_bytes(), ..cert.clone() };
-    let foreign = CertificateBytes::sign(&stranger, &new.root, &new.signing, &new.transport).unwrap();
+    let stranger = NodeCert {
+        root_key: new.root.public().to_bytes(),
+        ..cert.clone()
+    };
+    let foreign =
+        CertificateBytes::sign(&stranger, &new.root, &new.signing, &new.transport).unwrap();
     let mut node = Node::start(1);
     let knock = |node: &mut Node, key: &Keys, certificate: &CertificateBytes| {
-        let request = Some(DoorRequest::Offer { certificate: certificate.clone() });
+        let request = Some(DoorRequest::Offer {
+            certificate: certificate.clone(),
+        });
         let transport_key = key.transport.public().to_bytes();
-        let mut outputs = node.feed(Input::Door { token: AnswerToken(1), transport_key, request });
+        let mut outputs = node.feed(Input::Door {
+            token: AnswerToken(1),
+            transport_key,
+            request,
+        });
         outputs.extend(node.commit());
         let accepted = outputs.iter().any(|output| {
-            matches!(output, Output::Door { answer: DoorAnswer::Offer { accepted: true }, .. })
+            matches!(
+                output,
+                Output::Door {
+                    answer: DoorAnswer::Offer { accepted: true },
+                    ..
+                }
+            )
         });
-        let admitted = outputs.iter().any(|output| matches!(output, Output::Roster(_)));
+        let admitted = outputs
+            .iter()
+            .any(|output| matches!(output, Output::Roster(_)));
         (accepted, admitted)
     };
     assert_eq!(knock(&mut node, &new, &foreign), (false, false));
     assert_eq!(knock(&mut node, &member, &good), (false, false));
     assert!(node.engine.roster.node(&cert.node()).is_none());
     assert_eq!(knock(&mut node, &new, &good), (true, true));
-    assert_eq!(knock(&mut node, &new, &good), (true, false), "known already");
+    assert_eq!(
+        knock(&mut node, &new, &good),
+        (true, false),
+        "known already"
+    );
     let node = node.restart(1);
-    assert!(node.engine.roster.node(&cert.node()).is_some(), "it is known after a restart");
+    assert!(
+        node.engine.roster.node(&cert.node()).is_some(),
+        "it is known after a restart"
+    );
 }
 
 /// A story with everything in it, and a hash over what was said and stored.

@@ -1,6 +1,11 @@
 //! A node to test with, and what to look for in what it says.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::wildcard_enum_match_arm)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm
+)]
 
 use crate::engine::*;
 use crate::founding::{Keys, derived_federation};
@@ -37,7 +42,8 @@ impl Node {
     }
 
     pub(super) fn on(store: MemoryStore, number: u64) -> Self {
-        let (file, roster, _) = derived_federation(&SEED, &[Role::Agency; 4], WALL_MS - 1_000).unwrap();
+        let (file, roster, _) =
+            derived_federation(&SEED, &[Role::Agency; 4], WALL_MS - 1_000).unwrap();
         let config = Config {
             roster,
             genesis_file: file.to_bytes(),
@@ -45,8 +51,21 @@ impl Node {
             signing_key: keys(number).signing,
             seed: [u8::try_from(number).unwrap(); 32],
         };
-        let engine = Engine::open(store, config, Now { mono: Instant::ZERO, wall_ms: WALL_MS }).unwrap();
-        Self { engine, ms: 0, begun: Vec::new(), token: 0 }
+        let engine = Engine::open(
+            store,
+            config,
+            Now {
+                mono: Instant::ZERO,
+                wall_ms: WALL_MS,
+            },
+        )
+        .unwrap();
+        Self {
+            engine,
+            ms: 0,
+            begun: Vec::new(),
+            token: 0,
+        }
     }
 
     /// What a power cut leaves, started again.
@@ -61,7 +80,10 @@ impl Node {
     }
 
     pub(super) fn now(&self) -> Now {
-        Now { mono: Instant::from_ms(self.ms), wall_ms: WALL_MS + self.ms }
+        Now {
+            mono: Instant::from_ms(self.ms),
+            wall_ms: WALL_MS + self.ms,
+        }
     }
 
     pub(super) fn feed(&mut self, input: Input) -> Vec<Output> {
@@ -88,7 +110,10 @@ impl Node {
     }
 
     pub(super) fn publish(&mut self, draft: Draft) -> Vec<Output> {
-        self.feed(Input::Publish { client: ClientToken(7), draft: Box::new(draft) })
+        self.feed(Input::Publish {
+            client: ClientToken(7),
+            draft: Box::new(draft),
+        })
     }
 
     /// Publishes, makes it durable, and gives the frame.
@@ -107,21 +132,34 @@ impl Node {
     pub(super) fn gossip(&mut self, from: u64, frame: &[u8]) -> Vec<Output> {
         let checked = check(frame, &self.engine.roster()).map(Box::new);
         self.token += 1;
-        self.feed(Input::Gossip { from: node_id(from), token: GossipToken(self.token), checked })
+        self.feed(Input::Gossip {
+            from: node_id(from),
+            token: GossipToken(self.token),
+            checked,
+        })
     }
 
     pub(super) fn request(&mut self, from: u64, request: Request) -> Vec<Output> {
         self.token += 1;
-        self.feed(Input::Request { from: node_id(from), token: AnswerToken(self.token), request: Some(request) })
+        self.feed(Input::Request {
+            from: node_id(from),
+            token: AnswerToken(self.token),
+            request: Some(request),
+        })
     }
 
     pub(super) fn hello(&self) -> Request {
-        Request::Hello { federation: self.engine.roster.federation(), epoch: self.engine.roster.epoch() }
+        Request::Hello {
+            federation: self.engine.roster.federation(),
+            epoch: self.engine.roster.epoch(),
+        }
     }
 
     /// Connects and says hello both ways; gives what comes of it.
     pub(super) fn meet(&mut self, peer: u64) -> Vec<Output> {
-        let connected = self.feed(Input::PeerConnected { node: node_id(peer) });
+        let connected = self.feed(Input::PeerConnected {
+            node: node_id(peer),
+        });
         let (id, _) = asked(&connected, peer).remove(0);
         let (federation, epoch) = (self.engine.roster.federation(), self.engine.roster.epoch());
         let mut outputs = self.request(peer, self.hello());
@@ -130,7 +168,10 @@ impl Node {
     }
 
     pub(super) fn answered(&mut self, id: RequestId, answer: Option<Answer>) -> Vec<Output> {
-        self.feed(Input::Answered { id, answer: answer.map(Box::new) })
+        self.feed(Input::Answered {
+            id,
+            answer: answer.map(Box::new),
+        })
     }
 
     /// Does all work and feeds back what it gives.
@@ -148,7 +189,11 @@ impl Node {
 
     pub(super) fn holds(&self, frame: &[u8]) -> bool {
         let id = id_of(frame, &self.engine.roster());
-        self.engine.staged.get(&table::envelope(&id)).unwrap().is_some()
+        self.engine
+            .staged
+            .get(&table::envelope(&id))
+            .unwrap()
+            .is_some()
     }
 
     pub(super) fn evidence(&self) -> usize {
@@ -184,7 +229,9 @@ pub(super) fn asked(outputs: &[Output], of: u64) -> Vec<(RequestId, Request)> {
     outputs
         .iter()
         .filter_map(|output| match output {
-            Output::Request { to, id, request } if *to == node_id(of) => Some((*id, request.clone())),
+            Output::Request { to, id, request } if *to == node_id(of) => {
+                Some((*id, request.clone()))
+            }
             _ => None,
         })
         .collect()
@@ -235,5 +282,7 @@ pub(super) fn not_taken(outputs: &[Output]) -> Option<&NotTaken> {
 }
 
 pub(super) fn is_searchable(outputs: &[Output]) -> bool {
-    events(outputs).iter().any(|event| matches!(event, Event::Searchable { .. }))
+    events(outputs)
+        .iter()
+        .any(|event| matches!(event, Event::Searchable { .. }))
 }
