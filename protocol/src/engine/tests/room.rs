@@ -234,10 +234,6 @@ pub(super) fn not_taken(outputs: &[Output]) -> Option<&NotTaken> {
     })
 }
 
-pub(super) fn is_stored(outputs: &[Output]) -> bool {
-    events(outputs).iter().any(|event| matches!(event, Event::Stored { .. }))
-}
-
 pub(super) fn is_searchable(outputs: &[Output]) -> bool {
     events(outputs).iter().any(|event| matches!(event, Event::Searchable { .. }))
 }
