@@ -94,7 +94,7 @@ impl Puppet {
             Habit::Flood => self.flood(peers, chance),
             Habit::Equivocate if self.ticks % 16 == 8 => self.equivocate(peers, wall_ms),
             Habit::Withhold if self.ticks > 8 && self.sequence < 12 => self.announce(peers, wall_ms),
-            Habit::Outsider if self.ticks % 8 == 0 => self.knock(peers, chance, wall_ms),
+            Habit::Outsider if self.ticks.is_multiple_of(8) => self.knock(peers, chance, wall_ms),
             Habit::Equivocate | Habit::Withhold | Habit::Outsider | Habit::Garbage => Vec::new(),
         }
     }

@@ -8,8 +8,9 @@ use watchfire_simulations::{Habit, Hostile, Scenario};
 /// Of each honest host to each other, thousandths a second: one probe in 15
 /// seconds is 66; hostile members make as much again differ; and the twelve
 /// bodies that are withheld are asked of nine peers, in the first minutes every
-/// 32 seconds: 9 × 12 / 32 / 5 = 675.
-const IDLE_REQUESTS_MILLI_MAX: u64 = 900;
+/// 16 seconds at most: 9 × 12 / 16 / 5 = 1,350. Two sides of a fork that keep
+/// each other asking would be 2,000 more.
+const IDLE_REQUESTS_MILLI_MAX: u64 = 1_500;
 
 fn hostile(seed: u64) -> Scenario {
     let mut scenario = Scenario::calm(seed, 10);

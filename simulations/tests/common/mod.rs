@@ -1,5 +1,6 @@
 //! What the scenarios share.
 #![allow(dead_code, reason = "each test file uses a part")]
+#![allow(clippy::panic, reason = "a failed scenario ends its test")]
 
 use watchfire_simulations::{Report, Scenario, World};
 
