@@ -16,7 +16,10 @@ pub(crate) struct Chance {
 
 impl Chance {
     pub(crate) const fn new(seed: u64) -> Self {
-        Self { seed, streams: BTreeMap::new() }
+        Self {
+            seed,
+            streams: BTreeMap::new(),
+        }
     }
 
     /// The 32 bytes from which a generator of this name begins.
@@ -29,13 +32,18 @@ impl Chance {
 
     fn stream(&mut self, purpose: &'static str, object: u64) -> &mut ChaCha8Rng {
         let seed = self.seed_for(purpose, object);
-        self.streams.entry((purpose, object)).or_insert_with(|| ChaCha8Rng::from_seed(seed))
+        self.streams
+            .entry((purpose, object))
+            .or_insert_with(|| ChaCha8Rng::from_seed(seed))
     }
 
     /// The next number below `bound` of this generator; 0 if `bound` is 0.
     pub(crate) fn below(&mut self, purpose: &'static str, object: u64, bound: u64) -> u64 {
         // The bias of a remainder is below 2^-30 for every bound used here.
-        self.stream(purpose, object).next_u64().checked_rem(bound).unwrap_or(0)
+        self.stream(purpose, object)
+            .next_u64()
+            .checked_rem(bound)
+            .unwrap_or(0)
     }
 
     /// The next number from the first to the second, both included.
@@ -72,8 +80,14 @@ mod tests {
         let (mut one, mut other) = (Chance::new(1), Chance::new(1));
         other.below("elsewhere", 0, 10);
         assert_eq!(one.bytes("here", 0, 8), other.bytes("here", 0, 8));
-        assert_ne!(Chance::new(1).bytes("here", 0, 8), Chance::new(2).bytes("here", 0, 8));
-        assert_ne!(Chance::new(1).bytes("here", 0, 8), Chance::new(1).bytes("here", 1, 8));
+        assert_ne!(
+            Chance::new(1).bytes("here", 0, 8),
+            Chance::new(2).bytes("here", 0, 8)
+        );
+        assert_ne!(
+            Chance::new(1).bytes("here", 0, 8),
+            Chance::new(1).bytes("here", 1, 8)
+        );
     }
 
     #[test]

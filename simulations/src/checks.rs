@@ -50,8 +50,12 @@ impl LeakWatch {
         if id.is_some_and(|id| self.clean.contains(&id)) {
             return;
         }
-        if bytes.windows(PLANTED.len()).any(|window| window == PLANTED.as_bytes()) {
-            self.leak.get_or_insert_with(|| format!("planted bytes {place}"));
+        if bytes
+            .windows(PLANTED.len())
+            .any(|window| window == PLANTED.as_bytes())
+        {
+            self.leak
+                .get_or_insert_with(|| format!("planted bytes {place}"));
         } else if let Some(id) = id.filter(|_| self.clean.len() < CLEAN_MAX) {
             self.clean.insert(id);
         }
@@ -68,8 +72,10 @@ impl World {
     pub(crate) fn scan_stores(&mut self) {
         for (number, host) in self.hosts.iter().enumerate() {
             for (key, value) in host.disk.snapshot() {
-                self.watch.scan(&format!("in a key of the store of host {number}"), &key);
-                self.watch.scan(&format!("in the store of host {number}"), &value);
+                self.watch
+                    .scan(&format!("in a key of the store of host {number}"), &key);
+                self.watch
+                    .scan(&format!("in the store of host {number}"), &value);
             }
         }
     }
@@ -90,14 +96,25 @@ impl World {
 
     /// Whether a bundle can be searched at a host, from its store.
     fn searchable_at(&self, host: usize, bundle: &BundleId) -> Result<bool, StoreError> {
-        let Some(host) = self.hosts.get(host) else { return Ok(false) };
+        let Some(host) = self.hosts.get(host) else {
+            return Ok(false);
+        };
         if host.searchable.contains(bundle) {
             return Ok(true);
         }
-        let Some(arrival) = host.disk.get(&table::bundle(bundle))? else { return Ok(false) };
-        let Ok(arrival) = codec::decode::<Arrival>(&arrival, 9) else { return Ok(false) };
-        let Some(outcome) = host.disk.get(&table::outcome(arrival))? else { return Ok(false) };
-        Ok(matches!(codec::decode::<Outcome>(&outcome, 1_024), Ok(Outcome::Opened { .. })))
+        let Some(arrival) = host.disk.get(&table::bundle(bundle))? else {
+            return Ok(false);
+        };
+        let Ok(arrival) = codec::decode::<Arrival>(&arrival, 9) else {
+            return Ok(false);
+        };
+        let Some(outcome) = host.disk.get(&table::outcome(arrival))? else {
+            return Ok(false);
+        };
+        Ok(matches!(
+            codec::decode::<Outcome>(&outcome, 1_024),
+            Ok(Outcome::Opened { .. })
+        ))
     }
 
     /// A host and a bundle of an honest author that it does not have, if there
@@ -108,7 +125,11 @@ impl World {
             .filter_map(|host| self.hosts.get(host))
             .flat_map(|host| host.searchable.iter().copied())
             .filter(|bundle| self.of_honest.contains(bundle))
-            .chain(self.acknowledged.iter().map(|acknowledged| acknowledged.bundle))
+            .chain(
+                self.acknowledged
+                    .iter()
+                    .map(|acknowledged| acknowledged.bundle),
+            )
             .collect();
         for host in self.honest() {
             for bundle in &everything {
@@ -127,15 +148,23 @@ impl World {
             for acknowledged in &self.acknowledged {
                 if let Some(why) = self.lost_at(host, acknowledged)? {
                     let Acknowledged { bundle, author, .. } = acknowledged;
-                    return Ok(Some(format!("lost: {bundle} of host {author} at host {host}: {why}")));
+                    return Ok(Some(format!(
+                        "lost: {bundle} of host {author} at host {host}: {why}"
+                    )));
                 }
             }
         }
         Ok(None)
     }
 
-    fn lost_at(&self, number: usize, acknowledged: &Acknowledged) -> Result<Option<&'static str>, StoreError> {
-        let Some(host) = self.hosts.get(number) else { return Ok(Some("no such host")) };
+    fn lost_at(
+        &self,
+        number: usize,
+        acknowledged: &Acknowledged,
+    ) -> Result<Option<&'static str>, StoreError> {
+        let Some(host) = self.hosts.get(number) else {
+            return Ok(Some("no such host"));
+        };
         let asker = Asker {
             reader: Reader::Public,
             roster: &host.known.roster,
@@ -143,10 +172,15 @@ impl World {
         };
         let query = Query::new(&host.disk, asker);
         let hits = query.by_values(core::slice::from_ref(&acknowledged.index_key), 4)?;
-        if !hits.iter().any(|hit| hit.value().bundle == acknowledged.bundle) {
+        if !hits
+            .iter()
+            .any(|hit| hit.value().bundle == acknowledged.bundle)
+        {
             return Ok(Some("its value is not found"));
         }
-        let Some(payload) = query.payload(&acknowledged.bundle)? else { return Ok(Some("its payload is absent")) };
+        let Some(payload) = query.payload(&acknowledged.bundle)? else {
+            return Ok(Some("its payload is absent"));
+        };
         if sha256(&payload.value().stix) != acknowledged.stix {
             return Ok(Some("its payload is not what was published"));
         }
@@ -156,7 +190,10 @@ impl World {
     /// An envelope of an honest author at whose place an honest host keeps
     /// another: honest authors never contradict themselves.
     pub(crate) fn honest_conflict(&self) -> Option<(usize, EnvelopeId)> {
-        self.conflicts.iter().find(|(_, author, _)| self.is_honest_member(author)).map(|(host, _, id)| (*host, *id))
+        self.conflicts
+            .iter()
+            .find(|(_, author, _)| self.is_honest_member(author))
+            .map(|(host, _, id)| (*host, *id))
     }
 }
 

@@ -43,7 +43,11 @@ impl Disk {
     /// Makes everything up to a commit certain.
     pub fn flushed(&self, number: CommitNo) {
         let mut platter = self.0.borrow_mut();
-        while platter.undo.front().is_some_and(|(first, _)| *first <= number) {
+        while platter
+            .undo
+            .front()
+            .is_some_and(|(first, _)| *first <= number)
+        {
             platter.undo.pop_front();
         }
     }

@@ -35,11 +35,17 @@ impl World {
         let mut chance = Chance::new(scenario.seed);
         let scenario = with_swarm(scenario, &mut chance);
         let roles: Vec<Role> = (0..scenario.members)
-            .map(|number| if number % HUB_EVERY == HUB_EVERY - 1 { Role::Hub } else { Role::Agency })
+            .map(|number| {
+                if number % HUB_EVERY == HUB_EVERY - 1 {
+                    Role::Hub
+                } else {
+                    Role::Agency
+                }
+            })
             .collect();
         let seed = chance.seed_for("federation", 0);
-        let (file, roster, keys) =
-            derived_federation(&seed, &roles, WALL_START_MS - 3_600_000).map_err(|error| failed(error.to_string()))?;
+        let (file, roster, keys) = derived_federation(&seed, &roles, WALL_START_MS - 3_600_000)
+            .map_err(|error| failed(error.to_string()))?;
         let honest: Vec<usize> = (0..scenario.members)
             .filter(|host| !scenario.hostile.iter().any(|hostile| hostile.host == *host))
             .collect();
@@ -81,7 +87,9 @@ impl World {
             chance,
             scenario,
         };
-        world.populate(keys).map_err(|error| failed(error.to_string()))?;
+        world
+            .populate(keys)
+            .map_err(|error| failed(error.to_string()))?;
         world.schedule();
         Ok(world)
     }
@@ -89,14 +97,28 @@ impl World {
     fn populate(&mut self, keys: Vec<Keys>) -> Result<(), StoreError> {
         let founding = KnownRoster::new(Arc::clone(&self.roster));
         let members = keys.len();
-        let stranger = self.scenario.outsider.then(|| Keys::derived(&self.chance.seed_for("outsider", 0), 0));
+        let stranger = self
+            .scenario
+            .outsider
+            .then(|| Keys::derived(&self.chance.seed_for("outsider", 0), 0));
         for (number, keys) in keys.into_iter().chain(stranger).enumerate() {
             let node = NodeId::of_transport(&keys.transport.public().to_bytes());
             let member = MemberId::of_root(&keys.root.public());
-            let hostile = self.scenario.hostile.iter().find(|hostile| hostile.host == number).map(|hostile| hostile.habit);
-            let habit = if number < members { hostile } else { Some(Habit::Outsider) };
+            let hostile = self
+                .scenario
+                .hostile
+                .iter()
+                .find(|hostile| hostile.host == number)
+                .map(|hostile| hostile.habit);
+            let habit = if number < members {
+                hostile
+            } else {
+                Some(Habit::Outsider)
+            };
             self.numbers.insert(node, number);
-            let ahead_ms = self.chance.below("skew", number as u64, self.scenario.network.skew_ms + 1);
+            let ahead_ms =
+                self.chance
+                    .below("skew", number as u64, self.scenario.network.skew_ms + 1);
             self.hosts.push(Host {
                 node,
                 member: (number < members).then_some(member),
@@ -120,20 +142,36 @@ impl World {
         }
         for b in 0..self.hosts.len() {
             for a in 0..b {
-                let latency_us = self.chance.between("latency", pair(a, b), self.scenario.network.latency_ms) * 1_000;
-                self.links.insert((a, b), Link { latency_us, ..Link::default() });
+                let latency_us =
+                    self.chance
+                        .between("latency", pair(a, b), self.scenario.network.latency_ms)
+                        * 1_000;
+                self.links.insert(
+                    (a, b),
+                    Link {
+                        latency_us,
+                        ..Link::default()
+                    },
+                );
                 let rank = self.chance.below("rank", pair(a, b), u64::MAX);
                 self.ranks.insert(pair(a, b), rank);
                 self.dial_later(a, b);
             }
         }
         let honest: Vec<usize> = self.honest().collect();
-        honest.into_iter().try_for_each(|number| self.start_engine(number))
+        honest
+            .into_iter()
+            .try_for_each(|number| self.start_engine(number))
     }
 
     fn puppet(&self, number: usize, habit: Habit, keys: Keys, member: MemberId) -> Puppet {
         let node = NodeId::of_transport(&keys.transport.public().to_bytes());
-        let certificate = self.roster.node(&node).map_or(CertificateId::from_bytes([7; 32]), |certificate| certificate.id);
+        let certificate = self
+            .roster
+            .node(&node)
+            .map_or(CertificateId::from_bytes([7; 32]), |certificate| {
+                certificate.id
+            });
         let streams = self
             .roster
             .nodes()
@@ -165,14 +203,18 @@ impl World {
     pub(crate) fn start_engine(&mut self, number: usize) -> Result<(), StoreError> {
         let keys = Keys::derived(&self.chance.seed_for("federation", 0), number as u64);
         let now_us = self.now_us;
-        let Some(host) = self.hosts.get_mut(number) else { return Ok(()) };
+        let Some(host) = self.hosts.get_mut(number) else {
+            return Ok(());
+        };
         host.started_us = now_us;
         let config = Config {
             roster: (*self.roster).clone(),
             genesis_file: self.genesis_file.clone(),
             transport_key: keys.transport.public().to_bytes(),
             signing_key: keys.signing,
-            seed: self.chance.seed_for("engine", (number as u64) << 32 | host.life),
+            seed: self
+                .chance
+                .seed_for("engine", (number as u64) << 32 | host.life),
         };
         match Engine::open(host.disk.clone(), config, host.now(now_us)) {
             Ok(engine) => {
@@ -180,7 +222,8 @@ impl World {
                 host.brain = Brain::Engine(Box::new(engine));
             }
             Err(why) => {
-                self.wrong.get_or_insert_with(|| format!("host {number} does not start: {why}"));
+                self.wrong
+                    .get_or_insert_with(|| format!("host {number} does not start: {why}"));
             }
         }
         self.after_step(number)
@@ -192,15 +235,46 @@ impl World {
             let at_ms = self.plan.get(index).map_or(0, |planned| planned.at_ms);
             self.after_ms(at_ms, Happening::Publish { index });
         }
-        let partitions: Vec<(u64, u64)> =
-            self.scenario.partitions.iter().map(|partition| (partition.from_ms, partition.until_ms)).collect();
-        for (index, (from_ms, until_ms)) in partitions.into_iter().enumerate().filter(|(_, (from, _))| *from < faults_ms) {
-            self.after_ms(from_ms, Happening::Partition { index, begins: true });
-            self.after_ms(until_ms.min(faults_ms), Happening::Partition { index, begins: false });
+        let partitions: Vec<(u64, u64)> = self
+            .scenario
+            .partitions
+            .iter()
+            .map(|partition| (partition.from_ms, partition.until_ms))
+            .collect();
+        for (index, (from_ms, until_ms)) in partitions
+            .into_iter()
+            .enumerate()
+            .filter(|(_, (from, _))| *from < faults_ms)
+        {
+            self.after_ms(
+                from_ms,
+                Happening::Partition {
+                    index,
+                    begins: true,
+                },
+            );
+            self.after_ms(
+                until_ms.min(faults_ms),
+                Happening::Partition {
+                    index,
+                    begins: false,
+                },
+            );
         }
-        for Crash { at_ms, host, down_ms } in self.scenario.crashes.clone() {
+        for Crash {
+            at_ms,
+            host,
+            down_ms,
+        } in self.scenario.crashes.clone()
+        {
             if at_ms < faults_ms {
-                self.after_ms(at_ms, Happening::Crash { host, down_ms: down_ms.min(faults_ms - at_ms) });
+                self.after_ms(
+                    at_ms,
+                    Happening::Crash {
+                        host,
+                        down_ms: down_ms.min(faults_ms - at_ms),
+                    },
+                );
             }
         }
         for host in 0..self.hosts.len() {
@@ -214,14 +288,22 @@ impl World {
 
 /// Draws the faults of a swarm.
 fn with_swarm(mut scenario: Scenario, chance: &mut Chance) -> Scenario {
-    let Some(swarm) = scenario.swarm else { return scenario };
+    let Some(swarm) = scenario.swarm else {
+        return scenario;
+    };
     let (members, faults_ms) = (scenario.members as u64, scenario.faults_ms);
     let host = |drawn: u64| usize::try_from(drawn).unwrap_or(0);
     for number in 0..chance.below("swarm-partitions", 0, swarm.partitions_max + 1) {
         let from_ms = chance.below("swarm-partition", number, faults_ms);
         let until_ms = from_ms + chance.between("swarm-partition", number, (1_000, faults_ms / 2));
-        let side = (0..scenario.members).filter(|_| chance.happens("swarm-side", number, 500_000)).collect();
-        scenario.partitions.push(Partition { from_ms, until_ms, side });
+        let side = (0..scenario.members)
+            .filter(|_| chance.happens("swarm-side", number, 500_000))
+            .collect();
+        scenario.partitions.push(Partition {
+            from_ms,
+            until_ms,
+            side,
+        });
     }
     for number in 0..chance.below("swarm-crashes", 0, swarm.crashes_max + 1) {
         scenario.crashes.push(Crash {

@@ -22,7 +22,10 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn new(bytes: Vec<u8>) -> Rc<Self> {
-        Rc::new(Self { id: sha256(&bytes), bytes })
+        Rc::new(Self {
+            id: sha256(&bytes),
+            bytes,
+        })
     }
 }
 
@@ -107,7 +110,9 @@ impl Host {
     }
 
     pub(crate) fn listens_to(&self, forwarder: usize) -> bool {
-        self.scores.get(&forwarder).is_none_or(|rejects| *rejects < GRAYLIST_AT)
+        self.scores
+            .get(&forwarder)
+            .is_none_or(|rejects| *rejects < GRAYLIST_AT)
     }
 }
 

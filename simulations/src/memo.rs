@@ -27,7 +27,10 @@ impl KnownRoster {
                 hash.update(certificate.id.as_bytes());
             }
         }
-        Self { roster, identity: hash.finish() }
+        Self {
+            roster,
+            identity: hash.finish(),
+        }
     }
 }
 
@@ -46,11 +49,20 @@ const KEPT_MAX: usize = 20_000;
 
 impl Memo {
     pub(crate) const fn new(on: bool) -> Self {
-        Self { on, checked: BTreeMap::new(), opened: BTreeMap::new() }
+        Self {
+            on,
+            checked: BTreeMap::new(),
+            opened: BTreeMap::new(),
+        }
     }
 
     /// The gate. `id` is SHA-256 of `bytes`.
-    pub(crate) fn check(&mut self, id: [u8; 32], bytes: &[u8], against: &KnownRoster) -> Result<Box<Verified<Frame>>, Refusal> {
+    pub(crate) fn check(
+        &mut self,
+        id: [u8; 32],
+        bytes: &[u8],
+        against: &KnownRoster,
+    ) -> Result<Box<Verified<Frame>>, Refusal> {
         if !self.on {
             return gate::check(bytes, &against.roster).map(Box::new);
         }
@@ -72,32 +84,60 @@ impl Memo {
             self.opened.clear();
         }
         let key = (sha256(frame.bytes()), payload.map(sha256));
-        self.opened.entry(key).or_insert_with(|| opening::open(frame, payload)).clone()
+        self.opened
+            .entry(key)
+            .or_insert_with(|| opening::open(frame, payload))
+            .clone()
     }
 
     /// Does a piece of work as [`Work::run`] does it.
     pub(crate) fn run(&mut self, work: Work, known: &KnownRoster) -> Done {
         let against = |roster: Arc<Roster>| {
-            if Arc::ptr_eq(&roster, &known.roster) { known.clone() } else { KnownRoster::new(roster) }
+            if Arc::ptr_eq(&roster, &known.roster) {
+                known.clone()
+            } else {
+                KnownRoster::new(roster)
+            }
         };
         match work {
-            Work::Check { from, frames, roster } => {
+            Work::Check {
+                from,
+                frames,
+                roster,
+            } => {
                 let against = against(roster);
-                let frames = frames.iter().map(|frame| self.check(sha256(frame), frame, &against)).collect();
+                let frames = frames
+                    .iter()
+                    .map(|frame| self.check(sha256(frame), frame, &against))
+                    .collect();
                 Done::Checked { from, frames }
             }
-            Work::Open { arrival, frame, payload, roster } => {
+            Work::Open {
+                arrival,
+                frame,
+                payload,
+                roster,
+            } => {
                 let frame = match frame {
                     OpenFrame::Verified(frame) => Ok(frame),
-                    OpenFrame::Logged(bytes) => self.check(sha256(&bytes), &bytes, &against(roster)),
+                    OpenFrame::Logged(bytes) => {
+                        self.check(sha256(&bytes), &bytes, &against(roster))
+                    }
                 };
                 match frame {
                     Ok(frame) => Done::Opened {
                         arrival,
-                        bundle: frame.value().bundle_id().map(|id| (id, frame.value().header().prefix.author)),
+                        bundle: frame
+                            .value()
+                            .bundle_id()
+                            .map(|id| (id, frame.value().header().prefix.author)),
                         outcome: self.open(frame.value(), payload.as_deref()),
                     },
-                    Err(why) => Done::Opened { arrival, bundle: None, outcome: Err(OpenRefusal::Gate(why)) },
+                    Err(why) => Done::Opened {
+                        arrival,
+                        bundle: None,
+                        outcome: Err(OpenRefusal::Gate(why)),
+                    },
                 }
             }
         }

@@ -31,12 +31,17 @@ fn ordered(a: usize, b: usize) -> (usize, usize) {
 impl World {
     /// The epoch of an open connection; none if there is none.
     pub(crate) fn connection(&self, a: usize, b: usize) -> Option<u64> {
-        self.links.get(&ordered(a, b)).filter(|link| link.open).map(|link| link.epoch)
+        self.links
+            .get(&ordered(a, b))
+            .filter(|link| link.open)
+            .map(|link| link.epoch)
     }
 
     /// Hosts connected to this one, ascending.
     pub(crate) fn connected_to(&self, host: usize) -> Vec<usize> {
-        (0..self.hosts.len()).filter(|other| self.connection(host, *other).is_some()).collect()
+        (0..self.hosts.len())
+            .filter(|other| self.connection(host, *other).is_some())
+            .collect()
     }
 
     /// When a message sent now arrives; none if it is lost.
@@ -46,7 +51,11 @@ impl World {
         let direction = ((from as u64) << 32) | to as u64;
         // Drawn even where the link is cut, so that a partition shifts nothing
         // else.
-        let jitter = self.chance.below("jitter", direction, self.scenario.network.jitter_ms * 1_000 + 1);
+        let jitter = self.chance.below(
+            "jitter",
+            direction,
+            self.scenario.network.jitter_ms * 1_000 + 1,
+        );
         let lost = self.chance.happens("loss", direction, self.loss_ppm);
         (!cut && !lost).then(|| self.now_us() + latency_us + jitter)
     }
@@ -63,7 +72,9 @@ impl World {
         if down(a) || down(b) {
             return Ok(());
         }
-        let Some(link) = self.links.get_mut(&(a, b)) else { return Ok(()) };
+        let Some(link) = self.links.get_mut(&(a, b)) else {
+            return Ok(());
+        };
         // Whatever cut it dials again when it heals.
         if link.open || link.cuts > 0 {
             return Ok(());
@@ -75,7 +86,9 @@ impl World {
     }
 
     fn tell_connected(&mut self, host: usize, peer: usize) -> Result<(), StoreError> {
-        let Some(node) = self.hosts.get(peer).map(|peer| peer.node) else { return Ok(()) };
+        let Some(node) = self.hosts.get(peer).map(|peer| peer.node) else {
+            return Ok(());
+        };
         let hello = match self.hosts.get(host).map(|host| &host.brain) {
             Some(Brain::Puppet(puppet)) => Some(puppet.hello()),
             Some(Brain::Engine(_) | Brain::Down) | None => None,
@@ -91,7 +104,9 @@ impl World {
 
     /// Closes a connection; both sides see it.
     pub(crate) fn close(&mut self, a: usize, b: usize) -> Result<(), StoreError> {
-        let Some(link) = self.links.get_mut(&ordered(a, b)).filter(|link| link.open) else { return Ok(()) };
+        let Some(link) = self.links.get_mut(&ordered(a, b)).filter(|link| link.open) else {
+            return Ok(());
+        };
         link.open = false;
         link.epoch += 1;
         for (host, peer) in [(a, b), (b, a)] {
@@ -103,7 +118,14 @@ impl World {
     }
 
     pub(crate) fn on_partition(&mut self, index: usize, begins: bool) {
-        let Some(side) = self.scenario.partitions.get(index).map(|partition| partition.side.clone()) else { return };
+        let Some(side) = self
+            .scenario
+            .partitions
+            .get(index)
+            .map(|partition| partition.side.clone())
+        else {
+            return;
+        };
         let crossing: Vec<(usize, usize)> = self
             .links
             .keys()
@@ -111,7 +133,9 @@ impl World {
             .filter(|(a, b)| side.contains(a) != side.contains(b))
             .collect();
         for (a, b) in crossing {
-            let Some(link) = self.links.get_mut(&(a, b)) else { continue };
+            let Some(link) = self.links.get_mut(&(a, b)) else {
+                continue;
+            };
             if begins {
                 link.cuts += 1;
                 let epoch = link.epoch;
@@ -126,12 +150,19 @@ impl World {
 
     /// Somebody notices that a link is cut, if it still is.
     pub(crate) fn on_notice(&mut self, a: usize, b: usize, epoch: u64) -> Result<(), StoreError> {
-        let still = self.links.get(&(a, b)).is_some_and(|link| link.cuts > 0 && link.open && link.epoch == epoch);
+        let still = self
+            .links
+            .get(&(a, b))
+            .is_some_and(|link| link.cuts > 0 && link.open && link.epoch == epoch);
         if still { self.close(a, b) } else { Ok(()) }
     }
 
     pub(crate) fn on_crash(&mut self, number: usize, down_ms: u64) -> Result<(), StoreError> {
-        let Some(host) = self.hosts.get_mut(number).filter(|host| matches!(host.brain, Brain::Engine(_))) else {
+        let Some(host) = self
+            .hosts
+            .get_mut(number)
+            .filter(|host| matches!(host.brain, Brain::Engine(_)))
+        else {
             return Ok(());
         };
         let unflushed = host.disk.unflushed() as u64;

@@ -70,7 +70,10 @@ impl Puppet {
     pub(crate) const TICK_US: u64 = 250_000;
 
     pub(crate) fn hello(&self) -> Request {
-        Request::Hello { federation: self.federation, epoch: self.epoch }
+        Request::Hello {
+            federation: self.federation,
+            epoch: self.epoch,
+        }
     }
 
     pub(crate) fn capture(&mut self, frame: &[u8]) {
@@ -93,7 +96,9 @@ impl Puppet {
         match self.habit {
             Habit::Flood => self.flood(peers, chance),
             Habit::Equivocate if self.ticks % 16 == 8 => self.equivocate(peers, wall_ms),
-            Habit::Withhold if self.ticks > 8 && self.sequence < 12 => self.announce(peers, wall_ms),
+            Habit::Withhold if self.ticks > 8 && self.sequence < 12 => {
+                self.announce(peers, wall_ms)
+            }
             Habit::Outsider if self.ticks.is_multiple_of(8) => self.knock(peers, chance, wall_ms),
             Habit::Equivocate | Habit::Withhold | Habit::Outsider | Habit::Garbage => Vec::new(),
         }
@@ -102,13 +107,24 @@ impl Puppet {
     fn flood(&self, peers: &[usize], chance: &mut Chance) -> Vec<Act> {
         let mut acts = Vec::new();
         for to in peers.iter().copied() {
-            let length = usize::try_from(chance.between("flood", self.number, (0, 600))).unwrap_or(0);
-            acts.push(Act::Gossip { to, bytes: chance.bytes("flood", self.number, length) });
-            let pick = usize::try_from(chance.below("replay", self.number, REMEMBERED as u64)).unwrap_or(0);
-            let Some(frame) = self.captured.get(pick) else { continue };
-            acts.push(Act::Gossip { to, bytes: frame.clone() });
+            let length =
+                usize::try_from(chance.between("flood", self.number, (0, 600))).unwrap_or(0);
+            acts.push(Act::Gossip {
+                to,
+                bytes: chance.bytes("flood", self.number, length),
+            });
+            let pick = usize::try_from(chance.below("replay", self.number, REMEMBERED as u64))
+                .unwrap_or(0);
+            let Some(frame) = self.captured.get(pick) else {
+                continue;
+            };
+            acts.push(Act::Gossip {
+                to,
+                bytes: frame.clone(),
+            });
             let mut spoiled = frame.clone();
-            let at = usize::try_from(chance.below("spoil", self.number, spoiled.len() as u64)).unwrap_or(0);
+            let at = usize::try_from(chance.below("spoil", self.number, spoiled.len() as u64))
+                .unwrap_or(0);
             if let Some(byte) = spoiled.get_mut(at) {
                 *byte ^= 0x40;
             }
@@ -122,12 +138,17 @@ impl Puppet {
         let mut acts = Vec::new();
         for (side, head) in self.heads.into_iter().enumerate() {
             let domain = format!("twofold-{}-{side}.h{}.example", self.sequence, self.number);
-            let Some((bytes, id)) = self.craft(&domain, 0, head, wall_ms) else { continue };
+            let Some((bytes, id)) = self.craft(&domain, 0, head, wall_ms) else {
+                continue;
+            };
             if let Some(head) = self.heads.get_mut(side) {
                 *head = Some(id);
             }
             let side_of = |to: &usize| to % 2 == side;
-            acts.extend(peers.iter().copied().filter(side_of).map(|to| Act::Gossip { to, bytes: bytes.clone() }));
+            acts.extend(peers.iter().copied().filter(side_of).map(|to| Act::Gossip {
+                to,
+                bytes: bytes.clone(),
+            }));
         }
         acts
     }
@@ -136,9 +157,17 @@ impl Puppet {
         self.sequence += 1;
         let domain = format!("withheld-{}.h{}.example", self.sequence, self.number);
         let [head, _] = self.heads;
-        let Some((bytes, id)) = self.craft(&domain, 50_000, head, wall_ms) else { return Vec::new() };
+        let Some((bytes, id)) = self.craft(&domain, 50_000, head, wall_ms) else {
+            return Vec::new();
+        };
         self.heads = [Some(id), None];
-        peers.iter().map(|to| Act::Gossip { to: *to, bytes: bytes.clone() }).collect()
+        peers
+            .iter()
+            .map(|to| Act::Gossip {
+                to: *to,
+                bytes: bytes.clone(),
+            })
+            .collect()
     }
 
     /// Asks for everything there is, and offers a certificate of its own make.
@@ -148,18 +177,47 @@ impl Puppet {
         };
         let mut acts = Vec::new();
         for to in peers.iter().copied() {
-            acts.push(Act::Ask { to, request: self.hello() });
-            acts.push(Act::Ask { to, request: Request::Probe { digest: [0; 32] } });
-            acts.push(Act::Ask { to, request: Request::Frontier { after: None } });
+            acts.push(Act::Ask {
+                to,
+                request: self.hello(),
+            });
+            acts.push(Act::Ask {
+                to,
+                request: Request::Probe { digest: [0; 32] },
+            });
+            acts.push(Act::Ask {
+                to,
+                request: Request::Frontier { after: None },
+            });
             if let Some(stream) = self.streams.get(pick(chance, self.streams.len())) {
-                acts.push(Act::Ask { to, request: Request::Range { stream: *stream, after: 0 } });
+                acts.push(Act::Ask {
+                    to,
+                    request: Request::Range {
+                        stream: *stream,
+                        after: 0,
+                    },
+                });
             }
             if let Some(envelope) = self.known.get(pick(chance, self.known.len())) {
-                acts.push(Act::Ask { to, request: Request::Chunk { envelope: *envelope, index: 0 } });
-                acts.push(Act::Ask { to, request: Request::KeyBlock { envelope: *envelope } });
+                acts.push(Act::Ask {
+                    to,
+                    request: Request::Chunk {
+                        envelope: *envelope,
+                        index: 0,
+                    },
+                });
+                acts.push(Act::Ask {
+                    to,
+                    request: Request::KeyBlock {
+                        envelope: *envelope,
+                    },
+                });
             }
             if let Some(certificate) = self.own_certificate(wall_ms) {
-                acts.push(Act::Door { to, request: DoorRequest::Offer { certificate } });
+                acts.push(Act::Door {
+                    to,
+                    request: DoorRequest::Offer { certificate },
+                });
             }
         }
         acts
@@ -176,19 +234,28 @@ impl Puppet {
             not_before_ms: wall_ms.saturating_sub(1_000),
             not_after_ms: wall_ms + 1_000_000,
         };
-        CertificateBytes::sign(&cert, &self.keys.root, &self.keys.signing, &self.keys.transport).ok()
+        CertificateBytes::sign(
+            &cert,
+            &self.keys.root,
+            &self.keys.signing,
+            &self.keys.transport,
+        )
+        .ok()
     }
 
     /// Answers, or keeps silent.
     pub(crate) fn answer(&self, request: &Request, chance: &mut Chance) -> Option<Answer> {
         if matches!(request, Request::Hello { .. }) {
-            return Some(Answer::Hello { federation: self.federation, epoch: self.epoch });
+            return Some(Answer::Hello {
+                federation: self.federation,
+                epoch: self.epoch,
+            });
         }
         match self.habit {
             Habit::Withhold => None,
-            Habit::Flood | Habit::Equivocate | Habit::Outsider => {
-                Some(Answer::Unavailable { reason: Unavailable::Busy })
-            }
+            Habit::Flood | Habit::Equivocate | Habit::Outsider => Some(Answer::Unavailable {
+                reason: Unavailable::Busy,
+            }),
             Habit::Garbage => self.garbage(request, chance),
         }
     }
@@ -202,11 +269,20 @@ impl Puppet {
             Request::Hello { .. } | Request::Probe { .. } => Answer::Probe { digest: id },
             Request::Frontier { .. } => {
                 let head = EnvelopeId::from_bytes(id);
-                let entries = self.streams.iter().map(|stream| FrontierEntry { stream: *stream, through: 1 << 40, head });
-                Answer::Frontier { entries: List::new(entries.collect()).ok()?, more: true }
+                let entries = self.streams.iter().map(|stream| FrontierEntry {
+                    stream: *stream,
+                    through: 1 << 40,
+                    head,
+                });
+                Answer::Frontier {
+                    entries: List::new(entries.collect()).ok()?,
+                    more: true,
+                }
             }
             Request::Range { .. } => {
-                let mut items = vec![RangeItem::Frame(Bytes::new(chance.bytes("garbage", self.number, 300)).ok()?)];
+                let mut items = vec![RangeItem::Frame(
+                    Bytes::new(chance.bytes("garbage", self.number, 300)).ok()?,
+                )];
                 for frame in self.captured.iter().take(4) {
                     let mut spoiled = frame.clone();
                     if let Some(byte) = spoiled.last_mut() {
@@ -214,7 +290,10 @@ impl Puppet {
                     }
                     items.push(RangeItem::Frame(Bytes::new(spoiled).ok()?));
                 }
-                Answer::Range { items: List::new(items).ok()?, more: true }
+                Answer::Range {
+                    items: List::new(items).ok()?,
+                    more: true,
+                }
             }
             Request::Chunk { .. } | Request::KeyBlock { .. } => Answer::Chunk {
                 bytes: Bytes::new(chance.bytes("garbage", self.number, 40_000)).ok()?,
@@ -233,7 +312,11 @@ impl Puppet {
         wall_ms: u64,
     ) -> Option<(Vec<u8>, EnvelopeId)> {
         let payload = workload::stix(&self.member, domain, Marking::Clear, padding, wall_ms)?;
-        let part = Part { media: Media::Stix, length: payload.len() as u64, digest: sha256(&payload) };
+        let part = Part {
+            media: Media::Stix,
+            length: payload.len() as u64,
+            digest: sha256(&payload),
+        };
         let bundle = Bundle {
             federation: self.federation,
             author: self.member,
@@ -264,7 +347,11 @@ impl Puppet {
                 certificate: self.certificate,
                 epoch: self.epoch,
                 expiry_hour: u32::try_from(bundle.expiry_hour()).ok()?,
-                class: Class::Open { tag: Tag::PUBLIC, sequence: self.sequence, previous },
+                class: Class::Open {
+                    tag: Tag::PUBLIC,
+                    sequence: self.sequence,
+                    previous,
+                },
             },
             binding: Binding {
                 head: sha256(&head),
@@ -285,7 +372,11 @@ impl Puppet {
             second_signature: None,
             key_block: None,
             head: Bytes::new(head).ok()?,
-            payload: if inline { Some(Bytes::new(payload).ok()?) } else { None },
+            payload: if inline {
+                Some(Bytes::new(payload).ok()?)
+            } else {
+                None
+            },
         };
         Some((frame(Kind::Envelope, &envelope), id))
     }

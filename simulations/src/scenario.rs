@@ -133,7 +133,12 @@ impl Scenario {
             partitions: Vec::new(),
             crashes: Vec::new(),
             swarm: None,
-            workload: Workload { bundles: 40, large_every: 8, secrets: 5, plant_in_clear: false },
+            workload: Workload {
+                bundles: 40,
+                large_every: 8,
+                secrets: 5,
+                plant_in_clear: false,
+            },
             hostile: Vec::new(),
             outsider: true,
             memo: true,

@@ -9,7 +9,8 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use watchfire_crypto::sha256;
 use watchfire_protocol::engine::{
-    AnswerToken, ClientToken, Event, GossipToken, Input, Output, PublishRefusal, Published, RequestId, Verdict,
+    AnswerToken, ClientToken, Event, GossipToken, Input, Output, PublishRefusal, Published,
+    RequestId, Verdict,
 };
 use watchfire_protocol::ids::NodeId;
 use watchfire_protocol::marking::Marking;
@@ -32,9 +33,13 @@ impl World {
     /// One step of an engine, and everything that comes of it.
     pub(crate) fn feed(&mut self, number: usize, input: Input) -> Result<(), StoreError> {
         let now_us = self.now_us();
-        let Some(host) = self.hosts.get_mut(number) else { return Ok(()) };
+        let Some(host) = self.hosts.get_mut(number) else {
+            return Ok(());
+        };
         let now = host.now(now_us);
-        let Brain::Engine(engine) = &mut host.brain else { return Ok(()) };
+        let Brain::Engine(engine) = &mut host.brain else {
+            return Ok(());
+        };
         engine.handle(now, input)?;
         self.after_step(number)
     }
@@ -42,15 +47,21 @@ impl World {
     /// Takes what an engine gives, after a step or its start.
     pub(crate) fn after_step(&mut self, number: usize) -> Result<(), StoreError> {
         let mut outputs = 0;
-        while let Some(output) = self.hosts.get_mut(number).and_then(|host| match &mut host.brain {
-            Brain::Engine(engine) => engine.poll(),
-            Brain::Down | Brain::Puppet(_) => None,
-        }) {
+        while let Some(output) = self
+            .hosts
+            .get_mut(number)
+            .and_then(|host| match &mut host.brain {
+                Brain::Engine(engine) => engine.poll(),
+                Brain::Down | Brain::Puppet(_) => None,
+            })
+        {
             outputs += 1;
             self.on_output(number, output);
         }
         if outputs > OUTPUTS_PER_STEP_MAX {
-            self.wrong.get_or_insert_with(|| format!("not bounded: {outputs} outputs of one step at host {number}"));
+            self.wrong.get_or_insert_with(|| {
+                format!("not bounded: {outputs} outputs of one step at host {number}")
+            });
         }
         self.outputs_max = self.outputs_max.max(outputs);
         self.commit(number)?;
@@ -61,22 +72,43 @@ impl World {
     fn commit(&mut self, number: usize) -> Result<(), StoreError> {
         let now_us = self.now_us();
         loop {
-            let Some(host) = self.hosts.get_mut(number) else { return Ok(()) };
-            let Brain::Engine(engine) = &mut host.brain else { return Ok(()) };
-            let Some((commit, batch)) = engine.begin_commit() else { return Ok(()) };
+            let Some(host) = self.hosts.get_mut(number) else {
+                return Ok(());
+            };
+            let Brain::Engine(engine) = &mut host.brain else {
+                return Ok(());
+            };
+            let Some((commit, batch)) = engine.begin_commit() else {
+                return Ok(());
+            };
             host.disk.write(commit, &batch)?;
-            let flush_ms = self.chance.between("flush", number as u64, self.scenario.network.flush_ms);
+            let flush_ms =
+                self.chance
+                    .between("flush", number as u64, self.scenario.network.flush_ms);
             host.disk_free_us = host.disk_free_us.max(now_us) + flush_ms * 1_000;
             let (at_us, life) = (host.disk_free_us, host.life);
-            self.at_us(at_us, Happening::Flushed { host: number, life, commit });
+            self.at_us(
+                at_us,
+                Happening::Flushed {
+                    host: number,
+                    life,
+                    commit,
+                },
+            );
         }
     }
 
     fn schedule_wake(&mut self, number: usize) {
         let now_us = self.now_us();
-        let Some(host) = self.hosts.get_mut(number) else { return };
-        let Brain::Engine(engine) = &host.brain else { return };
-        let Some((deadline, _)) = engine.deadline() else { return };
+        let Some(host) = self.hosts.get_mut(number) else {
+            return;
+        };
+        let Brain::Engine(engine) = &host.brain else {
+            return;
+        };
+        let Some((deadline, _)) = engine.deadline() else {
+            return;
+        };
         let at_us = (host.started_us + deadline.as_ms() * 1_000).max(now_us);
         if host.wake_at_us.is_none_or(|already| at_us < already) {
             host.wake_at_us = Some(at_us);
@@ -87,7 +119,9 @@ impl World {
 
     pub(crate) fn on_wake(&mut self, number: usize) -> Result<(), StoreError> {
         let now_us = self.now_us();
-        let Some(host) = self.hosts.get_mut(number) else { return Ok(()) };
+        let Some(host) = self.hosts.get_mut(number) else {
+            return Ok(());
+        };
         if host.wake_at_us.is_none_or(|at| at > now_us) {
             return Ok(());
         }
@@ -118,11 +152,20 @@ impl World {
             Output::Door { token, answer } => self.on_door_answer(number, token, &answer),
             Output::Work(work) => {
                 let cost_us = self.chance.between("work", number as u64, WORK_US);
-                let Some(host) = self.hosts.get(number) else { return };
+                let Some(host) = self.hosts.get(number) else {
+                    return;
+                };
                 let life = host.life;
                 let done = Box::new(self.memo.run(work, &host.known));
                 let at_us = self.now_us() + cost_us;
-                self.at_us(at_us, Happening::Worked { host: number, life, done });
+                self.at_us(
+                    at_us,
+                    Happening::Worked {
+                        host: number,
+                        life,
+                        done,
+                    },
+                );
             }
             Output::Published { client, outcome } => self.on_published(number, client, outcome),
             // Nobody asks a simulated node for answers by a barrier.
@@ -133,7 +176,14 @@ impl World {
                 if let Some(peer) = self.number_of(&node)
                     && let Some(epoch) = self.connection(number, peer)
                 {
-                    self.after_ms(0, Happening::Close { a: number, b: peer, epoch });
+                    self.after_ms(
+                        0,
+                        Happening::Close {
+                            a: number,
+                            b: peer,
+                            epoch,
+                        },
+                    );
                 }
             }
             Output::Roster(roster) => {
@@ -154,7 +204,9 @@ impl World {
                     self.of_honest.insert(*bundle);
                 }
                 let now_us = self.now_us();
-                let Some(host) = self.hosts.get_mut(number) else { return };
+                let Some(host) = self.hosts.get_mut(number) else {
+                    return;
+                };
                 let own = host.member == Some(*author);
                 if host.searchable.insert(*bundle)
                     && !own
@@ -177,17 +229,32 @@ impl World {
 
     fn on_verdict(&mut self, number: usize, token: GossipToken, verdict: Verdict) {
         let now_us = self.now_us();
-        let Some(host) = self.hosts.get_mut(number) else { return };
-        let Some((source, wire)) = host.pending.remove(&token) else { return };
+        let Some(host) = self.hosts.get_mut(number) else {
+            return;
+        };
+        let Some((source, wire)) = host.pending.remove(&token) else {
+            return;
+        };
         if verdict == Verdict::Reject {
             host.blame(source);
             if self.is_honest(number) && self.is_honest(source) {
-                self.wrong.get_or_insert_with(|| format!("honest host {number} rejects what honest host {source} forwarded"));
+                self.wrong.get_or_insert_with(|| {
+                    format!("honest host {number} rejects what honest host {source} forwarded")
+                });
             }
         }
-        self.trace.note(now_us, number, "verdict", &[&wire.id, format!("{verdict:?}").as_bytes()]);
+        self.trace.note(
+            now_us,
+            number,
+            "verdict",
+            &[&wire.id, format!("{verdict:?}").as_bytes()],
+        );
         if verdict == Verdict::Accept {
-            for peer in self.mesh_of(number).into_iter().filter(|peer| *peer != source) {
+            for peer in self
+                .mesh_of(number)
+                .into_iter()
+                .filter(|peer| *peer != source)
+            {
                 self.send_gossip(number, peer, &wire);
             }
         }
@@ -217,26 +284,48 @@ impl World {
     }
 
     pub(crate) fn send_gossip(&mut self, from: usize, to: usize, wire: &Rc<Wire>) {
-        let Some(epoch) = self.connection(from, to) else { return };
+        let Some(epoch) = self.connection(from, to) else {
+            return;
+        };
         self.watch.scan("in a gossip message", &wire.bytes);
         self.carried(wire.bytes.len());
         let direction = ((from as u64) << 32) | to as u64;
-        let twice = self.chance.happens("duplicate", direction, self.duplicate_ppm);
+        let twice = self
+            .chance
+            .happens("duplicate", direction, self.duplicate_ppm);
         for _ in 0..=u8::from(twice) {
             if let Some(at_us) = self.arrival_us(from, to) {
-                self.at_us(at_us, Happening::Gossip { epoch, from, to, wire: Rc::clone(wire) });
+                self.at_us(
+                    at_us,
+                    Happening::Gossip {
+                        epoch,
+                        from,
+                        to,
+                        wire: Rc::clone(wire),
+                    },
+                );
             }
         }
     }
 
-    pub(crate) fn on_gossip(&mut self, epoch: u64, from: usize, to: usize, wire: Rc<Wire>) -> Result<(), StoreError> {
+    pub(crate) fn on_gossip(
+        &mut self,
+        epoch: u64,
+        from: usize,
+        to: usize,
+        wire: Rc<Wire>,
+    ) -> Result<(), StoreError> {
         // Strangers do not get past the handshake of the transport.
         if self.connection(from, to) != Some(epoch) || !self.knows(to, from) {
             return Ok(());
         }
         let now_us = self.now_us();
-        let Some(node) = self.hosts.get(from).map(|from| from.node) else { return Ok(()) };
-        let Some(host) = self.hosts.get_mut(to) else { return Ok(()) };
+        let Some(node) = self.hosts.get(from).map(|from| from.node) else {
+            return Ok(());
+        };
+        let Some(host) = self.hosts.get_mut(to) else {
+            return Ok(());
+        };
         if let Brain::Puppet(puppet) = &mut host.brain {
             puppet.capture(&wire.bytes);
             return Ok(());
@@ -247,14 +336,30 @@ impl World {
         let checked = self.memo.check(wire.id, &wire.bytes, &host.known);
         let token = GossipToken(host.token());
         host.pending.insert(token, (from, wire));
-        self.feed(to, Input::Gossip { from: node, token, checked })
+        self.feed(
+            to,
+            Input::Gossip {
+                from: node,
+                token,
+                checked,
+            },
+        )
     }
 
     fn ask(&mut self, from: usize, to: NodeId, id: RequestId, request: Request) {
-        let Some(life) = self.hosts.get(from).map(|host| host.life) else { return };
-        let failed = Happening::Answered { to: from, life, id, answer: None };
+        let Some(life) = self.hosts.get(from).map(|host| host.life) else {
+            return;
+        };
+        let failed = Happening::Answered {
+            to: from,
+            life,
+            id,
+            answer: None,
+        };
         let to = self.number_of(&to);
-        let Some((to, epoch)) = to.and_then(|to| self.connection(from, to).map(|epoch| (to, epoch))) else {
+        let Some((to, epoch)) =
+            to.and_then(|to| self.connection(from, to).map(|epoch| (to, epoch)))
+        else {
             self.after_ms(1, failed);
             return;
         };
@@ -263,8 +368,20 @@ impl World {
         self.watch.scan("in a request", &bytes);
         self.carried(bytes.len());
         if let Some(at_us) = self.arrival_us(from, to) {
-            let waiting = Waiting { host: from, life, id, epoch };
-            self.at_us(at_us, Happening::Asked { to, waiting, request });
+            let waiting = Waiting {
+                host: from,
+                life,
+                id,
+                epoch,
+            };
+            self.at_us(
+                at_us,
+                Happening::Asked {
+                    to,
+                    waiting,
+                    request,
+                },
+            );
         }
     }
 
@@ -276,12 +393,21 @@ impl World {
         }
     }
 
-    pub(crate) fn on_asked(&mut self, to: usize, waiting: Waiting, request: Request) -> Result<(), StoreError> {
+    pub(crate) fn on_asked(
+        &mut self,
+        to: usize,
+        waiting: Waiting,
+        request: Request,
+    ) -> Result<(), StoreError> {
         if self.connection(waiting.host, to) != Some(waiting.epoch) {
             return Ok(());
         }
-        let Some(node) = self.hosts.get(waiting.host).map(|host| host.node) else { return Ok(()) };
-        let Some(host) = self.hosts.get_mut(to) else { return Ok(()) };
+        let Some(node) = self.hosts.get(waiting.host).map(|host| host.node) else {
+            return Ok(());
+        };
+        let Some(host) = self.hosts.get_mut(to) else {
+            return Ok(());
+        };
         if let Brain::Puppet(puppet) = &host.brain {
             if let Some(answer) = puppet.answer(&request, &mut self.chance) {
                 self.send_answer(to, waiting, answer);
@@ -290,11 +416,21 @@ impl World {
         }
         let token = AnswerToken(host.token());
         host.answers.insert(token, waiting);
-        self.feed(to, Input::Request { from: node, token, request: Some(request) })
+        self.feed(
+            to,
+            Input::Request {
+                from: node,
+                token,
+                request: Some(request),
+            },
+        )
     }
 
     fn on_answer(&mut self, number: usize, token: AnswerToken, answer: Answer) {
-        let waiting = self.hosts.get_mut(number).and_then(|host| host.answers.remove(&token));
+        let waiting = self
+            .hosts
+            .get_mut(number)
+            .and_then(|host| host.answers.remove(&token));
         let Some(waiting) = waiting else { return };
         let now_us = self.now_us();
         let parts = parts_of(&answer);
@@ -302,7 +438,12 @@ impl World {
         self.trace.note(now_us, number, "answer", &slices);
         let stranger = self.habit_of(waiting.host) == Some(Habit::Outsider);
         if stranger && !matches!(answer, Answer::Hello { .. } | Answer::Unavailable { .. }) {
-            self.wrong.get_or_insert_with(|| format!("leak: host {number} answers a stranger with {}", name_of(&answer)));
+            self.wrong.get_or_insert_with(|| {
+                format!(
+                    "leak: host {number} answers a stranger with {}",
+                    name_of(&answer)
+                )
+            });
         }
         self.send_answer(number, waiting, answer);
     }
@@ -317,9 +458,19 @@ impl World {
             bytes += part.len();
         }
         self.carried(bytes);
-        let Waiting { host: to, life, id, .. } = waiting;
+        let Waiting {
+            host: to, life, id, ..
+        } = waiting;
         if let Some(at_us) = self.arrival_us(from, to) {
-            self.at_us(at_us, Happening::Answered { to, life, id, answer: Some(Box::new(answer)) });
+            self.at_us(
+                at_us,
+                Happening::Answered {
+                    to,
+                    life,
+                    id,
+                    answer: Some(Box::new(answer)),
+                },
+            );
         }
     }
 
@@ -330,51 +481,89 @@ impl World {
         self.note(number, "door", &[&codec::encode(answer)]);
         self.watch.scan("at the door", &codec::encode(answer));
         if matches!(answer, DoorAnswer::Offer { accepted: true }) {
-            self.wrong.get_or_insert_with(|| format!("host {number} admits a stranger at its door"));
+            self.wrong
+                .get_or_insert_with(|| format!("host {number} admits a stranger at its door"));
         }
     }
 
     pub(crate) fn on_publish(&mut self, index: usize) -> Result<(), StoreError> {
-        let Some(planned) = self.plan.get(index).cloned() else { return Ok(()) };
-        let Some(host) = self.hosts.get(planned.host) else { return Ok(()) };
+        let Some(planned) = self.plan.get(index).cloned() else {
+            return Ok(());
+        };
+        let Some(host) = self.hosts.get(planned.host) else {
+            return Ok(());
+        };
         if host.is_down() {
             // People try again.
             self.after_ms(1_000, Happening::Publish { index });
             return Ok(());
         }
         let wall_ms = host.now(self.now_us()).wall_ms;
-        let Some(member) = host.member else { return Ok(()) };
+        let Some(member) = host.member else {
+            return Ok(());
+        };
         self.unpublished = self.unpublished.saturating_sub(1);
-        let stix = workload::stix(&member, &planned.domain, planned.marking, planned.padding, wall_ms);
+        let stix = workload::stix(
+            &member,
+            &planned.domain,
+            planned.marking,
+            planned.padding,
+            wall_ms,
+        );
         if let Some(stix) = &stix {
             self.sent.insert(index as u64, sha256(stix));
         }
         match stix.map(|stix| Draft::prepare(stix, None, workload::wish())) {
             Some(Ok(draft)) => {
                 let client = ClientToken(index as u64);
-                self.feed(planned.host, Input::Publish { client, draft: Box::new(draft) })
+                self.feed(
+                    planned.host,
+                    Input::Publish {
+                        client,
+                        draft: Box::new(draft),
+                    },
+                )
             }
             Some(Err(why)) => {
-                self.wrong.get_or_insert_with(|| format!("the workload is not publishable: {why}"));
+                self.wrong
+                    .get_or_insert_with(|| format!("the workload is not publishable: {why}"));
                 Ok(())
             }
             None => Ok(()),
         }
     }
 
-    fn on_published(&mut self, number: usize, client: ClientToken, outcome: Result<Published, PublishRefusal>) {
-        self.note(number, "published", &[format!("{client:?} {outcome:?}").as_bytes()]);
+    fn on_published(
+        &mut self,
+        number: usize,
+        client: ClientToken,
+        outcome: Result<Published, PublishRefusal>,
+    ) {
+        self.note(
+            number,
+            "published",
+            &[format!("{client:?} {outcome:?}").as_bytes()],
+        );
         let index = usize::try_from(client.0).unwrap_or(usize::MAX);
-        let Some(planned) = self.plan.get(index) else { return };
+        let Some(planned) = self.plan.get(index) else {
+            return;
+        };
         match outcome {
             Ok(_) if planned.marking != Marking::Clear => {
                 let marking = planned.marking;
-                self.wrong.get_or_insert_with(|| format!("leak: {marking} was published by host {number}"));
+                self.wrong.get_or_insert_with(|| {
+                    format!("leak: {marking} was published by host {number}")
+                });
             }
             Ok(published) => {
                 let index_key = workload::index_key(&planned.domain).unwrap_or_default();
                 let stix = self.sent.get(&client.0).copied().unwrap_or_default();
-                self.acknowledged.push(Acknowledged { bundle: published.bundle, author: number, stix, index_key });
+                self.acknowledged.push(Acknowledged {
+                    bundle: published.bundle,
+                    author: number,
+                    stix,
+                    index_key,
+                });
                 self.published_us.insert(published.bundle, self.now_us());
                 self.of_honest.insert(published.bundle);
                 for host in &mut self.hosts {
@@ -383,20 +572,31 @@ impl World {
                     }
                 }
             }
-            Err(PublishRefusal::SealingAbsent { .. }) if planned.marking != Marking::Clear => self.refused += 1,
+            Err(PublishRefusal::SealingAbsent { .. }) if planned.marking != Marking::Clear => {
+                self.refused += 1
+            }
             Err(why) => {
-                self.wrong.get_or_insert_with(|| format!("host {number} could not publish: {why}"));
+                self.wrong
+                    .get_or_insert_with(|| format!("host {number} could not publish: {why}"));
             }
         }
     }
 
     pub(crate) fn on_tick(&mut self, number: usize) -> Result<(), StoreError> {
         self.after_ms(Puppet::TICK_US / 1_000, Happening::Tick { host: number });
-        let peers: Vec<usize> = self.connected_to(number).into_iter().filter(|peer| self.is_honest(*peer)).collect();
+        let peers: Vec<usize> = self
+            .connected_to(number)
+            .into_iter()
+            .filter(|peer| self.is_honest(*peer))
+            .collect();
         let now_us = self.now_us();
-        let Some(host) = self.hosts.get_mut(number) else { return Ok(()) };
+        let Some(host) = self.hosts.get_mut(number) else {
+            return Ok(());
+        };
         let wall_ms = host.now(now_us).wall_ms;
-        let Brain::Puppet(puppet) = &mut host.brain else { return Ok(()) };
+        let Brain::Puppet(puppet) = &mut host.brain else {
+            return Ok(());
+        };
         let transport_key = puppet.keys.transport.public().to_bytes();
         for act in puppet.tick(&peers, &mut self.chance, wall_ms) {
             match act {
@@ -404,7 +604,11 @@ impl World {
                 Act::Ask { to, request } => self.ask_as_puppet(number, to, request),
                 Act::Door { to, request } => {
                     let token = self.hosts.get_mut(to).map_or(0, |host| host.token());
-                    let input = Input::Door { token: AnswerToken(token), transport_key, request: Some(request) };
+                    let input = Input::Door {
+                        token: AnswerToken(token),
+                        transport_key,
+                        request: Some(request),
+                    };
                     self.feed(to, input)?;
                 }
             }
@@ -428,9 +632,15 @@ fn parts_of(answer: &Answer) -> Vec<Cow<'_, [u8]>> {
                 RangeItem::Header(header) => Cow::Owned(codec::encode(header)),
             })
             .collect(),
-        Answer::Chunk { bytes, path } => vec![Cow::Borrowed(bytes.as_slice()), Cow::Owned(codec::encode(path))],
+        Answer::Chunk { bytes, path } => vec![
+            Cow::Borrowed(bytes.as_slice()),
+            Cow::Owned(codec::encode(path)),
+        ],
         Answer::KeyBlock { bytes } => vec![Cow::Borrowed(bytes.as_slice())],
-        Answer::Hello { .. } | Answer::Probe { .. } | Answer::Frontier { .. } | Answer::Unavailable { .. } => {
+        Answer::Hello { .. }
+        | Answer::Probe { .. }
+        | Answer::Frontier { .. }
+        | Answer::Unavailable { .. } => {
             vec![Cow::Owned(codec::encode(answer))]
         }
     }

@@ -28,20 +28,31 @@ pub(crate) fn plan(scenario: &Scenario, honest: &[usize], chance: &mut Chance) -
     (0..workload.bundles + workload.secrets)
         .map(|number| {
             let secret = number >= workload.bundles;
-            let large = !secret && workload.large_every > 0 && number % workload.large_every == workload.large_every - 1;
+            let large = !secret
+                && workload.large_every > 0
+                && number % workload.large_every == workload.large_every - 1;
             let padding = match (large, chance.below("padding", 0, 3)) {
                 (false, some) => usize::try_from(some).unwrap_or(0) * 400,
                 // Over one chunk of 256 KiB.
                 (true, 0) => 300_000,
                 (true, some) => 33_000 + usize::try_from(some).unwrap_or(0) * 10_000,
             };
-            let above = [Marking::Green, Marking::Amber, Marking::AmberStrict, Marking::Red];
+            let above = [
+                Marking::Green,
+                Marking::Amber,
+                Marking::AmberStrict,
+                Marking::Red,
+            ];
             let marking = match above.get(usize::try_from(number % 4).unwrap_or(0)) {
                 Some(marking) if secret => *marking,
                 Some(_) | None => Marking::Clear,
             };
             let who = usize::try_from(chance.below("author", 0, honest.len() as u64)).unwrap_or(0);
-            let plant = if secret || workload.plant_in_clear { PLANTED } else { "seen" };
+            let plant = if secret || workload.plant_in_clear {
+                PLANTED
+            } else {
+                "seen"
+            };
             Planned {
                 at_ms: chance.between("publish", 0, (2_000, scenario.faults_ms.max(2_001))),
                 host: honest.get(who).copied().unwrap_or(0),
@@ -55,11 +66,19 @@ pub(crate) fn plan(scenario: &Scenario, honest: &[usize], chance: &mut Chance) -
 
 /// The keys under which a planned value must be found.
 pub(crate) fn index_key(domain: &str) -> Option<Vec<u8>> {
-    normalise(Kind::Domain, domain).ok().map(|value| value.index_key())
+    normalise(Kind::Domain, domain)
+        .ok()
+        .map(|value| value.index_key())
 }
 
 /// A minimal STIX bundle: marking, identity, one indicator.
-pub(crate) fn stix(author: &MemberId, domain: &str, marking: Marking, padding: usize, wall_ms: u64) -> Option<Vec<u8>> {
+pub(crate) fn stix(
+    author: &MemberId,
+    domain: &str,
+    marking: Marking,
+    padding: usize,
+    wall_ms: u64,
+) -> Option<Vec<u8>> {
     let value = normalise(Kind::Domain, domain).ok()?;
     let made = Timestamp::from_unix_ms(wall_ms);
     let name = format!("indicator {domain}");
@@ -81,10 +100,22 @@ pub(crate) fn stix(author: &MemberId, domain: &str, marking: Marking, padding: u
         indicator::to_stix(&value, &draft),
     ];
     let id = indicator::bundle_id(author, made, [domain].into_iter());
-    Some(format!("{{\"type\":\"bundle\",\"id\":\"{id}\",\"objects\":[{}]}}", objects.join(",")).into_bytes())
+    Some(
+        format!(
+            "{{\"type\":\"bundle\",\"id\":\"{id}\",\"objects\":[{}]}}",
+            objects.join(",")
+        )
+        .into_bytes(),
+    )
 }
 
 /// What a person wants of it.
 pub(crate) const fn wish() -> Wish {
-    Wish { flag: None, valid_ms: 30 * 24 * 3_600_000, exercise: true, permissible_actions: None, supersedes: None }
+    Wish {
+        flag: None,
+        valid_ms: 30 * 24 * 3_600_000,
+        exercise: true,
+        permissible_actions: None,
+        supersedes: None,
+    }
 }

@@ -21,20 +21,68 @@ use watchfire_protocol::wire::exchange::{Answer, Request};
 
 /// Something that happens at a moment of virtual time.
 pub(crate) enum Happening {
-    Gossip { epoch: u64, from: usize, to: usize, wire: Rc<Wire> },
-    Asked { to: usize, waiting: Waiting, request: Request },
-    Answered { to: usize, life: u64, id: RequestId, answer: Option<Box<Answer>> },
-    Worked { host: usize, life: u64, done: Box<Done> },
-    Flushed { host: usize, life: u64, commit: CommitNo },
-    Wake { host: usize, life: u64 },
-    Dial { a: usize, b: usize },
-    Notice { a: usize, b: usize, epoch: u64 },
-    Close { a: usize, b: usize, epoch: u64 },
-    Partition { index: usize, begins: bool },
-    Crash { host: usize, down_ms: u64 },
-    Restart { host: usize },
-    Publish { index: usize },
-    Tick { host: usize },
+    Gossip {
+        epoch: u64,
+        from: usize,
+        to: usize,
+        wire: Rc<Wire>,
+    },
+    Asked {
+        to: usize,
+        waiting: Waiting,
+        request: Request,
+    },
+    Answered {
+        to: usize,
+        life: u64,
+        id: RequestId,
+        answer: Option<Box<Answer>>,
+    },
+    Worked {
+        host: usize,
+        life: u64,
+        done: Box<Done>,
+    },
+    Flushed {
+        host: usize,
+        life: u64,
+        commit: CommitNo,
+    },
+    Wake {
+        host: usize,
+        life: u64,
+    },
+    Dial {
+        a: usize,
+        b: usize,
+    },
+    Notice {
+        a: usize,
+        b: usize,
+        epoch: u64,
+    },
+    Close {
+        a: usize,
+        b: usize,
+        epoch: u64,
+    },
+    Partition {
+        index: usize,
+        begins: bool,
+    },
+    Crash {
+        host: usize,
+        down_ms: u64,
+    },
+    Restart {
+        host: usize,
+    },
+    Publish {
+        index: usize,
+    },
+    Tick {
+        host: usize,
+    },
     Calm,
 }
 
@@ -144,8 +192,12 @@ impl World {
         self.run_until(faults_ms)?;
         let mut at_ms = faults_ms;
         let missing = loop {
-            let missing = self.missing().map_err(|error| self.failure(error.to_string()))?;
-            if (missing.is_none() && self.unpublished == 0) || at_ms >= faults_ms + self.scenario.calm_ms_max {
+            let missing = self
+                .missing()
+                .map_err(|error| self.failure(error.to_string()))?;
+            if (missing.is_none() && self.unpublished == 0)
+                || at_ms >= faults_ms + self.scenario.calm_ms_max
+            {
                 break missing;
             }
             at_ms += 500;
@@ -153,17 +205,24 @@ impl World {
         };
         if let Some((host, bundle)) = missing {
             let waits = self.describe(host);
-            return Err(self.failure(format!("does not converge: host {host} does not have {bundle} ({waits})")));
+            return Err(self.failure(format!(
+                "does not converge: host {host} does not have {bundle} ({waits})"
+            )));
         }
         let requests = self.requests;
         self.run_until(at_ms + IDLE_MS)?;
         let idle_requests = self.requests - requests;
         self.scan_stores();
-        if let Some(what) = self.broken().or(self.lost().map_err(|error| self.failure(error.to_string()))?) {
+        if let Some(what) = self.broken().or(self
+            .lost()
+            .map_err(|error| self.failure(error.to_string()))?)
+        {
             return Err(self.failure(what));
         }
         if let Some((host, envelope)) = self.honest_conflict() {
-            return Err(self.failure(format!("host {host} holds {envelope} as evidence against an honest member")));
+            return Err(self.failure(format!(
+                "host {host} holds {envelope} as evidence against an honest member"
+            )));
         }
         Ok(self.report(at_ms - faults_ms, idle_requests))
     }
@@ -179,7 +238,8 @@ impl World {
             let ((at_us, _), happening) = entry.remove_entry();
             self.now_us = at_us;
             self.events += 1;
-            self.happen(happening).map_err(|error| self.failure(error.to_string()))?;
+            self.happen(happening)
+                .map_err(|error| self.failure(error.to_string()))?;
             self.queue_max = self.queue_max.max(self.queue.len());
             if let Some(what) = self.broken() {
                 return Err(self.failure(what));
@@ -191,16 +251,41 @@ impl World {
 
     fn happen(&mut self, happening: Happening) -> Result<(), StoreError> {
         match happening {
-            Happening::Gossip { epoch, from, to, wire } => {
+            Happening::Gossip {
+                epoch,
+                from,
+                to,
+                wire,
+            } => {
                 self.note(to, "gossip", &[&(from as u64).to_be_bytes(), &wire.id]);
                 self.on_gossip(epoch, from, to, wire)
             }
-            Happening::Asked { to, waiting, request } => {
-                self.note(to, "asked", &[&(waiting.host as u64).to_be_bytes(), &waiting.id.0.to_be_bytes()]);
+            Happening::Asked {
+                to,
+                waiting,
+                request,
+            } => {
+                self.note(
+                    to,
+                    "asked",
+                    &[
+                        &(waiting.host as u64).to_be_bytes(),
+                        &waiting.id.0.to_be_bytes(),
+                    ],
+                );
                 self.on_asked(to, waiting, request)
             }
-            Happening::Answered { to, life, id, answer } => {
-                self.note(to, "answered", &[&id.0.to_be_bytes(), &[u8::from(answer.is_some())]]);
+            Happening::Answered {
+                to,
+                life,
+                id,
+                answer,
+            } => {
+                self.note(
+                    to,
+                    "answered",
+                    &[&id.0.to_be_bytes(), &[u8::from(answer.is_some())]],
+                );
                 self.feed_life(to, life, Input::Answered { id, answer })
             }
             Happening::Worked { host, life, done } => {
@@ -215,7 +300,11 @@ impl World {
                 self.feed_life(host, life, Input::Committed(commit))
             }
             Happening::Wake { host, life } => {
-                if self.hosts.get(host).is_some_and(|host| host.life == life) { self.on_wake(host) } else { Ok(()) }
+                if self.hosts.get(host).is_some_and(|host| host.life == life) {
+                    self.on_wake(host)
+                } else {
+                    Ok(())
+                }
             }
             Happening::Dial { a, b } => {
                 self.note(a, "dial", &[&(b as u64).to_be_bytes()]);
@@ -254,7 +343,11 @@ impl World {
     }
 
     fn feed_life(&mut self, host: usize, life: u64, input: Input) -> Result<(), StoreError> {
-        if self.hosts.get(host).is_some_and(|host| host.life == life) { self.feed(host, input) } else { Ok(()) }
+        if self.hosts.get(host).is_some_and(|host| host.life == life) {
+            self.feed(host, input)
+        } else {
+            Ok(())
+        }
     }
 
     /// Loses everything that a host stored, under its running engine: to see
@@ -272,7 +365,12 @@ impl World {
         }
         let mut delays = self.delays_us.clone();
         delays.sort_unstable();
-        let quantile = |permille: usize| delays.get(delays.len() * permille / 1_000).copied().unwrap_or(0);
+        let quantile = |permille: usize| {
+            delays
+                .get(delays.len() * permille / 1_000)
+                .copied()
+                .unwrap_or(0)
+        };
         let honest = self.honest().count() as u64;
         let pairs = honest * honest.saturating_sub(1);
         Report {
@@ -291,7 +389,9 @@ impl World {
             conflicts: self.conflicts.len(),
             messages: self.messages,
             bytes: self.bytes,
-            idle_requests_milli: (idle_requests * 1_000_000 / IDLE_MS).checked_div(pairs).unwrap_or(0),
+            idle_requests_milli: (idle_requests * 1_000_000 / IDLE_MS)
+                .checked_div(pairs)
+                .unwrap_or(0),
             queue_max: self.queue_max,
             outputs_max: self.outputs_max,
         }
@@ -353,7 +453,12 @@ impl World {
 
     /// Whether a host is a member that runs our engine, up or down.
     pub(crate) fn is_honest(&self, host: usize) -> bool {
-        host < self.scenario.members && !self.scenario.hostile.iter().any(|hostile| hostile.host == host)
+        host < self.scenario.members
+            && !self
+                .scenario
+                .hostile
+                .iter()
+                .any(|hostile| hostile.host == host)
     }
 
     /// Those that do.
@@ -362,11 +467,20 @@ impl World {
     }
 
     pub(crate) fn is_honest_member(&self, member: &MemberId) -> bool {
-        self.honest().any(|host| self.hosts.get(host).is_some_and(|host| host.member == Some(*member)))
+        self.honest().any(|host| {
+            self.hosts
+                .get(host)
+                .is_some_and(|host| host.member == Some(*member))
+        })
     }
 }
 
 pub(crate) fn failure_of(scenario: &Scenario, at_ms: u64) -> impl Fn(String) -> Failure + use<> {
     let (name, seed) = (scenario.name, scenario.seed);
-    move |what| Failure { scenario: name, seed, at_ms, what }
+    move |what| Failure {
+        scenario: name,
+        seed,
+        at_ms,
+        what,
+    }
 }

@@ -13,6 +13,10 @@ fn calm() {
         let report = common::run(Scenario::calm(seed, 8));
         assert_eq!((report.published, report.refused), (40, 5), "seed {seed}");
         assert_eq!(report.conflicts, 0, "seed {seed}");
-        assert!(report.idle_requests_milli <= IDLE_REQUESTS_MILLI_MAX, "seed {seed}: {} without a new fact", report.idle_requests_milli);
+        assert!(
+            report.idle_requests_milli <= IDLE_REQUESTS_MILLI_MAX,
+            "seed {seed}: {} without a new fact",
+            report.idle_requests_milli
+        );
     }
 }

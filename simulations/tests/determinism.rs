@@ -11,11 +11,25 @@ fn mixed(seed: u64) -> Scenario {
     scenario.faults_ms = 40_000;
     scenario.network.loss_ppm = 50_000;
     scenario.workload.bundles = 20;
-    scenario.partitions = vec![Partition { from_ms: 8_000, until_ms: 25_000, side: vec![0, 1, 2] }];
-    scenario.crashes = vec![Crash { at_ms: 12_000, host: 2, down_ms: 4_000 }];
+    scenario.partitions = vec![Partition {
+        from_ms: 8_000,
+        until_ms: 25_000,
+        side: vec![0, 1, 2],
+    }];
+    scenario.crashes = vec![Crash {
+        at_ms: 12_000,
+        host: 2,
+        down_ms: 4_000,
+    }];
     scenario.hostile = vec![
-        Hostile { host: 4, habit: Habit::Flood },
-        Hostile { host: 6, habit: Habit::Equivocate },
+        Hostile {
+            host: 4,
+            habit: Habit::Flood,
+        },
+        Hostile {
+            host: 6,
+            habit: Habit::Equivocate,
+        },
     ];
     scenario
 }
@@ -43,14 +57,21 @@ fn a_bound_that_is_too_tight_is_noticed() {
     scenario.queue_max = 20;
     let failure = World::new(scenario).unwrap().run().unwrap_err();
     assert!(failure.what.contains("not bounded"), "{failure}");
-    assert!(failure.to_string().contains("WATCHFIRE_SIM_SEED=5"), "{failure}");
+    assert!(
+        failure.to_string().contains("WATCHFIRE_SIM_SEED=5"),
+        "{failure}"
+    );
 }
 
 #[test]
 fn too_little_time_is_noticed() {
     let mut scenario = mixed(5);
     // Cut off until the end, and not a moment more.
-    scenario.partitions = vec![Partition { from_ms: 5_000, until_ms: 40_000, side: vec![0, 1, 2] }];
+    scenario.partitions = vec![Partition {
+        from_ms: 5_000,
+        until_ms: 40_000,
+        side: vec![0, 1, 2],
+    }];
     scenario.calm_ms_max = 0;
     let failure = World::new(scenario).unwrap().run().unwrap_err();
     assert!(failure.what.contains("does not converge"), "{failure}");
@@ -61,7 +82,10 @@ fn what_is_planted_in_a_clear_bundle_is_found_everywhere() {
     let mut scenario = mixed(5);
     scenario.workload.plant_in_clear = true;
     let failure = World::new(scenario).unwrap().run().unwrap_err();
-    assert!(failure.what.contains("planted bytes in a gossip message"), "{failure}");
+    assert!(
+        failure.what.contains("planted bytes in a gossip message"),
+        "{failure}"
+    );
 }
 
 #[test]

@@ -18,10 +18,22 @@ fn hostile(seed: u64) -> Scenario {
     scenario.workload.bundles = 30;
     scenario.workload.large_every = 5;
     scenario.hostile = vec![
-        Hostile { host: 1, habit: Habit::Flood },
-        Hostile { host: 3, habit: Habit::Equivocate },
-        Hostile { host: 5, habit: Habit::Garbage },
-        Hostile { host: 7, habit: Habit::Withhold },
+        Hostile {
+            host: 1,
+            habit: Habit::Flood,
+        },
+        Hostile {
+            host: 3,
+            habit: Habit::Equivocate,
+        },
+        Hostile {
+            host: 5,
+            habit: Habit::Garbage,
+        },
+        Hostile {
+            host: 7,
+            habit: Habit::Withhold,
+        },
     ];
     scenario
 }
@@ -33,6 +45,9 @@ fn hostile_members() {
         assert_eq!(report.published, 30, "seed {seed}");
         assert!(report.conflicts > 0, "seed {seed}: nobody kept evidence");
         let idle = report.idle_requests_milli;
-        assert!(idle <= IDLE_REQUESTS_MILLI_MAX, "seed {seed}: {idle} without a new fact");
+        assert!(
+            idle <= IDLE_REQUESTS_MILLI_MAX,
+            "seed {seed}: {idle} without a new fact"
+        );
     }
 }

@@ -14,10 +14,22 @@ fn partitions(seed: u64) -> Scenario {
     scenario.network.flush_ms = (5, 400);
     scenario.workload.bundles = 60;
     scenario.partitions = vec![
-        Partition { from_ms: 15_000, until_ms: 50_000, side: vec![0, 1, 2, 3, 4] },
-        Partition { from_ms: 40_000, until_ms: 90_000, side: vec![2, 5, 8, 11] },
+        Partition {
+            from_ms: 15_000,
+            until_ms: 50_000,
+            side: vec![0, 1, 2, 3, 4],
+        },
+        Partition {
+            from_ms: 40_000,
+            until_ms: 90_000,
+            side: vec![2, 5, 8, 11],
+        },
     ];
-    let crash = |at_ms, host, down_ms| Crash { at_ms, host, down_ms };
+    let crash = |at_ms, host, down_ms| Crash {
+        at_ms,
+        host,
+        down_ms,
+    };
     scenario.crashes = vec![
         crash(10_000, 3, 5_000),
         crash(25_000, 0, 200),
@@ -34,7 +46,11 @@ fn partitions_and_crashes() {
     for seed in common::seeds(&[1, 2, 3, 4]) {
         let report = common::run(partitions(seed));
         assert_eq!(report.crashes, 6, "seed {seed}");
-        assert!(report.published > 40, "seed {seed}: {} published", report.published);
+        assert!(
+            report.published > 40,
+            "seed {seed}: {} published",
+            report.published
+        );
     }
 }
 
@@ -45,7 +61,11 @@ fn partitions_swarm() {
         scenario.name = "partitions_swarm";
         scenario.partitions.clear();
         scenario.crashes.clear();
-        scenario.swarm = Some(Swarm { partitions_max: 4, crashes_max: 20, loss_ppm_max: 300_000 });
+        scenario.swarm = Some(Swarm {
+            partitions_max: 4,
+            crashes_max: 20,
+            loss_ppm_max: 300_000,
+        });
         common::run(scenario);
     }
 }
@@ -62,7 +82,11 @@ fn partitions_slow_disk() {
         scenario.workload.bundles = 120;
         scenario.workload.large_every = 20;
         scenario.calm_ms_max = 120_000;
-        scenario.swarm = Some(Swarm { partitions_max: 1, crashes_max: 60, loss_ppm_max: 400_000 });
+        scenario.swarm = Some(Swarm {
+            partitions_max: 1,
+            crashes_max: 60,
+            loss_ppm_max: 400_000,
+        });
         common::run(scenario);
     }
 }
@@ -80,7 +104,11 @@ fn partitions_forgetful() {
         scenario.workload.large_every = 0;
         scenario.outsider = false;
         scenario.calm_ms_max = 200_000;
-        scenario.swarm = Some(Swarm { partitions_max: 0, crashes_max: 60, loss_ppm_max: 500_000 });
+        scenario.swarm = Some(Swarm {
+            partitions_max: 0,
+            crashes_max: 60,
+            loss_ppm_max: 500_000,
+        });
         common::run(scenario);
     }
 }

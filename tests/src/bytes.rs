@@ -10,7 +10,10 @@ pub fn hex(bytes: &[u8]) -> String {
 /// # Panics
 /// When the text is not hexadecimal.
 pub fn unhex(text: &str) -> Vec<u8> {
-    assert!(text.is_ascii() && text.len().is_multiple_of(2), "not hexadecimal: {text:.40}");
+    assert!(
+        text.is_ascii() && text.len().is_multiple_of(2),
+        "not hexadecimal: {text:.40}"
+    );
     (0..text.len())
         .step_by(2)
         .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
@@ -83,7 +86,11 @@ pub fn longer_integers(bytes: &[u8]) -> Vec<Vec<u8>> {
         if after.len() < digits {
             continue;
         }
-        let (value, after) = if digits == 0 { (std::slice::from_ref(byte), after) } else { after.split_at(digits) };
+        let (value, after) = if digits == 0 {
+            (std::slice::from_ref(byte), after)
+        } else {
+            after.split_at(digits)
+        };
         for (marker, width) in [(251, 2), (252, 4), (253, 8)] {
             if width > digits {
                 let mut value = value.to_vec();

@@ -12,8 +12,8 @@ use crate::forge::{Cast, Forge};
 use crate::verdict::Verdict;
 use watchfire_crypto::Statement as _;
 use watchfire_protocol::wire::bundle::Bundle;
-use watchfire_protocol::wire::envelope::Header;
 use watchfire_protocol::wire::codec;
+use watchfire_protocol::wire::envelope::Header;
 
 /// A frame and what must become of it.
 #[derive(Clone, Debug)]
@@ -30,7 +30,10 @@ pub struct Case {
 
 /// Every frame of the catalogue.
 pub fn catalogue(forge: &Forge) -> Vec<Case> {
-    let mut book = Book { forge, cases: Vec::new() };
+    let mut book = Book {
+        forge,
+        cases: Vec::new(),
+    };
     accepted::write(&mut book);
     outer::write(&mut book);
     envelope::write(&mut book);
@@ -46,7 +49,12 @@ pub(crate) struct Book<'a> {
 
 impl Book<'_> {
     fn add(&mut self, name: &'static str, what: &'static str, frame: Vec<u8>, verdict: Verdict) {
-        self.cases.push(Case { name, what, frame, verdict });
+        self.cases.push(Case {
+            name,
+            what,
+            frame,
+            verdict,
+        });
     }
 
     /// A frame of this member that comes through.
@@ -62,16 +70,57 @@ impl Book<'_> {
         let envelope = hex(&Header::DOMAIN.digest(&codec::encode(&cast.header)));
         let bundle = bundle.map(|bundle| hex(&Bundle::DOMAIN.digest(&codec::encode(bundle))));
         let frame = self.forge.sign(member, cast);
-        self.add(name, what, frame, Verdict::Accept { content: content.to_owned(), envelope, bundle });
+        self.add(
+            name,
+            what,
+            frame,
+            Verdict::Accept {
+                content: content.to_owned(),
+                envelope,
+                bundle,
+            },
+        );
     }
 
     /// A frame for which its forwarder pays.
-    pub(crate) fn reject(&mut self, step: u8, rule: &str, name: &'static str, what: &'static str, frame: Vec<u8>) {
-        self.add(name, what, frame, Verdict::Refuse { step, rule: rule.to_owned(), forwarder_pays: true });
+    pub(crate) fn reject(
+        &mut self,
+        step: u8,
+        rule: &str,
+        name: &'static str,
+        what: &'static str,
+        frame: Vec<u8>,
+    ) {
+        self.add(
+            name,
+            what,
+            frame,
+            Verdict::Refuse {
+                step,
+                rule: rule.to_owned(),
+                forwarder_pays: true,
+            },
+        );
     }
 
     /// A frame for which nobody pays.
-    pub(crate) fn ignore(&mut self, step: u8, rule: &str, name: &'static str, what: &'static str, frame: Vec<u8>) {
-        self.add(name, what, frame, Verdict::Refuse { step, rule: rule.to_owned(), forwarder_pays: false });
+    pub(crate) fn ignore(
+        &mut self,
+        step: u8,
+        rule: &str,
+        name: &'static str,
+        what: &'static str,
+        frame: Vec<u8>,
+    ) {
+        self.add(
+            name,
+            what,
+            frame,
+            Verdict::Refuse {
+                step,
+                rule: rule.to_owned(),
+                forwarder_pays: false,
+            },
+        );
     }
 }

@@ -87,7 +87,11 @@ impl Forge {
     pub fn founded(seed: &[u8; 32], now_ms: u64) -> Self {
         let roles = [Role::Agency, Role::Agency, Role::Hub];
         let (genesis, roster, keys) = derived_federation(seed, &roles, now_ms).unwrap();
-        Self { genesis, roster, keys }
+        Self {
+            genesis,
+            roster,
+            keys,
+        }
     }
 
     /// The certificate of a member's node.
@@ -132,17 +136,30 @@ impl Forge {
 
     /// The smallest ordinary bundle: one indicator, as is.
     pub fn plain_bundle(&self, member: usize) -> Bundle {
-        self.bundle(member, Encoding::Identity, &[(Media::Stix, STIX.as_bytes())])
+        self.bundle(
+            member,
+            Encoding::Identity,
+            &[(Media::Stix, STIX.as_bytes())],
+        )
     }
 
     /// An open envelope around a bundle. The header says of member, stream and
     /// expiry what it should, whatever the bundle says.
     pub fn open_bundle(&self, member: usize, bundle: &Bundle, payload: &[u8]) -> Cast {
         let statement = codec::encode(bundle);
-        let head = head(Kind::Bundle.number(), &statement, Bundle::DOMAIN, &self.keys[member].signing);
+        let head = head(
+            Kind::Bundle.number(),
+            &statement,
+            Bundle::DOMAIN,
+            &self.keys[member].signing,
+        );
         let (tag, sequence) = bundle.stream.unwrap_or((Tag::PUBLIC, 1));
         let expiry_hour = u32::try_from(bundle.expiry_hour()).unwrap_or(u32::MAX - 1);
-        let class = Class::Open { tag, sequence, previous: previous(sequence) };
+        let class = Class::Open {
+            tag,
+            sequence,
+            previous: previous(sequence),
+        };
         self.cast(member, class, expiry_hour, head, None, Some(payload))
     }
 
@@ -152,7 +169,14 @@ impl Forge {
     }
 
     /// An open envelope around a statement of another kind, without payload.
-    pub fn open_other(&self, member: usize, kind: u16, statement: &[u8], domain: Domain, tag: Tag) -> Cast {
+    pub fn open_other(
+        &self,
+        member: usize,
+        kind: u16,
+        statement: &[u8],
+        domain: Domain,
+        tag: Tag,
+    ) -> Cast {
         let head = head(kind, statement, domain, &self.keys[member].signing);
         self.open_raw(member, head, tag)
     }
@@ -160,8 +184,23 @@ impl Forge {
     /// An open envelope around any head, without payload, that never expires
     /// where that is allowed.
     pub fn open_raw(&self, member: usize, head: Vec<u8>, tag: Tag) -> Cast {
-        let expiry_hour = if tag == Tag::CONTROL { u32::MAX } else { 491_000 };
-        self.cast(member, Class::Open { tag, sequence: 1, previous: None }, expiry_hour, head, None, None)
+        let expiry_hour = if tag == Tag::CONTROL {
+            u32::MAX
+        } else {
+            491_000
+        };
+        self.cast(
+            member,
+            Class::Open {
+                tag,
+                sequence: 1,
+                previous: None,
+            },
+            expiry_hour,
+            head,
+            None,
+            None,
+        )
     }
 
     /// A sealed envelope with a head of noise.
@@ -191,7 +230,14 @@ impl Forge {
             size_bucket: 3,
             sealing: Bytes::new(vec![0x5e; 56]).unwrap(),
         };
-        self.cast(member, class, 491_000, vec![0x4e; 528], Some(&[0x6b; 64]), Some(&[0x70; 300]))
+        self.cast(
+            member,
+            class,
+            491_000,
+            vec![0x4e; 528],
+            Some(&[0x6b; 64]),
+            Some(&[0x70; 300]),
+        )
     }
 
     fn cast(
@@ -213,9 +259,16 @@ impl Forge {
             expiry_hour,
             class,
         };
-        let sealing = SealingBinding { key_block: None, commitments: Bytes::new(vec![0xc0; 64]).unwrap() };
-        let binding =
-            Binding { head: [0; 32], payload: None, sealing: (!open).then_some(sealing), second_signature: None };
+        let sealing = SealingBinding {
+            key_block: None,
+            commitments: Bytes::new(vec![0xc0; 64]).unwrap(),
+        };
+        let binding = Binding {
+            head: [0; 32],
+            payload: None,
+            sealing: (!open).then_some(sealing),
+            second_signature: None,
+        };
         let mut cast = Cast {
             header: Header { prefix, binding },
             second_signature: None,
@@ -294,7 +347,11 @@ impl Cast {
 /// The head of class open: kind, statement, and a signature for `domain`.
 pub fn head(kind: u16, statement: &[u8], domain: Domain, key: &SigningKey) -> Vec<u8> {
     let signature = key.sign(domain, statement);
-    Writer::new().integer(kind.into()).bytes(statement).raw(signature.as_bytes()).into_vec()
+    Writer::new()
+        .integer(kind.into())
+        .bytes(statement)
+        .raw(signature.as_bytes())
+        .into_vec()
 }
 
 /// The envelope before, where there must be one.

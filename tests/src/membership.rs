@@ -62,7 +62,13 @@ pub struct Case {
 
 /// Every case.
 pub fn cases(forge: &Forge) -> Vec<Case> {
-    [keys::cases(), cards::cases(forge), certificates::cases(forge), genesis::cases(forge)].concat()
+    [
+        keys::cases(),
+        cards::cases(forge),
+        certificates::cases(forge),
+        genesis::cases(forge),
+    ]
+    .concat()
 }
 
 impl Case {
@@ -84,8 +90,11 @@ pub fn judge(subject: Subject, bytes: &[u8], roster: &Roster) -> Result<String, 
     let of_roster = |error: RosterError| (roster_rule(&error).to_owned(), error.to_string());
     match subject {
         Subject::Key => {
-            let key: &[u8; 32] = bytes.try_into().map_err(|_| ("length".to_owned(), String::new()))?;
-            let key = PublicKey::enrol(key).map_err(|refused| (key_rule(refused).to_owned(), refused.to_string()))?;
+            let key: &[u8; 32] = bytes
+                .try_into()
+                .map_err(|_| ("length".to_owned(), String::new()))?;
+            let key = PublicKey::enrol(key)
+                .map_err(|refused| (key_rule(refused).to_owned(), refused.to_string()))?;
             Ok(key.to_string())
         }
         Subject::Card => {
@@ -94,12 +103,20 @@ pub fn judge(subject: Subject, bytes: &[u8], roster: &Roster) -> Result<String, 
         }
         Subject::Genesis => {
             let file = GenesisFile::from_bytes(bytes).map_err(of_codec)?;
-            Ok(Roster::found(&file).map_err(of_roster)?.federation().to_string())
+            Ok(Roster::found(&file)
+                .map_err(of_roster)?
+                .federation()
+                .to_string())
         }
         Subject::Certificate => {
-            let certificate: CertificateBytes = codec::decode(bytes, DOOR_BYTES_MAX).map_err(of_codec)?;
+            let certificate: CertificateBytes =
+                codec::decode(bytes, DOOR_BYTES_MAX).map_err(of_codec)?;
             let mut roster = roster.clone();
-            Ok(roster.admit_certificate(&certificate, RENEWED_MS).map_err(of_roster)?.id.to_string())
+            Ok(roster
+                .admit_certificate(&certificate, RENEWED_MS)
+                .map_err(of_roster)?
+                .id
+                .to_string())
         }
     }
 }
@@ -109,7 +126,10 @@ pub fn judge(subject: Subject, bytes: &[u8], roster: &Roster) -> Result<String, 
 /// # Panics
 /// When there is no such member.
 pub fn card(forge: &Forge, member: usize) -> Card {
-    forge.genesis.cards.as_slice()[member].to_signed().claims().unwrap()
+    forge.genesis.cards.as_slice()[member]
+        .to_signed()
+        .claims()
+        .unwrap()
 }
 
 /// What a member's certificate says, to change.
@@ -122,13 +142,20 @@ pub fn statement(forge: &Forge, member: usize) -> NodeCert {
 
 /// A member's card file.
 pub fn card_file(forge: &Forge, member: usize) -> Vec<u8> {
-    signed_card(&codec::encode(&card(forge, member)), &forge.keys[member].root)
+    signed_card(
+        &codec::encode(&card(forge, member)),
+        &forge.keys[member].root,
+    )
 }
 
 /// A card file around these bytes, signed.
 fn signed_card(statement: &[u8], root: &SigningKey) -> Vec<u8> {
     let signature = root.sign(Card::DOMAIN, statement);
-    Writer::new().raw(&[1, 1]).bytes(statement).raw(signature.as_bytes()).into_vec()
+    Writer::new()
+        .raw(&[1, 1])
+        .bytes(statement)
+        .raw(signature.as_bytes())
+        .into_vec()
 }
 
 /// The genesis file of the first two members.

@@ -1,13 +1,13 @@
 //! Names for verdicts: the step of the table in `docs/wire.md`, a rule that
 //! never changes its name, and who pays.
 
+use watchfire_crypto::{KeyRefused, Verified};
 use watchfire_protocol::gate::{Blame, Content, Frame, Refusal, envelope_id};
 use watchfire_protocol::opening::OpenRefusal;
 use watchfire_protocol::roster::RosterError;
 use watchfire_protocol::wire::bundle::BundleDefect;
 use watchfire_protocol::wire::codec::CodecError;
 use watchfire_protocol::wire::envelope::FormDefect;
-use watchfire_crypto::{KeyRefused, Verified};
 
 /// What the gate says of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,11 @@ pub fn verdict(outcome: &Result<Verified<Frame>, Refusal>) -> Verdict {
         },
         Err(refusal) => {
             let (step, rule) = rule(refusal);
-            Verdict::Refuse { step, rule, forwarder_pays: refusal.blame() == Blame::Forwarder }
+            Verdict::Refuse {
+                step,
+                rule,
+                forwarder_pays: refusal.blame() == Blame::Forwarder,
+            }
         }
     }
 }
@@ -75,7 +79,10 @@ pub fn rule(refusal: &Refusal) -> (u8, String) {
         Refusal::InnerKind { .. } => (10, "inner-kind-misplaced"),
         Refusal::InnerSignature => (10, "inner-signature"),
         Refusal::InnerDisagrees { field } => {
-            return (10, format!("inner-disagrees-{}", field.trim_start_matches("the ")));
+            return (
+                10,
+                format!("inner-disagrees-{}", field.trim_start_matches("the ")),
+            );
         }
         Refusal::Bundle(defect) => (10, bundle(*defect)),
         Refusal::OutsideCertificate => (10, "outside-certificate"),

@@ -32,11 +32,19 @@ pub struct Head {
 pub fn frame(head: Head, blocks: &[Block]) -> Vec<u8> {
     let mut bytes = 0xFD2F_B528_u32.to_le_bytes().to_vec();
     let single = u8::from(head.window.is_none()) << 5;
-    let size = if head.content_bytes.is_some() { 3 << 6 } else { 0 };
+    let size = if head.content_bytes.is_some() {
+        3 << 6
+    } else {
+        0
+    };
     bytes.push(size | single | u8::from(head.dictionary.is_some()));
     bytes.extend(head.window);
     bytes.extend(head.dictionary);
-    bytes.extend(head.content_bytes.iter().flat_map(|size| size.to_le_bytes()));
+    bytes.extend(
+        head.content_bytes
+            .iter()
+            .flat_map(|size| size.to_le_bytes()),
+    );
     for (at, block) in blocks.iter().enumerate() {
         let last = u32::from(at + 1 == blocks.len());
         let (kind, size, content) = match block {
@@ -51,13 +59,25 @@ pub fn frame(head: Head, blocks: &[Block]) -> Vec<u8> {
 
 /// A plain frame around `content`, in blocks as they are.
 pub fn stored(content: &[u8]) -> Vec<u8> {
-    let blocks: Vec<Block> =
-        content.chunks(BLOCK_BYTES_MAX as usize).map(|block| Block::Raw(block.to_vec())).collect();
-    frame(Head { window: Some(WINDOW_8_MIB), content_bytes: Some(content.len() as u64), dictionary: None }, &blocks)
+    let blocks: Vec<Block> = content
+        .chunks(BLOCK_BYTES_MAX as usize)
+        .map(|block| Block::Raw(block.to_vec()))
+        .collect();
+    frame(
+        Head {
+            window: Some(WINDOW_8_MIB),
+            content_bytes: Some(content.len() as u64),
+            dictionary: None,
+        },
+        &blocks,
+    )
 }
 
 /// A frame that gives `blocks` times 128 KiB of zeros.
 pub fn bomb(blocks: usize) -> Vec<u8> {
-    let head = Head { window: Some(WINDOW_8_MIB), ..Head::default() };
+    let head = Head {
+        window: Some(WINDOW_8_MIB),
+        ..Head::default()
+    };
     frame(head, &vec![Block::Run(0, BLOCK_BYTES_MAX); blocks])
 }

@@ -53,13 +53,19 @@ fn attack_37_nothing_acknowledged_is_lost_to_kill_9() {
     let mut next = 0;
     for (round, count) in counts.iter().enumerate() {
         // Shown where anything below fails.
-        let at = format!("WATCHFIRE_CRASH_SEED={seed}, round {round}, killed after {count} acknowledgements");
+        let at = format!(
+            "WATCHFIRE_CRASH_SEED={seed}, round {round}, killed after {count} acknowledgements"
+        );
         println!("{at}");
         let serving = program.serve(&at);
         serving.ask_for(&last, &at);
         let acknowledged = serving.publish_and_kill(next..next + PUBLISHES, *count, &at);
         next += PUBLISHES;
-        assert!(acknowledged.len() as u64 >= *count, "{at}: {}", acknowledged.len());
+        assert!(
+            acknowledged.len() as u64 >= *count,
+            "{at}: {}",
+            acknowledged.len()
+        );
 
         let store = program.open_store(&at);
         held.check_new(&store, &program, &at);
@@ -79,5 +85,9 @@ fn attack_37_nothing_acknowledged_is_lost_to_kill_9() {
     held.check_new(&store, &program, &at);
     held.check_acknowledged(&store, &program, &[one], &at);
     held.check_whole(&store, &program);
-    println!("{} envelopes in one stream, {} of them acknowledged", held.through(), held.acknowledged());
+    println!(
+        "{} envelopes in one stream, {} of them acknowledged",
+        held.through(),
+        held.acknowledged()
+    );
 }

@@ -18,12 +18,19 @@ use watchfire_tests::membership::{self, Subject};
 use watchfire_tests::verdict::{Verdict, verdict};
 
 fn others(kind: Kind) -> impl Iterator<Item = Kind> {
-    Kind::ALL.iter().copied().filter(move |other| *other != kind)
+    Kind::ALL
+        .iter()
+        .copied()
+        .filter(move |other| *other != kind)
 }
 
 /// The domains of hashes that are signed by nobody; nor may a signature for a
 /// kind be good for one of them.
-const HASHES: [Domain; 3] = [Domain::new("member"), Domain::new("node"), Domain::new("frontier")];
+const HASHES: [Domain; 3] = [
+    Domain::new("member"),
+    Domain::new("node"),
+    Domain::new("frontier"),
+];
 
 #[test]
 fn attack_06_every_ordered_pair_of_kinds() {
@@ -33,11 +40,17 @@ fn attack_06_every_ordered_pair_of_kinds() {
     let mut refused = 0;
     for signed in Kind::ALL {
         let signature = key.sign(signed.domain(), b"the same bytes");
-        assert_eq!(check(&public, signed.domain(), b"the same bytes", &signature), Ok(()));
+        assert_eq!(
+            check(&public, signed.domain(), b"the same bytes", &signature),
+            Ok(())
+        );
         for claimed in others(*signed).map(Kind::domain).chain(HASHES) {
             let holds = check(&public, claimed, b"the same bytes", &signature).is_ok();
             assert!(!holds, "{} as {}", signed.name(), claimed.kind());
-            assert_ne!(signed.domain().digest(b"the same bytes"), claimed.digest(b"the same bytes"));
+            assert_ne!(
+                signed.domain().digest(b"the same bytes"),
+                claimed.digest(b"the same bytes")
+            );
             refused += 1;
         }
     }
@@ -63,7 +76,12 @@ fn attack_06_bundles_through_the_gate() {
     let cast = forge.plain(0);
     let statement = codec::encode(&forge.plain_bundle(0));
     let signed = |domain| {
-        let head = head(Kind::Bundle.number(), &statement, domain, &forge.keys[0].signing);
+        let head = head(
+            Kind::Bundle.number(),
+            &statement,
+            domain,
+            &forge.keys[0].signing,
+        );
         forge.sign(0, &cast.clone().with_head(head))
     };
     assert!(gate::check(&signed(Kind::Bundle.domain()), &forge.roster).is_ok());
@@ -83,15 +101,32 @@ fn attack_06_inner_and_outer_signature_exchanged() {
     let statement = codec::encode(&forge.plain_bundle(0));
     let key = &forge.keys[0].signing;
     let inner = key.sign(Kind::Bundle.domain(), &statement);
-    assert_eq!(gate::check(&cast.frame(&header, &inner), &forge.roster).unwrap_err(), Refusal::Signature);
+    assert_eq!(
+        gate::check(&cast.frame(&header, &inner), &forge.roster).unwrap_err(),
+        Refusal::Signature
+    );
     let outer = key.sign(Kind::Envelope.domain(), &header);
-    let head = Writer::new().integer(14).bytes(&statement).raw(outer.as_bytes()).into_vec();
+    let head = Writer::new()
+        .integer(14)
+        .bytes(&statement)
+        .raw(outer.as_bytes())
+        .into_vec();
     let frame = forge.sign(0, &cast.with_head(head));
-    assert_eq!(gate::check(&frame, &forge.roster).unwrap_err(), Refusal::InnerSignature);
+    assert_eq!(
+        gate::check(&frame, &forge.roster).unwrap_err(),
+        Refusal::InnerSignature
+    );
     // A whole header as if it were a bundle: signed for an envelope.
-    let head = Writer::new().integer(14).bytes(&header).raw(outer.as_bytes()).into_vec();
+    let head = Writer::new()
+        .integer(14)
+        .bytes(&header)
+        .raw(outer.as_bytes())
+        .into_vec();
     let frame = forge.sign(0, &forge.plain(0).with_head(head));
-    assert_eq!(gate::check(&frame, &forge.roster).unwrap_err(), Refusal::InnerSignature);
+    assert_eq!(
+        gate::check(&frame, &forge.roster).unwrap_err(),
+        Refusal::InnerSignature
+    );
 }
 
 /// The number on an inner statement is not signed, its domain is: relabelled,
@@ -101,17 +136,38 @@ fn attack_06_inner_statements_relabelled() {
     let forge = Forge::default();
     let statement = codec::encode(&forge.plain_bundle(0));
     for kind in others(Kind::Bundle) {
-        let head = head(Kind::Bundle.number(), &statement, kind.domain(), &forge.keys[0].signing);
+        let head = head(
+            Kind::Bundle.number(),
+            &statement,
+            kind.domain(),
+            &forge.keys[0].signing,
+        );
         let frame = forge.sign(0, &forge.plain(0).with_head(head));
-        assert_eq!(gate::check(&frame, &forge.roster).unwrap_err(), Refusal::InnerSignature, "{}", kind.name());
+        assert_eq!(
+            gate::check(&frame, &forge.roster).unwrap_err(),
+            Refusal::InnerSignature,
+            "{}",
+            kind.name()
+        );
     }
     // And a bundle under another number is carried or has no place, but is
     // never opened as a bundle.
     for kind in others(Kind::Bundle) {
-        let cast = forge.open_other(0, kind.number(), &statement, Kind::Bundle.domain(), Tag::PUBLIC);
+        let cast = forge.open_other(
+            0,
+            kind.number(),
+            &statement,
+            Kind::Bundle.domain(),
+            Tag::PUBLIC,
+        );
         match gate::check(&forge.sign(0, &cast), &forge.roster) {
             Ok(frame) => assert_eq!(frame.value().bundle_id(), None, "{}", kind.name()),
-            Err(refusal) => assert_eq!(refusal, Refusal::InnerKind { kind: kind.number() }),
+            Err(refusal) => assert_eq!(
+                refusal,
+                Refusal::InnerKind {
+                    kind: kind.number()
+                }
+            ),
         }
     }
 }
@@ -128,7 +184,11 @@ fn attack_06_cards_certificates_and_genesis() {
     assert_eq!(signed_card(Card::DOMAIN), Ok(()));
     for kind in others(Kind::Card) {
         let refusal = signed_card(kind.domain()).unwrap_err();
-        assert!(matches!(refusal, RosterError::Signature { .. }), "{}: {refusal}", kind.name());
+        assert!(
+            matches!(refusal, RosterError::Signature { .. }),
+            "{}: {refusal}",
+            kind.name()
+        );
     }
 
     let cert = codec::encode(&membership::statement(&forge, 0));
@@ -141,7 +201,10 @@ fn attack_06_cards_certificates_and_genesis() {
             .raw(&by(&keys.signing, signing))
             .raw(&by(&keys.transport, transport))
             .into_vec();
-        codec::decode::<CertificateBytes>(&bytes, 4_096).unwrap().verify(&keys.root.public()).is_ok()
+        codec::decode::<CertificateBytes>(&bytes, 4_096)
+            .unwrap()
+            .verify(&keys.root.public())
+            .is_ok()
     };
     let own = NodeCert::DOMAIN;
     assert!(certificate([own; 3]));
@@ -155,8 +218,13 @@ fn attack_06_cards_certificates_and_genesis() {
 
     let genesis = |domain: Domain| {
         let statement = forge.genesis.genesis.as_slice();
-        let signatures = (0..).zip(&forge.keys).map(|(index, keys)| (index, keys.root.sign(domain, statement).to_bytes()));
-        let file = GenesisFile { signatures: List::new(signatures.collect()).unwrap(), ..forge.genesis.clone() };
+        let signatures = (0..)
+            .zip(&forge.keys)
+            .map(|(index, keys)| (index, keys.root.sign(domain, statement).to_bytes()));
+        let file = GenesisFile {
+            signatures: List::new(signatures.collect()).unwrap(),
+            ..forge.genesis.clone()
+        };
         Roster::found(&file).is_ok()
     };
     assert!(genesis(Genesis::DOMAIN));
@@ -177,7 +245,10 @@ fn attack_01_random_signatures_are_refused() {
         // Every second one has a scalar in range.
         random[63] &= if seed % 2 == 0 { 0x0f } else { 0xff };
         let frame = cast.frame(&header, &Signature::from_bytes(random));
-        assert_eq!(gate::check(&frame, &forge.roster).unwrap_err(), Refusal::Signature);
+        assert_eq!(
+            gate::check(&frame, &forge.roster).unwrap_err(),
+            Refusal::Signature
+        );
     }
 }
 
@@ -191,7 +262,11 @@ fn attack_04_weak_key_refused() {
         let weak = case.what.starts_with("attack 04") || case.subject == Subject::Key;
         if let (true, Err((rule, about))) = (weak, &case.outcome) {
             let (found, why) = case.judge(&forge.roster).expect_err(case.name);
-            assert!(found == *rule && why.contains(about), "{}: {found}, {why}", case.name);
+            assert!(
+                found == *rule && why.contains(about),
+                "{}: {found}, {why}",
+                case.name
+            );
             judged += 1;
         }
     }
@@ -207,7 +282,10 @@ fn attack_04_weak_root_founds_nothing() {
     weak[0] = 1;
     let mut fits_all = [0; 64];
     fits_all[0] = 1;
-    let card = Card { root_key: weak, ..membership::card(&forge, 1) };
+    let card = Card {
+        root_key: weak,
+        ..membership::card(&forge, 1)
+    };
     let statement = codec::encode(&card);
     let forged = Signed::<Card>::new(statement, Signature::from_bytes(fits_all));
     let refusal = check_card(&SignedBytes::<4_096>::new(forged).unwrap()).unwrap_err();
@@ -225,14 +303,22 @@ fn attack_07_an_envelope_of_one_federation_in_another() {
     assert_eq!(of_first(&here), of_first(&there));
     let frame = here.sign(0, &here.plain(0));
     assert!(gate::check(&frame, &here.roster).is_ok());
-    assert_eq!(gate::check(&frame, &there.roster).unwrap_err(), Refusal::OtherFederation);
+    assert_eq!(
+        gate::check(&frame, &there.roster).unwrap_err(),
+        Refusal::OtherFederation
+    );
 
     // The header made anew for the other federation by the same node; what is
     // inside was signed for the first one.
     let mut cast = there.plain(0);
     cast = cast.with_head(here.plain(0).head);
     let refusal = gate::check(&there.sign(0, &cast), &there.roster).unwrap_err();
-    assert_eq!(refusal, Refusal::InnerDisagrees { field: "the federation" });
+    assert_eq!(
+        refusal,
+        Refusal::InnerDisagrees {
+            field: "the federation"
+        }
+    );
 }
 
 /// The gate remembers nothing, so a spoiled first delivery cannot keep the
@@ -243,15 +329,24 @@ fn attack_08_bad_signature_first() {
     let cast = forge.plain(0);
     let good = forge.sign(0, &cast);
     let header = codec::encode(&cast.header);
-    let mut signature = forge.keys[0].signing.sign(Header::DOMAIN, &header).to_bytes();
+    let mut signature = forge.keys[0]
+        .signing
+        .sign(Header::DOMAIN, &header)
+        .to_bytes();
     signature[7] ^= 0x10;
     let spoiled = cast.frame(&header, &Signature::from_bytes(signature));
     for _ in 0..3 {
-        assert_eq!(gate::check(&spoiled, &forge.roster).unwrap_err(), Refusal::Signature);
+        assert_eq!(
+            gate::check(&spoiled, &forge.roster).unwrap_err(),
+            Refusal::Signature
+        );
         assert!(gate::check(&good, &forge.roster).is_ok());
     }
     // They differ as gossip messages, though not in their envelope id.
-    assert_ne!(watchfire_crypto::sha256(&spoiled), watchfire_crypto::sha256(&good));
+    assert_ne!(
+        watchfire_crypto::sha256(&spoiled),
+        watchfire_crypto::sha256(&good)
+    );
 }
 
 #[test]
@@ -264,17 +359,28 @@ fn attack_09_the_id_of_a_stored_envelope_over_other_content() {
     let mut with_payload = cast.clone();
     with_payload.payload = Some(other.clone().into_bytes());
     let mut with_head = cast.clone();
-    with_head.head = forge.open_bundle(0, &forge.plain_bundle(0), other.as_bytes()).head;
+    with_head.head = forge
+        .open_bundle(0, &forge.plain_bundle(0), other.as_bytes())
+        .head;
     with_head.head[200] ^= 1;
     for (part, changed) in [("payload", with_payload), ("head", with_head)] {
         let header = codec::encode(&changed.header);
         assert_eq!(EnvelopeId::from_bytes(Header::DOMAIN.digest(&header)), id);
-        assert_eq!(gate::check(&forge.sign(0, &changed), &forge.roster).unwrap_err(), Refusal::Body { part });
+        assert_eq!(
+            gate::check(&forge.sign(0, &changed), &forge.roster).unwrap_err(),
+            Refusal::Body { part }
+        );
     }
     // Another content honestly bound has another id.
-    let bundle = watchfire_protocol::wire::bundle::Bundle { created_ms: CREATED_MS + 1, ..forge.plain_bundle(0) };
+    let bundle = watchfire_protocol::wire::bundle::Bundle {
+        created_ms: CREATED_MS + 1,
+        ..forge.plain_bundle(0)
+    };
     let frame = forge.sign(0, &forge.open_bundle(0, &bundle, STIX.as_bytes()));
-    assert_ne!(envelope_id(&gate::check(&frame, &forge.roster).unwrap()), id);
+    assert_ne!(
+        envelope_id(&gate::check(&frame, &forge.roster).unwrap()),
+        id
+    );
 }
 
 #[test]
@@ -289,10 +395,17 @@ fn attack_10_ids_count_in_full_length() {
         let mut cast = forge.plain(0);
         let certificate = near(cast.header.prefix.certificate.as_bytes(), from);
         cast.header.prefix.certificate = CertificateId::from_bytes(certificate);
-        assert_eq!(gate::check(&forge.sign(0, &cast), &forge.roster).unwrap_err(), Refusal::UnknownAuthor);
+        assert_eq!(
+            gate::check(&forge.sign(0, &cast), &forge.roster).unwrap_err(),
+            Refusal::UnknownAuthor
+        );
         let mut cast = forge.plain(0);
-        cast.header.prefix.author = MemberId::from_bytes(near(cast.header.prefix.author.as_bytes(), from));
-        assert_eq!(gate::check(&forge.sign(0, &cast), &forge.roster).unwrap_err(), Refusal::UnknownAuthor);
+        cast.header.prefix.author =
+            MemberId::from_bytes(near(cast.header.prefix.author.as_bytes(), from));
+        assert_eq!(
+            gate::check(&forge.sign(0, &cast), &forge.roster).unwrap_err(),
+            Refusal::UnknownAuthor
+        );
         let member = near(forge.certificate(0).member.as_bytes(), from);
         assert!(forge.roster.member(&MemberId::from_bytes(member)).is_none());
         let node = near(forge.certificate(0).node.as_bytes(), from);
@@ -302,7 +415,11 @@ fn attack_10_ids_count_in_full_length() {
         let (one, two) = ([0x11; 32], near(&[0x11; 32], from));
         let envelopes = [one, two].map(EnvelopeId::from_bytes);
         let bundles = [one, two].map(BundleId::from_bytes);
-        let streams = [one, two].map(|node| StreamId { node: NodeId::from_bytes(node), incarnation: 1, tag: Tag::PUBLIC });
+        let streams = [one, two].map(|node| StreamId {
+            node: NodeId::from_bytes(node),
+            incarnation: 1,
+            tag: Tag::PUBLIC,
+        });
         let holds = |key: &[u8], id: &[u8; 32]| key.windows(32).any(|window| window == id);
         for (at, id) in [one, two].iter().enumerate() {
             assert!(holds(&table::envelope(&envelopes[at]), id));
@@ -310,7 +427,10 @@ fn attack_10_ids_count_in_full_length() {
             assert!(holds(&table::bundle(&bundles[at]), id));
             assert!(holds(&table::sequence(&streams[at], 1), id));
             assert!(holds(&table::through(&streams[at]), id));
-            assert!(holds(&table::certificate(&CertificateId::from_bytes(*id)), id));
+            assert!(holds(
+                &table::certificate(&CertificateId::from_bytes(*id)),
+                id
+            ));
         }
     }
 }
@@ -319,7 +439,10 @@ fn attack_10_ids_count_in_full_length() {
 /// only the genesis in common agree.
 #[test]
 fn two_nodes_come_to_one_verdict() {
-    let (one, other) = (Forge::default(), Roster::found(&Forge::default().genesis).unwrap());
+    let (one, other) = (
+        Forge::default(),
+        Roster::found(&Forge::default().genesis).unwrap(),
+    );
     for case in watchfire_tests::catalogue::catalogue(&one) {
         let found: Verdict = verdict(&gate::check(&case.frame, &other));
         assert_eq!(found, case.verdict, "{}", case.name);

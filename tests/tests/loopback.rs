@@ -21,7 +21,10 @@ use watchfire_protocol::wire::exchange::{DoorAnswer, DoorRequest};
 use watchfire_tests::mesh::{Listen, Mesh, Running, document, wall_ms};
 
 fn ids(published: &[watchfire_node::driver::PublishedBundle]) -> Vec<BundleId> {
-    published.iter().map(|bundle| bundle.published.bundle).collect()
+    published
+        .iter()
+        .map(|bundle| bundle.published.bundle)
+        .collect()
 }
 
 fn chunks_of(store: &SledStore, bundle: &watchfire_node::driver::PublishedBundle) -> usize {
@@ -39,18 +42,38 @@ fn a_bundle_over_32_kib_is_announced_and_pulled() {
 
     // One that travels inline, for comparison; one of a single chunk; one of
     // several, the last of them short.
-    let sources = [document(1, 1_000), document(2, 60_000), document(3, 3 * CHUNK_BYTES)];
+    let sources = [
+        document(1, 1_000),
+        document(2, 60_000),
+        document(3, 3 * CHUNK_BYTES),
+    ];
     let published = north.publish_all(sources.to_vec());
     south.finds(&ids(&published));
 
     for (bundle, (source, chunks)) in published.iter().zip(sources.iter().zip([0, 1, 3])) {
         for node in [&north, &south] {
-            assert_eq!(chunks_of(node.node().store(), bundle), chunks, "{} bytes", source.len());
-            let held = node.query(|query| query.payload(&bundle.published.bundle)).unwrap().unwrap();
-            assert!(held.value().stix == *source, "the payload of {} bytes came back altered", source.len());
+            assert_eq!(
+                chunks_of(node.node().store(), bundle),
+                chunks,
+                "{} bytes",
+                source.len()
+            );
+            let held = node
+                .query(|query| query.payload(&bundle.published.bundle))
+                .unwrap()
+                .unwrap();
+            assert!(
+                held.value().stix == *source,
+                "the payload of {} bytes came back altered",
+                source.len()
+            );
         }
     }
-    let open = south.node().store().scan(table::PULLS, table::PULLS, usize::MAX).unwrap();
+    let open = south
+        .node()
+        .store()
+        .scan(table::PULLS, table::PULLS, usize::MAX)
+        .unwrap();
     assert_eq!(open, [], "nothing is left to pull");
     assert_eq!(south.catch_up().not_opened, [""; 0]);
     north.stop();
@@ -62,7 +85,8 @@ fn who_starts_late_gets_everything() {
     let mesh = Mesh::of(&[Listen::Tcp, Listen::Nowhere]);
     let north = mesh.start(0);
     // Every tenth is larger than a frame, so that catch-up leads to pulls.
-    let sources = (0..200).map(|number| document(number, if number % 10 == 9 { 50_000 } else { 300 }));
+    let sources =
+        (0..200).map(|number| document(number, if number % 10 == 9 { 50_000 } else { 300 }));
     let published = north.publish_all(sources.collect());
     assert_eq!(north.bundles().len(), 200);
 
@@ -70,7 +94,10 @@ fn who_starts_late_gets_everything() {
     assert!(south.bundles().is_empty());
     south.finds(&ids(&published));
     assert_eq!(south.bundles(), north.bundles());
-    assert_eq!((south.heard().conflicts, south.heard().not_opened.len()), (0, 0));
+    assert_eq!(
+        (south.heard().conflicts, south.heard().not_opened.len()),
+        (0, 0)
+    );
     north.stop();
     south.stop();
 }
@@ -78,8 +105,14 @@ fn who_starts_late_gets_everything() {
 /// The sequence numbers of one author as a node holds them.
 fn sequences(node: &Running, mesh: &Mesh, author: u64) -> Vec<u64> {
     let author = mesh.member(author);
-    let records = node.records().into_iter().filter(|record| record.author == author);
-    let mut sequences: Vec<u64> = records.filter_map(|record| record.statement.stream).map(|(_, at)| at).collect();
+    let records = node
+        .records()
+        .into_iter()
+        .filter(|record| record.author == author);
+    let mut sequences: Vec<u64> = records
+        .filter_map(|record| record.statement.stream)
+        .map(|(_, at)| at)
+        .collect();
     sequences.sort_unstable();
     sequences
 }
@@ -92,9 +125,20 @@ fn a_restarted_node_goes_on_with_its_stream() {
     for life in 0..3 {
         let mut north = mesh.start(0);
         north.meets(mesh.node(1));
-        let published = north.publish_all((life * 10..life * 10 + 10).map(|number| document(number, 200)).collect());
-        let numbers: BTreeSet<u64> = published.iter().map(|bundle| bundle.published.sequence).collect();
-        assert_eq!(numbers, (life * 10 + 1..=life * 10 + 10).collect(), "life {life}");
+        let published = north.publish_all(
+            (life * 10..life * 10 + 10)
+                .map(|number| document(number, 200))
+                .collect(),
+        );
+        let numbers: BTreeSet<u64> = published
+            .iter()
+            .map(|bundle| bundle.published.sequence)
+            .collect();
+        assert_eq!(
+            numbers,
+            (life * 10 + 1..=life * 10 + 10).collect(),
+            "life {life}"
+        );
         all.extend(ids(&published));
         south.finds(&all);
         assert_eq!(north.catch_up().conflicts, 0);
@@ -119,18 +163,26 @@ fn a_peer_killed_in_the_middle_converges_after_its_return() {
     let own = ids(&south.publish_all((1_000..1_050).map(|number| document(number, 400)).collect()));
     // Every third is larger than a frame, so that it dies with pulls under way
     // as well.
-    let documents: Vec<Vec<u8>> =
-        (0..300).map(|number| document(number, if number % 3 == 0 { 60_000 } else { 4_000 })).collect();
+    let documents: Vec<Vec<u8>> = (0..300)
+        .map(|number| document(number, if number % 3 == 0 { 60_000 } else { 4_000 }))
+        .collect();
     let mut all = std::thread::scope(|scope| {
         let publishing = scope.spawn(|| ids(&north.publish_all(documents)));
-        south.until("fifty of them", |heard| heard.searchable.len() >= own.len() + 50);
+        south.until("fifty of them", |heard| {
+            heard.searchable.len() >= own.len() + 50
+        });
         south.kill();
         publishing.join().unwrap()
     });
-    all.extend(ids(&north.publish_all((300..400).map(|number| document(number, 4_000)).collect())));
+    all.extend(ids(&north.publish_all(
+        (300..400).map(|number| document(number, 4_000)).collect(),
+    )));
     let mut south = mesh.start(1);
     let at_return = south.heard().searchable.len();
-    assert!((own.len() + 50..own.len() + 300).contains(&at_return), "it held {at_return} at its return");
+    assert!(
+        (own.len() + 50..own.len() + 300).contains(&at_return),
+        "it held {at_return} at its return"
+    );
     all.extend(&own);
     south.finds(&all);
     north.finds(&all);
@@ -140,7 +192,10 @@ fn a_peer_killed_in_the_middle_converges_after_its_return() {
     let more = ids(&south.publish_all(vec![document(2_000, 100)]));
     north.finds(&more);
     assert_eq!(sequences(&north, &mesh, 1), (1..=51).collect::<Vec<_>>());
-    assert_eq!((north.catch_up().conflicts, south.catch_up().conflicts), (0, 0));
+    assert_eq!(
+        (north.catch_up().conflicts, south.catch_up().conflicts),
+        (0, 0)
+    );
     north.stop();
     south.stop();
 }
@@ -156,9 +211,15 @@ fn a_burst_of_large_frames_from_two_authors_arrives() {
         }
     }
     // Nearly 30 KiB each after compression, so that all travel inline.
-    let documents = |first: u64| (first..first + EACH).map(|number| document(number, 40_000)).collect::<Vec<_>>();
+    let documents = |first: u64| {
+        (first..first + EACH)
+            .map(|number| document(number, 40_000))
+            .collect::<Vec<_>>()
+    };
     let mut published = Vec::new();
-    let [north, south, _] = nodes.as_slice() else { panic!("three nodes") };
+    let [north, south, _] = nodes.as_slice() else {
+        panic!("three nodes")
+    };
     std::thread::scope(|scope| {
         let other = scope.spawn(|| south.publish_all(documents(EACH)));
         published.extend(north.publish_all(documents(0)));
@@ -168,13 +229,26 @@ fn a_burst_of_large_frames_from_two_authors_arrives() {
     for node in &mut nodes {
         node.finds(&all);
         assert_eq!(node.bundles().len(), all.len());
-        assert_eq!((node.heard().conflicts, node.heard().not_opened.len()), (0, 0));
+        assert_eq!(
+            (node.heard().conflicts, node.heard().not_opened.len()),
+            (0, 0)
+        );
     }
     for bundle in published.iter().take(5) {
         let store = nodes[2].node().store();
-        let arrival = store.get(&table::bundle(&bundle.published.bundle)).unwrap().unwrap();
-        let entry = store.get(&table::log(codec::decode(&arrival, 9).unwrap())).unwrap().unwrap();
-        assert!((28_000..33_000).contains(&entry.len()), "{} bytes are not a large frame", entry.len());
+        let arrival = store
+            .get(&table::bundle(&bundle.published.bundle))
+            .unwrap()
+            .unwrap();
+        let entry = store
+            .get(&table::log(codec::decode(&arrival, 9).unwrap()))
+            .unwrap()
+            .unwrap();
+        assert!(
+            (28_000..33_000).contains(&entry.len()),
+            "{} bytes are not a large frame",
+            entry.len()
+        );
     }
     nodes.into_iter().for_each(Running::stop);
 }
@@ -203,16 +277,23 @@ fn offer(runtime: &Runtime, mesh: &Mesh, connection: &Keys, certificate: Certifi
     let federation = *mesh.roster().federation().as_bytes();
     let question = codec::encode(&DoorRequest::Offer { certificate });
     let address = mesh.door().parse().unwrap();
-    let answer = runtime.block_on(door::ask(&keypair, &federation, address, None, question)).unwrap();
+    let answer = runtime
+        .block_on(door::ask(&keypair, &federation, address, None, question))
+        .unwrap();
     match gate::door_answer(&answer).unwrap() {
         DoorAnswer::Offer { accepted } => accepted,
-        other @ (DoorAnswer::Genesis { .. } | DoorAnswer::Unavailable) => panic!("no answer to an offer: {other:?}"),
+        other @ (DoorAnswer::Genesis { .. } | DoorAnswer::Unavailable) => {
+            panic!("no answer to an offer: {other:?}")
+        }
     }
 }
 
 #[test]
 fn attack_05_the_door_takes_a_members_second_node_and_no_other() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let mesh = Mesh::of(&[Listen::Tcp, Listen::Tcp]);
     let mut north = mesh.start(0);
     let before = north.publish_all(vec![document(1, 100)]);
@@ -220,7 +301,12 @@ fn attack_05_the_door_takes_a_members_second_node_and_no_other() {
     let nodes = north.node().roster().nodes().count();
 
     // Signed by nobody's root.
-    assert!(!offer(&runtime, &mesh, &second, certificate(&stranger, &second, 2).1));
+    assert!(!offer(
+        &runtime,
+        &mesh,
+        &second,
+        certificate(&stranger, &second, 2).1
+    ));
     // A good one in the hands of somebody else: a stranger, and the member's
     // own first node.
     let (id, good) = certificate(&member, &second, 2);
@@ -229,15 +315,30 @@ fn attack_05_the_door_takes_a_members_second_node_and_no_other() {
     // The member's root, but for a key that did not agree: the transport
     // signature is the stranger's.
     let claimed = good.claims().unwrap();
-    let unwilling = CertificateBytes::sign(&claimed, &member.root, &second.signing, &stranger.transport).unwrap();
+    let unwilling =
+        CertificateBytes::sign(&claimed, &member.root, &second.signing, &stranger.transport)
+            .unwrap();
     assert!(!offer(&runtime, &mesh, &second, unwilling));
     assert!(north.catch_up().admitted.is_empty());
-    assert_eq!(north.node().roster().nodes().count(), nodes, "nothing of it is in the roster");
-    assert_eq!(north.node().store().scan(table::CERTIFICATES, table::CERTIFICATES, usize::MAX).unwrap(), []);
+    assert_eq!(
+        north.node().roster().nodes().count(),
+        nodes,
+        "nothing of it is in the roster"
+    );
+    assert_eq!(
+        north
+            .node()
+            .store()
+            .scan(table::CERTIFICATES, table::CERTIFICATES, usize::MAX)
+            .unwrap(),
+        []
+    );
 
     // The node it is for.
     assert!(offer(&runtime, &mesh, &second, good.clone()));
-    north.until("the certificate to be admitted", |heard| heard.admitted.contains(&id));
+    north.until("the certificate to be admitted", |heard| {
+        heard.admitted.contains(&id)
+    });
     assert_eq!(north.node().roster().nodes().count(), nodes + 1);
 
     // And that node connects, gets what was there, and what comes.
@@ -249,7 +350,10 @@ fn attack_05_the_door_takes_a_members_second_node_and_no_other() {
     // What it publishes is of its member.
     let own = newcomer.publish_all(vec![document(4, 100)]);
     north.finds(&ids(&own));
-    assert_eq!(north.heard().searchable[&own[0].published.bundle].0, mesh.member(1));
+    assert_eq!(
+        north.heard().searchable[&own[0].published.bundle].0,
+        mesh.member(1)
+    );
 
     // Admission outlives a restart.
     newcomer.stop();
@@ -258,7 +362,9 @@ fn attack_05_the_door_takes_a_members_second_node_and_no_other() {
     assert!(north.node().roster().certificate(&id).is_some());
     let mut newcomer = mesh.start_again(11, &second);
     newcomer.meets(mesh.node(0));
-    north.meets(watchfire_protocol::ids::NodeId::of_transport(&second.transport.public().to_bytes()));
+    north.meets(watchfire_protocol::ids::NodeId::of_transport(
+        &second.transport.public().to_bytes(),
+    ));
     newcomer.stop();
     north.stop();
 }

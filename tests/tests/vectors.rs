@@ -46,7 +46,10 @@ fn made() -> BTreeMap<String, Vector> {
     ];
     let mut all = BTreeMap::new();
     for (name, vector) in vectors.into_iter().flatten() {
-        assert!(all.insert(name.clone(), vector).is_none(), "two vectors are called {name}");
+        assert!(
+            all.insert(name.clone(), vector).is_none(),
+            "two vectors are called {name}"
+        );
     }
     all
 }
@@ -58,7 +61,9 @@ fn files() -> BTreeMap<String, String> {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         if name != "README.md" {
-            let name = name.strip_suffix(".vector").unwrap_or_else(|| panic!("{name} is no vector"));
+            let name = name
+                .strip_suffix(".vector")
+                .unwrap_or_else(|| panic!("{name} is no vector"));
             files.insert(name.to_owned(), std::fs::read_to_string(&path).unwrap());
         }
     }
@@ -77,10 +82,23 @@ fn the_files_are_those_that_the_forge_makes() {
         }
     }
     let files = files();
-    let missing: Vec<_> = made.keys().filter(|name| !files.contains_key(*name)).collect();
-    let extra: Vec<_> = files.keys().filter(|name| !made.contains_key(*name)).collect();
-    let differ: Vec<_> = made.iter().filter(|(name, vector)| files.get(*name) != Some(&vector.render())).collect();
-    let differ: Vec<_> = differ.into_iter().map(|(name, _)| name).filter(|name| !missing.contains(name)).collect();
+    let missing: Vec<_> = made
+        .keys()
+        .filter(|name| !files.contains_key(*name))
+        .collect();
+    let extra: Vec<_> = files
+        .keys()
+        .filter(|name| !made.contains_key(*name))
+        .collect();
+    let differ: Vec<_> = made
+        .iter()
+        .filter(|(name, vector)| files.get(*name) != Some(&vector.render()))
+        .collect();
+    let differ: Vec<_> = differ
+        .into_iter()
+        .map(|(name, _)| name)
+        .filter(|name| !missing.contains(name))
+        .collect();
     assert!(
         missing.is_empty() && extra.is_empty() && differ.is_empty(),
         "missing {missing:?}, extra {extra:?}, different {differ:?}"
@@ -91,10 +109,13 @@ fn the_files_are_those_that_the_forge_makes() {
 /// product: nothing here comes from the forge.
 #[test]
 fn the_product_judges_every_file_as_it_says() {
-    let files: BTreeMap<String, Vector> =
-        files().into_iter().map(|(name, text)| (name, Vector::parse(&text))).collect();
+    let files: BTreeMap<String, Vector> = files()
+        .into_iter()
+        .map(|(name, text)| (name, Vector::parse(&text)))
+        .collect();
     let federation = &files["federation"];
-    let roster = Roster::found(&GenesisFile::from_bytes(&federation.bytes("genesis")).unwrap()).unwrap();
+    let roster =
+        Roster::found(&GenesisFile::from_bytes(&federation.bytes("genesis")).unwrap()).unwrap();
     members::judge_federation(federation, &roster);
     let (mut good, mut bad) = (0, 0);
     for (name, vector) in files.iter().filter(|(name, _)| *name != "federation") {
@@ -108,22 +129,34 @@ fn the_product_judges_every_file_as_it_says() {
             other => panic!("{name}: no test is called {other}"),
         }
         let expect = vector.text("expect");
-        assert!(name.split('-').any(|word| word == expect), "{name} does not say that it is {expect}");
+        assert!(
+            name.split('-').any(|word| word == expect),
+            "{name} does not say that it is {expect}"
+        );
         match expect {
             "accept" | "open" => good += 1,
             "reject" | "ignore" | "refuse" => bad += 1,
             other => panic!("{name}: nothing can be expected to {other}"),
         }
     }
-    assert!(bad > good && good > 40, "{bad} bad vectors, {good} good ones");
+    assert!(
+        bad > good && good > 40,
+        "{bad} bad vectors, {good} good ones"
+    );
 }
 
 #[test]
 fn the_readme_names_every_test_and_no_other() {
     let readme = std::fs::read_to_string(folder().join("README.md")).unwrap();
-    let named: Vec<&str> =
-        readme.lines().filter_map(|line| line.strip_prefix("### `")).filter_map(|line| line.split('`').next()).collect();
-    let mut used: Vec<String> = made().values().map(|vector| vector.text("test").to_owned()).collect();
+    let named: Vec<&str> = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("### `"))
+        .filter_map(|line| line.split('`').next())
+        .collect();
+    let mut used: Vec<String> = made()
+        .values()
+        .map(|vector| vector.text("test").to_owned())
+        .collect();
     used.sort();
     used.dedup();
     let mut sorted = named.clone();

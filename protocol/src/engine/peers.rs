@@ -146,19 +146,21 @@ impl<S: Store> Engine<S> {
         self.start_pulls(now)
     }
 
-    /// Something may be missing here or there: the next probe comes forward. A
-    /// moment later, so that what is on its way can arrive first. Not where
-    /// that brought nothing lately: two who hold the two sides of a fork
-    /// differ for good, and would keep each other asking.
+    /// Something may be missing here or there: the next probe comes forward.
     pub(super) fn probe_soon(&mut self, now: Now, node: &NodeId) {
-        if let Some(peer) = self
-            .peers
-            .peers
-            .get_mut(node)
-            .filter(|peer| peer.fruitless < FRUITLESS_MAX)
-        {
+        if let Some(peer) = self.peers.peers.get_mut(node) {
             let soon = now.mono.max(peer.probed_at).plus_ms(PROBE_AGAIN_MS);
             peer.probe_at = peer.probe_at.min(soon);
+        }
+    }
+
+    /// A peer's probe differed: ours comes forward. Not where that brought
+    /// nothing lately: two who hold the two sides of a fork differ for good,
+    /// and would keep each other asking.
+    pub(super) fn probe_differed(&mut self, now: Now, node: &NodeId) {
+        let peer = self.peers.peers.get(node);
+        if peer.is_some_and(|peer| peer.fruitless < FRUITLESS_MAX) {
+            self.probe_soon(now, node);
         }
     }
 

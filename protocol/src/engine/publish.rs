@@ -97,6 +97,13 @@ impl<S: Store> Engine<S> {
             .map_err(|error| PublishRefusal::Form {
                 why: error.to_string(),
             })?;
+        // A second lock on the same door: what others would refuse, above all
+        // a marking that must not travel in clear, does not leave.
+        if let Err(refusal) = crate::gate::check(&made.frame, &self.roster) {
+            return Err(PublishRefusal::Form {
+                why: refusal.to_string(),
+            });
+        }
         let frame = Bytes::new(made.frame.clone()).map_err(|error| PublishRefusal::Form {
             why: error.to_string(),
         })?;

@@ -45,7 +45,7 @@ impl<S: Store> Engine<S> {
             Some(Request::Probe { digest }) => {
                 let ours = self.streams.digest();
                 if ours != digest {
-                    self.probe_soon(now, &from);
+                    self.probe_differed(now, &from);
                 }
                 // A frontier is a claim: it waits for the disk.
                 self.claim(Output::Answer {

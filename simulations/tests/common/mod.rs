@@ -16,8 +16,12 @@ pub(crate) fn seeds(given: &[u64]) -> Vec<u64> {
 pub(crate) fn run(scenario: Scenario) -> Report {
     let (name, seed, members) = (scenario.name, scenario.seed, scenario.members as u64);
     let started = std::time::Instant::now();
-    let report = World::new(scenario).and_then(|mut world| world.run()).unwrap_or_else(|failure| panic!("{failure}"));
-    let wall_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+    let report = World::new(scenario)
+        .and_then(|mut world| world.run())
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    let wall_ms = u64::try_from(started.elapsed().as_millis())
+        .unwrap_or(u64::MAX)
+        .max(1);
     println!(
         "{name} seed {seed}: {} node-seconds a second, converged after {} ms, p50 {} ms, p99 {} ms, idle {} milli, {}",
         report.virtual_ms * members / wall_ms,

@@ -38,45 +38,115 @@ impl Held {
     pub(crate) fn check_new(&mut self, store: &SledStore, program: &Program, at: &str) {
         let stream = program.stream();
         let prefix = table::sequences(&stream);
-        for (key, value) in store.scan(&prefix, &table::sequence(&stream, self.through + 1), usize::MAX).unwrap() {
+        for (key, value) in store
+            .scan(
+                &prefix,
+                &table::sequence(&stream, self.through + 1),
+                usize::MAX,
+            )
+            .unwrap()
+        {
             let (_, sequence) = table::stream_of(&key).unwrap();
             let id: EnvelopeId = codec::decode(&value, 32).unwrap();
-            assert_eq!(sequence, Some(self.through + 1), "{at}: a gap in the stream");
+            assert_eq!(
+                sequence,
+                Some(self.through + 1),
+                "{at}: a gap in the stream"
+            );
             let arrival = store.get(&table::envelope(&id)).unwrap();
-            let arrival = arrival.unwrap_or_else(|| panic!("{at}: envelope {} is in the stream alone", self.through + 1));
-            let entry = store.get(&table::log(codec::decode(&arrival, 9).unwrap())).unwrap();
-            let entry: LogEntry = codec::decode(&entry.unwrap_or_else(|| panic!("{at}: not in the log")), 1 << 17).unwrap();
-            let frame = check(entry.frame.as_slice(), program.roster()).unwrap_or_else(|why| panic!("{at}: {why}"));
-            assert_eq!(envelope_id(&frame), id, "{at}: another envelope stands there");
+            let arrival = arrival.unwrap_or_else(|| {
+                panic!("{at}: envelope {} is in the stream alone", self.through + 1)
+            });
+            let entry = store
+                .get(&table::log(codec::decode(&arrival, 9).unwrap()))
+                .unwrap();
+            let entry: LogEntry = codec::decode(
+                &entry.unwrap_or_else(|| panic!("{at}: not in the log")),
+                1 << 17,
+            )
+            .unwrap();
+            let frame = check(entry.frame.as_slice(), program.roster())
+                .unwrap_or_else(|why| panic!("{at}: {why}"));
+            assert_eq!(
+                envelope_id(&frame),
+                id,
+                "{at}: another envelope stands there"
+            );
             let position = frame.value().header().prefix.class.position().unwrap();
-            assert_eq!((position.sequence, position.previous), (self.through + 1, self.head), "{at}: the chain is cut");
+            assert_eq!(
+                (position.sequence, position.previous),
+                (self.through + 1, self.head),
+                "{at}: the chain is cut"
+            );
             self.through += 1;
             self.head = Some(id);
         }
-        let through: Option<Through> =
-            store.get(&table::through(&stream)).unwrap().map(|value| codec::decode(&value, 64).unwrap());
-        assert_eq!(through.map(|through| (through.sequence, Some(through.head))), Some((self.through, self.head)), "{at}");
-        assert_eq!(store.scan(b"X", b"X", usize::MAX).unwrap(), [], "{at}: evidence of a conflict");
+        let through: Option<Through> = store
+            .get(&table::through(&stream))
+            .unwrap()
+            .map(|value| codec::decode(&value, 64).unwrap());
+        assert_eq!(
+            through.map(|through| (through.sequence, Some(through.head))),
+            Some((self.through, self.head)),
+            "{at}"
+        );
+        assert_eq!(
+            store.scan(b"X", b"X", usize::MAX).unwrap(),
+            [],
+            "{at}: evidence of a conflict"
+        );
     }
 
     /// What a person was told is durable can be read, at the place they were
     /// told.
-    pub(crate) fn check_acknowledged(&mut self, store: &SledStore, program: &Program, new: &[Acknowledged], at: &str) {
+    pub(crate) fn check_acknowledged(
+        &mut self,
+        store: &SledStore,
+        program: &Program,
+        new: &[Acknowledged],
+        at: &str,
+    ) {
         let query = Query::new(
             store,
-            Asker { reader: Reader::LocalPerson, roster: program.roster(), wall_ms: wall_ms() },
+            Asker {
+                reader: Reader::LocalPerson,
+                roster: program.roster(),
+                wall_ms: wall_ms(),
+            },
         );
         for one in new {
-            let Acknowledged { bundle, envelope, sequence } = one;
+            let Acknowledged {
+                bundle,
+                envelope,
+                sequence,
+            } = one;
             let record = query.bundle(bundle).unwrap();
-            let record = record.unwrap_or_else(|| panic!("{at}: acknowledged and lost: number {sequence}, {bundle}"));
+            let record = record.unwrap_or_else(|| {
+                panic!("{at}: acknowledged and lost: number {sequence}, {bundle}")
+            });
             let record = record.value();
-            assert_eq!((record.envelope, record.statement.stream), (*envelope, Some((program.stream().tag, *sequence))));
-            assert!(matches!(record.outcome, Some(Outcome::Opened { objects: 1, .. })), "{at}: {:?}", record.outcome);
-            let place = store.get(&table::sequence(&program.stream(), *sequence)).unwrap();
-            assert_eq!(place.map(|value| codec::decode(&value, 32).unwrap()), Some(*envelope), "{at}: {sequence}");
+            assert_eq!(
+                (record.envelope, record.statement.stream),
+                (*envelope, Some((program.stream().tag, *sequence)))
+            );
+            assert!(
+                matches!(record.outcome, Some(Outcome::Opened { objects: 1, .. })),
+                "{at}: {:?}",
+                record.outcome
+            );
+            let place = store
+                .get(&table::sequence(&program.stream(), *sequence))
+                .unwrap();
+            assert_eq!(
+                place.map(|value| codec::decode(&value, 32).unwrap()),
+                Some(*envelope),
+                "{at}: {sequence}"
+            );
             let other = self.acknowledged.insert(*sequence, *bundle);
-            assert_eq!(other, None, "{at}: number {sequence} was acknowledged twice");
+            assert_eq!(
+                other, None,
+                "{at}: number {sequence} was acknowledged twice"
+            );
         }
     }
 
@@ -84,20 +154,37 @@ impl Held {
     /// nothing of an earlier life.
     pub(crate) fn check_whole(&self, store: &SledStore, program: &Program) {
         let report = store.check(10).unwrap();
-        assert!(report.damaged.is_empty() && report.is_sum_right, "{report:?}");
+        assert!(
+            report.damaged.is_empty() && report.is_sum_right,
+            "{report:?}"
+        );
         let mut again = Self::default();
         again.check_new(store, program, "the whole stream");
         assert_eq!((again.through, again.head), (self.through, self.head));
         let log = store.scan(b"L", b"L", usize::MAX).unwrap().len();
-        assert_eq!(log as u64, self.through, "the log holds the stream and nothing else");
+        assert_eq!(
+            log as u64, self.through,
+            "the log holds the stream and nothing else"
+        );
         let query = Query::new(
             store,
-            Asker { reader: Reader::LocalPerson, roster: program.roster(), wall_ms: wall_ms() },
+            Asker {
+                reader: Reader::LocalPerson,
+                roster: program.roster(),
+                wall_ms: wall_ms(),
+            },
         );
-        let held: BTreeSet<BundleId> =
-            query.bundles(0, usize::MAX).unwrap().into_iter().map(|(_, record)| record.value().bundle).collect();
+        let held: BTreeSet<BundleId> = query
+            .bundles(0, usize::MAX)
+            .unwrap()
+            .into_iter()
+            .map(|(_, record)| record.value().bundle)
+            .collect();
         for (sequence, bundle) in &self.acknowledged {
-            assert!(held.contains(bundle), "acknowledged and lost later: number {sequence}");
+            assert!(
+                held.contains(bundle),
+                "acknowledged and lost later: number {sequence}"
+            );
         }
     }
 }

@@ -53,17 +53,33 @@ impl Program {
             (home.transport_key(), Purpose::Transport, &keys.transport, 2),
         ];
         for (place, purpose, key, entropy) in sealed {
-            let file = KeyFile::seal_key(purpose, key, &passphrase, Cost::INTERACTIVE, &[entropy; ENTROPY_BYTES]).unwrap();
+            let file = KeyFile::seal_key(
+                purpose,
+                key,
+                &passphrase,
+                Cost::INTERACTIVE,
+                &[entropy; ENTROPY_BYTES],
+            )
+            .unwrap();
             write_key(&place, file.to_string().as_bytes(), Overwrite::Never).unwrap();
         }
         write_new(&home.genesis(), &mesh.genesis_file(), MODE_PUBLIC).unwrap();
         let listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
-        NodeSettings { listen, door_listen: Vec::new() }.save(&home).unwrap();
+        NodeSettings {
+            listen,
+            door_listen: Vec::new(),
+        }
+        .save(&home)
+        .unwrap();
         drop(SledStore::create(&home.store()).unwrap());
         let passphrase_file = mesh.directory().join("passphrase");
         std::fs::write(&passphrase_file, PASSPHRASE).unwrap();
         std::fs::set_permissions(&passphrase_file, PermissionsExt::from_mode(0o600)).unwrap();
-        Self { mesh, home, passphrase_file }
+        Self {
+            mesh,
+            home,
+            passphrase_file,
+        }
     }
 
     pub(crate) const fn roster(&self) -> &Roster {
@@ -72,12 +88,17 @@ impl Program {
 
     /// The stream of what it publishes.
     pub(crate) fn stream(&self) -> StreamId {
-        StreamId { node: self.mesh.node(0), incarnation: 1, tag: Tag::PUBLIC }
+        StreamId {
+            node: self.mesh.node(0),
+            incarnation: 1,
+            tag: Tag::PUBLIC,
+        }
     }
 
     /// The store, opened beside no node.
     pub(crate) fn open_store(&self, at: &str) -> SledStore {
-        SledStore::open(&self.home.store()).unwrap_or_else(|error| panic!("{at}: the store does not open: {error}"))
+        SledStore::open(&self.home.store())
+            .unwrap_or_else(|error| panic!("{at}: the store does not open: {error}"))
     }
 
     /// Starts the program and waits until it serves.
@@ -111,9 +132,18 @@ impl Program {
             let _ = said.read_to_string(&mut rest);
             further.lock().unwrap().push_str(&rest);
         });
-        let socket = self.home.control_socket(|name| std::env::var_os(name)).unwrap();
-        let control = UnixStream::connect(socket).unwrap_or_else(|error| panic!("{at}: no control socket: {error}"));
-        Serving { child, control, log, listener: Some(listener) }
+        let socket = self
+            .home
+            .control_socket(|name| std::env::var_os(name))
+            .unwrap();
+        let control = UnixStream::connect(socket)
+            .unwrap_or_else(|error| panic!("{at}: no control socket: {error}"));
+        Serving {
+            child,
+            control,
+            log,
+            listener: Some(listener),
+        }
     }
 }
 
@@ -127,7 +157,11 @@ pub(crate) struct Serving {
 
 /// A request as it travels, with its payload behind it.
 fn request(id: u64, op: Op, body: &[u8]) -> Vec<u8> {
-    let request = ControlRequest { id, op, body_bytes: body.len() as u64 };
+    let request = ControlRequest {
+        id,
+        op,
+        body_bytes: body.len() as u64,
+    };
     let mut bytes = serde_json::to_vec(&request).unwrap();
     bytes.push(b'\n');
     bytes.extend(body);
@@ -135,7 +169,11 @@ fn request(id: u64, op: Op, body: &[u8]) -> Vec<u8> {
 }
 
 fn publish(number: u64) -> Vec<u8> {
-    let op = PublishOp { tlp: Some("clear".to_owned()), exercise: true, ..PublishOp::default() };
+    let op = PublishOp {
+        tlp: Some("clear".to_owned()),
+        exercise: true,
+        ..PublishOp::default()
+    };
     request(number, Op::Publish(op), &document(number, 0))
 }
 
@@ -159,26 +197,42 @@ impl Serving {
         let mut control = &self.control;
         let mut answers = BufReader::new(control);
         for (id, one) in (0..).zip(bundles) {
-            let show = Op::Show { id: one.bundle.to_string() };
+            let show = Op::Show {
+                id: one.bundle.to_string(),
+            };
             control.write_all(&request(id, show, &[])).unwrap();
             let mut line = String::new();
             answers.read_line(&mut line).unwrap();
             let answer: ControlAnswer = serde_json::from_str(&line).unwrap();
             let Some(Reply::Shown(shown)) = answer.ok else {
-                panic!("{at}: the node does not know number {}: {:?}", one.sequence, answer.error);
+                panic!(
+                    "{at}: the node does not know number {}: {:?}",
+                    one.sequence, answer.error
+                );
             };
-            assert_eq!((shown.bundle.sequence, shown.bundle.state.as_str()), (one.sequence, "searchable"), "{at}");
+            assert_eq!(
+                (shown.bundle.sequence, shown.bundle.state.as_str()),
+                (one.sequence, "searchable"),
+                "{at}"
+            );
         }
     }
 
     /// Publishes one after the other without waiting, kills the process after
     /// so many acknowledgements, and returns all that came, those that were
     /// still in the socket included.
-    pub(crate) fn publish_and_kill(mut self, numbers: Range<u64>, count: u64, at: &str) -> Vec<Acknowledged> {
+    pub(crate) fn publish_and_kill(
+        mut self,
+        numbers: Range<u64>,
+        count: u64,
+        at: &str,
+    ) -> Vec<Acknowledged> {
         let mut control = self.control.try_clone().unwrap();
         let writer = std::thread::spawn(move || {
             // The process dies while this writes; that is what is tested.
-            let _ = numbers.into_iter().try_for_each(|number| control.write_all(&publish(number)));
+            let _ = numbers
+                .into_iter()
+                .try_for_each(|number| control.write_all(&publish(number)));
         });
         let mut answers = BufReader::new(self.control.try_clone().unwrap());
         let mut acknowledged = Vec::new();
@@ -186,7 +240,9 @@ impl Serving {
             let mut line = String::new();
             // A killed process may reset the connection.
             let read = answers.read_line(&mut line).unwrap_or(0);
-            let Some(one) = acknowledgement(&line, at).filter(|_| read > 0) else { break };
+            let Some(one) = acknowledgement(&line, at).filter(|_| read > 0) else {
+                break;
+            };
             acknowledged.push(one);
             if acknowledged.len() as u64 == count {
                 self.child.kill().unwrap();
@@ -195,7 +251,12 @@ impl Serving {
         let status = self.child.wait().unwrap();
         writer.join().unwrap();
         self.listener.take().unwrap().join().unwrap();
-        assert_eq!(status.signal(), Some(9), "{at}: it ended by itself: {}", self.log.lock().unwrap());
+        assert_eq!(
+            status.signal(),
+            Some(9),
+            "{at}: it ended by itself: {}",
+            self.log.lock().unwrap()
+        );
         acknowledged
     }
 
@@ -210,11 +271,19 @@ impl Serving {
 
     /// Ends it as a service manager does.
     pub(crate) fn terminate(mut self, at: &str) {
-        let kill = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.child.id())).status().unwrap();
+        let kill = Command::new("sh")
+            .arg("-c")
+            .arg(format!("kill -TERM {}", self.child.id()))
+            .status()
+            .unwrap();
         assert!(kill.success());
         let status = self.child.wait().unwrap();
         self.listener.take().unwrap().join().unwrap();
-        assert!(status.success(), "{at}: it ended with {status}: {}", self.log.lock().unwrap());
+        assert!(
+            status.success(),
+            "{at}: it ended with {status}: {}",
+            self.log.lock().unwrap()
+        );
     }
 }
 

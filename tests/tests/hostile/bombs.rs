@@ -23,17 +23,30 @@ const MEASURED: &str = "WATCHFIRE_TESTS_MEASURED";
 fn beginnings(forge: &Forge) -> Vec<(&'static str, Vec<u8>)> {
     let cast = forge.plain(0);
     let frame = forge.sign(0, &cast);
-    let header = Writer::new().raw(&[1, 15]).bytes(&[0; 200]).raw(&[0; 64]).into_vec();
+    let header = Writer::new()
+        .raw(&[1, 15])
+        .bytes(&[0; 200])
+        .raw(&[0; 64])
+        .into_vec();
     let card = membership::card_file(forge, 0);
     let genesis = forge.genesis.to_bytes();
-    let statement = 2 + Writer::new().bytes(forge.genesis.genesis.as_slice()).into_vec().len();
+    let statement = 2 + Writer::new()
+        .bytes(forge.genesis.genesis.as_slice())
+        .into_vec()
+        .len();
     let stream = [[0x4e; 32].as_slice(), &[1], &[0; 16]].concat();
     vec![
         ("frame: header", vec![1, 15]),
-        ("frame: second signature", [header.as_slice(), &[1]].concat()),
+        (
+            "frame: second signature",
+            [header.as_slice(), &[1]].concat(),
+        ),
         ("frame: key block", [header.as_slice(), &[0, 1]].concat()),
         ("frame: head", [header.as_slice(), &[0, 0]].concat()),
-        ("frame: payload", [&frame[..frame.len() - cast.payload.map_or(0, |payload| payload.len()) - 3]].concat()),
+        (
+            "frame: payload",
+            [&frame[..frame.len() - cast.payload.map_or(0, |payload| payload.len()) - 3]].concat(),
+        ),
         ("answer: frontier", vec![2]),
         ("answer: range", vec![3]),
         ("answer: range, first item", vec![3, 1, 0]),
@@ -53,16 +66,30 @@ fn beginnings(forge: &Forge) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// Lengths far over, a little over, and within each bound.
-const LENGTHS: [u64; 10] =
-    [1 << 63, u64::MAX, 1 << 40, 1 << 32, 70_000_000, 262_144, 81_920, 32_768, 4_096, 256];
+const LENGTHS: [u64; 10] = [
+    1 << 63,
+    u64::MAX,
+    1 << 40,
+    1 << 32,
+    70_000_000,
+    262_144,
+    81_920,
+    32_768,
+    4_096,
+    256,
+];
 
 fn decode_all(forge: &Forge) {
     for (what, beginning) in beginnings(forge) {
         for length in LENGTHS {
             let bomb = Writer::new().raw(&beginning).integer(length).into_vec();
-            assert!(gate::check(&bomb, &forge.roster).is_err(), "{what}, {length}");
+            assert!(
+                gate::check(&bomb, &forge.roster).is_err(),
+                "{what}, {length}"
+            );
             let card = card_from_file(&bomb).is_ok_and(|card| check_card(&card).is_ok());
-            let genesis = GenesisFile::from_bytes(&bomb).is_ok_and(|file| Roster::found(&file).is_ok());
+            let genesis =
+                GenesisFile::from_bytes(&bomb).is_ok_and(|file| Roster::found(&file).is_ok());
             assert!(!card && !genesis, "{what}, {length}");
             // The others may be a whole message of another kind, which then
             // holds no more than came.
@@ -71,7 +98,10 @@ fn decode_all(forge: &Forge) {
                 let _ = gate::door_answer(&bomb);
             }
             assert!(gate::answer(&bomb).is_err(), "{what}, {length}");
-            assert!(gate::door_request(&bomb).is_err() || what.starts_with("answer"), "{what}, {length}");
+            assert!(
+                gate::door_request(&bomb).is_err() || what.starts_with("answer"),
+                "{what}, {length}"
+            );
         }
     }
 }
@@ -84,8 +114,16 @@ fn attack_31_lengths_without_bytes_are_refused() {
 /// A line of `/proc/self/status`, in KiB.
 fn status_kib(field: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
-    line.trim_start_matches(':').trim().trim_end_matches("kB").trim().parse().unwrap()
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(field))
+        .unwrap();
+    line.trim_start_matches(':')
+        .trim()
+        .trim_end_matches("kB")
+        .trim()
+        .parse()
+        .unwrap()
 }
 
 /// Does nothing but in the process that the next test starts.
@@ -111,21 +149,34 @@ fn measured() {
     let vector = vec![0_u8; 65_536 + 4_096];
     std::hint::black_box((&vector, &filling));
     let shown_kib = status_kib("VmPeak") - before;
-    assert!(shown_kib >= 64, "a vector of {} bytes shows as {shown_kib} KiB", vector.len());
+    assert!(
+        shown_kib >= 64,
+        "a vector of {} bytes shows as {shown_kib} KiB",
+        vector.len()
+    );
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[test]
 fn attack_31_length_bombs_take_less_than_64_kib() {
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "bombs::measured", "--test-threads=1", "--nocapture"])
+        .args([
+            "--exact",
+            "bombs::measured",
+            "--test-threads=1",
+            "--nocapture",
+        ])
         .env(MEASURED, "1")
         // Whatever has 16 KiB or more is reserved by itself and given back.
         .env("MALLOC_MMAP_THRESHOLD_", "16384")
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(said.contains("1 passed"), "{said}");
 }
 
@@ -134,9 +185,21 @@ fn attack_31_length_bombs_take_less_than_64_kib() {
 fn empty_collections_are_read_where_they_may_be() {
     assert!(gate::answer(&[2, 0, 0]).is_ok(), "a frontier of no entries");
     assert!(gate::answer(&[3, 0, 0]).is_ok(), "a range of no items");
-    assert!(gate::answer(&[4, 0, 0]).is_ok(), "a chunk of no bytes: the root will not hold");
-    assert!(gate::answer(&[3, 1, 0, 0, 0]).is_ok(), "a range of one frame of no bytes: the gate refuses that frame");
-    assert!(gate::door_answer(&[0, 0, 0, 0]).is_ok(), "a piece of no bytes");
+    assert!(
+        gate::answer(&[4, 0, 0]).is_ok(),
+        "a chunk of no bytes: the root will not hold"
+    );
+    assert!(
+        gate::answer(&[3, 1, 0, 0, 0]).is_ok(),
+        "a range of one frame of no bytes: the gate refuses that frame"
+    );
+    assert!(
+        gate::door_answer(&[0, 0, 0, 0]).is_ok(),
+        "a piece of no bytes"
+    );
     // And never more of them than were announced.
-    assert!(gate::answer(&[3, 2, 0, 0, 0]).is_err(), "a range of two frames with one");
+    assert!(
+        gate::answer(&[3, 2, 0, 0, 0]).is_err(),
+        "a range of two frames with one"
+    );
 }

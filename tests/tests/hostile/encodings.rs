@@ -1,15 +1,15 @@
 //! Second names for one value: integers that are longer than they must be, in
 //! every place, under good signatures where there are any.
 
+use watchfire_crypto::Statement as _;
 use watchfire_protocol::gate;
 use watchfire_protocol::gate::Refusal;
 use watchfire_protocol::roster::{Roster, check_card};
+use watchfire_protocol::wire::Kind;
 use watchfire_protocol::wire::bundle::Bundle;
 use watchfire_protocol::wire::card::{Card, NodeCert};
 use watchfire_protocol::wire::codec::{self, CodecError};
 use watchfire_protocol::wire::genesis::{Genesis, GenesisFile, card_from_file};
-use watchfire_protocol::wire::Kind;
-use watchfire_crypto::Statement as _;
 use watchfire_tests::bytes::{Writer, longer_integers};
 use watchfire_tests::forge::{Forge, head};
 use watchfire_tests::membership;
@@ -25,14 +25,22 @@ fn none_comes_through<E>(
 ) {
     let mut not_canonical = 0;
     for longer in longer_integers(bytes) {
-        let refusal = gate(&longer).err().unwrap_or_else(|| panic!("believed: {longer:02x?}"));
+        let refusal = gate(&longer)
+            .err()
+            .unwrap_or_else(|| panic!("believed: {longer:02x?}"));
         not_canonical += usize::from(is_form(&refusal));
     }
     assert_eq!(not_canonical, longer_forms, "refused for their form alone");
 }
 
 fn is_form(refusal: &Refusal) -> bool {
-    matches!(refusal, Refusal::Form { why: CodecError::NotCanonical, .. })
+    matches!(
+        refusal,
+        Refusal::Form {
+            why: CodecError::NotCanonical,
+            ..
+        }
+    )
 }
 
 fn is_codec(error: &CodecError) -> bool {
@@ -43,7 +51,10 @@ fn is_codec(error: &CodecError) -> bool {
 fn attack_30_frames() {
     let forge = Forge::default();
     let check = |frame: &[u8]| gate::check(frame, &forge.roster).map(|_| ());
-    let (plain, sealed) = (forge.plain(0), forge.sealed(1, Some(&[0x6b; 9]), Some(&[0x70; 9])));
+    let (plain, sealed) = (
+        forge.plain(0),
+        forge.sealed(1, Some(&[0x6b; 9]), Some(&[0x70; 9])),
+    );
     // The lengths of header, head and payload; sealed, also of the key block.
     none_comes_through(&forge.sign(0, &plain), 3 + 3 + 2, check, is_form);
     none_comes_through(&forge.sign(1, &sealed), 2 + 3 + 2 + 3, check, is_form);
@@ -56,9 +67,15 @@ fn attack_30_headers_under_good_signatures() {
         // Epoch, class, sequence, chunks, length.
         (0, 3 + 2 + 3 + 2 + 2, forge.plain(0)),
         // Epoch, class, suite, sequence, sealing, chunks, length, key block, commitments.
-        (1, 3 + 2 + 1 + 3 + 3 + 2 + 3 + 2 + 3, forge.sealed(1, Some(&[0x6b; 9]), Some(&[0x70; 9]))),
+        (
+            1,
+            3 + 2 + 1 + 3 + 3 + 2 + 3 + 2 + 3,
+            forge.sealed(1, Some(&[0x6b; 9]), Some(&[0x70; 9])),
+        ),
     ] {
-        let check = |header: &[u8]| gate::check(&forge.sign_header(member, header, &cast), &forge.roster).map(|_| ());
+        let check = |header: &[u8]| {
+            gate::check(&forge.sign_header(member, header, &cast), &forge.roster).map(|_| ())
+        };
         assert!(check(&codec::encode(&cast.header)).is_ok());
         none_comes_through(&codec::encode(&cast.header), longer_forms, check, is_form);
     }
@@ -68,13 +85,16 @@ fn attack_30_headers_under_good_signatures() {
 fn attack_30_inner_statements_under_good_signatures() {
     let forge = Forge::default();
     let (cast, key) = (forge.plain(0), &forge.keys[0].signing);
-    let check = |head: Vec<u8>| gate::check(&forge.sign(0, &cast.clone().with_head(head)), &forge.roster).map(|_| ());
+    let check = |head: Vec<u8>| {
+        gate::check(&forge.sign(0, &cast.clone().with_head(head)), &forge.roster).map(|_| ())
+    };
     assert!(check(cast.head.clone()).is_ok());
     // Kind and length.
     none_comes_through(&cast.head, 1 + 3, |head| check(head.to_vec()), is_form);
     let statement = codec::encode(&forge.plain_bundle(0));
     // Sequence, marking, audience, encoding, parts, media, length.
-    let bundle = |statement: &[u8]| check(head(Kind::Bundle.number(), statement, Bundle::DOMAIN, key));
+    let bundle =
+        |statement: &[u8]| check(head(Kind::Bundle.number(), statement, Bundle::DOMAIN, key));
     none_comes_through(&statement, 3 + 2 + 2 + 2 + 3 + 2 + 2, bundle, is_form);
 }
 
@@ -87,8 +107,14 @@ fn attack_30_cards_and_genesis_under_good_signatures() {
 
     let card = |statement: &[u8]| {
         let signature = keys.root.sign(Card::DOMAIN, statement);
-        let file = Writer::new().raw(&[1, 1]).bytes(statement).raw(signature.as_bytes()).into_vec();
-        check_card(&card_from_file(&file).map_err(|error| error.to_string())?).map(|_| ()).map_err(error)
+        let file = Writer::new()
+            .raw(&[1, 1])
+            .bytes(statement)
+            .raw(signature.as_bytes())
+            .into_vec();
+        check_card(&card_from_file(&file).map_err(|error| error.to_string())?)
+            .map(|_| ())
+            .map_err(error)
     };
     let statement = codec::encode(&membership::card(&forge, 0));
     assert_eq!(card(&statement), Ok(()));
@@ -97,7 +123,8 @@ fn attack_30_cards_and_genesis_under_good_signatures() {
 
     let certificate = membership::statement(&forge, 0);
     let certified = |statement: &[u8]| {
-        let by = |key: &watchfire_crypto::SigningKey| key.sign(NodeCert::DOMAIN, statement).to_bytes();
+        let by =
+            |key: &watchfire_crypto::SigningKey| key.sign(NodeCert::DOMAIN, statement).to_bytes();
         let bytes = Writer::new()
             .bytes(statement)
             .raw(&by(&keys.root))
@@ -106,16 +133,24 @@ fn attack_30_cards_and_genesis_under_good_signatures() {
             .into_vec();
         let signed: watchfire_protocol::wire::card::CertificateBytes =
             codec::decode(&bytes, 4_096).map_err(|error| error.to_string())?;
-        signed.verify(&keys.root.public()).map(|_| ()).map_err(|error| error.to_string())
+        signed
+            .verify(&keys.root.public())
+            .map(|_| ())
+            .map_err(|error| error.to_string())
     };
     assert_eq!(certified(&codec::encode(&certificate)), Ok(()));
     // Serial, incarnation, role.
     none_comes_through(&codec::encode(&certificate), 3 + 3 + 2, certified, is_form);
 
     let genesis = |statement: &[u8]| {
-        let mut file = Writer::new().raw(&[1, 2]).bytes(statement).integer(forge.keys.len() as u64);
+        let mut file = Writer::new()
+            .raw(&[1, 2])
+            .bytes(statement)
+            .integer(forge.keys.len() as u64);
         for (index, keys) in (0..).zip(&forge.keys) {
-            file = file.integer(index).raw(keys.root.sign(Genesis::DOMAIN, statement).as_bytes());
+            file = file
+                .integer(index)
+                .raw(keys.root.sign(Genesis::DOMAIN, statement).as_bytes());
         }
         let file = file.raw(&codec::encode(&forge.genesis.cards)).into_vec();
         let file = GenesisFile::from_bytes(&file).map_err(|error| error.to_string())?;
@@ -144,7 +179,11 @@ fn attack_30_session_messages() {
 }
 
 /// Unsigned messages: a longer form is refused, or it is another message.
-fn none_comes_back<T>(bytes: &[u8], encode: fn(&T) -> Vec<u8>, read: impl Fn(&[u8]) -> Result<T, CodecError>) {
+fn none_comes_back<T>(
+    bytes: &[u8],
+    encode: fn(&T) -> Vec<u8>,
+    read: impl Fn(&[u8]) -> Result<T, CodecError>,
+) {
     let mut not_canonical = 0;
     for longer in longer_integers(bytes) {
         match read(&longer) {

@@ -4,10 +4,10 @@
 use watchfire_protocol::gate;
 use watchfire_protocol::gate::envelope_id;
 use watchfire_protocol::roster::{Roster, check_card};
+use watchfire_protocol::wire::Kind;
 use watchfire_protocol::wire::bundle::{Encoding, Media};
 use watchfire_protocol::wire::envelope::Tag;
 use watchfire_protocol::wire::genesis::{GenesisFile, card_from_file};
-use watchfire_protocol::wire::Kind;
 use watchfire_tests::forge::{Forge, STIX, large_stix, stored_stix};
 use watchfire_tests::membership;
 
@@ -20,12 +20,27 @@ fn frames(forge: &Forge) -> Vec<(&'static str, Vec<u8>)> {
     let other = |kind, tag| forge.sign(0, &forge.open_other(0, kind, b"statement", recall, tag));
     vec![
         ("open", forge.sign(0, &forge.plain(0))),
-        ("zstd", forge.sign(0, &forge.open_bundle(0, &zstd, &stored_stix()))),
-        ("announced", forge.sign(0, &forge.open_bundle(0, &announced, &large))),
+        (
+            "zstd",
+            forge.sign(0, &forge.open_bundle(0, &zstd, &stored_stix())),
+        ),
+        (
+            "announced",
+            forge.sign(0, &forge.open_bundle(0, &announced, &large)),
+        ),
         ("recall", other(16, Tag::CONTROL)),
         ("unknown kind", other(999, Tag::PUBLIC)),
-        ("sealed", forge.sign(1, &forge.sealed(1, Some(&[0x6b; 64]), Some(&[0x70; 64])))),
-        ("sealed, announced", forge.sign(1, &forge.sealed(1, Some(&[0x6b; 769]), Some(&[0x70; 32_000])))),
+        (
+            "sealed",
+            forge.sign(1, &forge.sealed(1, Some(&[0x6b; 64]), Some(&[0x70; 64]))),
+        ),
+        (
+            "sealed, announced",
+            forge.sign(
+                1,
+                &forge.sealed(1, Some(&[0x6b; 769]), Some(&[0x70; 32_000])),
+            ),
+        ),
     ]
 }
 
@@ -39,7 +54,10 @@ fn attack_22_no_flipped_frame_is_accepted() {
             flipped[bit / 8] ^= 1 << (bit % 8);
             if let Ok(other) = gate::check(&flipped, &forge.roster) {
                 // Above all never the same id over different bytes.
-                panic!("{name}: bit {bit} turned, and accepted as {} ({id})", envelope_id(&other));
+                panic!(
+                    "{name}: bit {bit} turned, and accepted as {} ({id})",
+                    envelope_id(&other)
+                );
             }
             flipped[bit / 8] ^= 1 << (bit % 8);
         }
@@ -51,11 +69,17 @@ fn no_frame_that_is_cut_or_continued_is_accepted() {
     let forge = Forge::default();
     for (name, frame) in frames(&forge) {
         for length in 0..frame.len() {
-            assert!(gate::check(&frame[..length], &forge.roster).is_err(), "{name}, cut at {length}");
+            assert!(
+                gate::check(&frame[..length], &forge.roster).is_err(),
+                "{name}, cut at {length}"
+            );
         }
         for byte in [0, 1, 15, 255] {
             let longer = [frame.as_slice(), &[byte]].concat();
-            assert!(gate::check(&longer, &forge.roster).is_err(), "{name}, and {byte}");
+            assert!(
+                gate::check(&longer, &forge.roster).is_err(),
+                "{name}, and {byte}"
+            );
         }
     }
 }

@@ -15,10 +15,19 @@ use watchfire_tests::forge::Forge;
 use watchfire_tests::membership;
 
 static FORGE: LazyLock<Forge> = LazyLock::new(Forge::default);
-static FRAMES: LazyLock<Vec<Vec<u8>>> =
-    LazyLock::new(|| catalogue(&FORGE).into_iter().map(|case| case.frame).filter(|frame| frame.len() < 2_000).collect());
-static FILES: LazyLock<Vec<Vec<u8>>> =
-    LazyLock::new(|| membership::cases(&FORGE).into_iter().map(|case| case.bytes).collect());
+static FRAMES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    catalogue(&FORGE)
+        .into_iter()
+        .map(|case| case.frame)
+        .filter(|frame| frame.len() < 2_000)
+        .collect()
+});
+static FILES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    membership::cases(&FORGE)
+        .into_iter()
+        .map(|case| case.bytes)
+        .collect()
+});
 
 /// One alteration of bytes.
 #[derive(Clone, Debug)]
@@ -32,7 +41,11 @@ enum Edit {
 fn edits() -> impl Strategy<Value = Vec<Edit>> {
     let edit = prop_oneof![
         (any::<Index>(), any::<u8>()).prop_map(|(at, byte)| Edit::Set(at, byte)),
-        (any::<Index>(), vec(prop_oneof![any::<u8>(), 250..=255_u8], 1..9)).prop_map(|(at, new)| Edit::Insert(at, new)),
+        (
+            any::<Index>(),
+            vec(prop_oneof![any::<u8>(), 250..=255_u8], 1..9)
+        )
+            .prop_map(|(at, new)| Edit::Insert(at, new)),
         (any::<Index>(), 1..64_usize).prop_map(|(at, length)| Edit::Remove(at, length)),
         (any::<Index>(), 1..64_usize).prop_map(|(at, length)| Edit::Repeat(at, length)),
     ];
@@ -40,7 +53,12 @@ fn edits() -> impl Strategy<Value = Vec<Edit>> {
 }
 
 fn altered(mut bytes: Vec<u8>, edits: &[Edit]) -> Vec<u8> {
-    for edit in edits.iter().filter(|_| !bytes.is_empty()).cloned().collect::<Vec<_>>() {
+    for edit in edits
+        .iter()
+        .filter(|_| !bytes.is_empty())
+        .cloned()
+        .collect::<Vec<_>>()
+    {
         if bytes.is_empty() {
             break;
         }

@@ -11,10 +11,22 @@ use watchfire_tests::verdict::{Verdict, verdict};
 fn step(number: u8, rules: &[&str]) {
     let forge = Forge::default();
     let mut seen = BTreeSet::new();
-    for Case { name, frame, verdict: expected, .. } in catalogue(&forge) {
-        let Verdict::Refuse { step, rule, .. } = &expected else { continue };
+    for Case {
+        name,
+        frame,
+        verdict: expected,
+        ..
+    } in catalogue(&forge)
+    {
+        let Verdict::Refuse { step, rule, .. } = &expected else {
+            continue;
+        };
         if *step == number {
-            assert_eq!(verdict(&gate::check(&frame, &forge.roster)), expected, "{name}");
+            assert_eq!(
+                verdict(&gate::check(&frame, &forge.roster)),
+                expected,
+                "{name}"
+            );
             seen.insert(rule.clone());
         }
     }
@@ -34,14 +46,17 @@ fn step_02_version_and_kind() {
 
 #[test]
 fn step_03_form() {
-    step(3, &[
-        "frame-malformed",
-        "frame-trailing",
-        "frame-not-canonical",
-        "header-malformed",
-        "header-trailing",
-        "header-not-canonical",
-    ]);
+    step(
+        3,
+        &[
+            "frame-malformed",
+            "frame-trailing",
+            "frame-not-canonical",
+            "header-malformed",
+            "header-trailing",
+            "header-not-canonical",
+        ],
+    );
 }
 
 #[test]
@@ -51,15 +66,18 @@ fn attack_07_step_04_federation() {
 
 #[test]
 fn step_05_header() {
-    step(5, &[
-        "header-tag-of-other-class",
-        "header-sequence-and-previous",
-        "header-never-expires",
-        "header-sealing-fields",
-        "header-chunk-count",
-        "direct-in-gossip",
-        "second-signature-disagrees",
-    ]);
+    step(
+        5,
+        &[
+            "header-tag-of-other-class",
+            "header-sequence-and-previous",
+            "header-never-expires",
+            "header-sealing-fields",
+            "header-chunk-count",
+            "direct-in-gossip",
+            "second-signature-disagrees",
+        ],
+    );
 }
 
 #[test]
@@ -84,36 +102,45 @@ fn attack_12_step_09_second_signature() {
 
 #[test]
 fn attack_11_step_10_inner() {
-    step(10, &[
-        "inner-malformed",
-        "inner-trailing",
-        "inner-not-canonical",
-        "bundle-malformed",
-        "bundle-trailing",
-        "bundle-not-canonical",
-        "inner-kind-misplaced",
-        "inner-signature",
-        "inner-disagrees-federation",
-        "inner-disagrees-author",
-        "inner-disagrees-certificate",
-        "inner-disagrees-stream",
-        "inner-disagrees-expiry",
-        "inner-disagrees-payload",
-        "bundle-times",
-        "bundle-audience",
-        "bundle-not-a-set",
-        "bundle-parts",
-        "bundle-relay-allowed",
-        "outside-certificate",
-        "marking-in-clear",
-    ]);
+    step(
+        10,
+        &[
+            "inner-malformed",
+            "inner-trailing",
+            "inner-not-canonical",
+            "bundle-malformed",
+            "bundle-trailing",
+            "bundle-not-canonical",
+            "inner-kind-misplaced",
+            "inner-signature",
+            "inner-disagrees-federation",
+            "inner-disagrees-author",
+            "inner-disagrees-certificate",
+            "inner-disagrees-stream",
+            "inner-disagrees-expiry",
+            "inner-disagrees-payload",
+            "bundle-times",
+            "bundle-audience",
+            "bundle-not-a-set",
+            "bundle-parts",
+            "bundle-relay-allowed",
+            "outside-certificate",
+            "marking-in-clear",
+        ],
+    );
 }
 
 #[test]
 fn what_is_as_it_should_be_comes_through() {
     let forge = Forge::default();
     let mut accepted = 0;
-    for Case { name, frame, verdict: expected, .. } in catalogue(&forge) {
+    for Case {
+        name,
+        frame,
+        verdict: expected,
+        ..
+    } in catalogue(&forge)
+    {
         if matches!(expected, Verdict::Accept { .. }) {
             let outcome = gate::check(&frame, &forge.roster);
             assert_eq!(verdict(&outcome), expected, "{name}");
@@ -121,7 +148,10 @@ fn what_is_as_it_should_be_comes_through() {
             accepted += 1;
         }
     }
-    assert!(accepted > 20, "only {accepted} frames of the catalogue are good");
+    assert!(
+        accepted > 20,
+        "only {accepted} frames of the catalogue are good"
+    );
 }
 
 #[test]
@@ -137,6 +167,11 @@ fn attack_03_a_verdict_does_not_depend_on_what_came_before() {
     let forge = Forge::default();
     let cases = catalogue(&forge);
     for case in cases.iter().rev().chain(cases.iter()) {
-        assert_eq!(verdict(&gate::check(&case.frame, &forge.roster)), case.verdict, "{}", case.name);
+        assert_eq!(
+            verdict(&gate::check(&case.frame, &forge.roster)),
+            case.verdict,
+            "{}",
+            case.name
+        );
     }
 }

@@ -5,10 +5,18 @@ use watchfire_node::formats::Format;
 /// File, format, and what went in, was accepted, repeated and refused.
 pub(crate) const LISTS: [(&str, Format, [usize; 4]); 10] = [
     // Refused: paths without a host.
-    ("iocs/maltrail/lummac2.txt", Format::List, [16_891, 16_605, 264, 22]),
+    (
+        "iocs/maltrail/lummac2.txt",
+        Format::List,
+        [16_891, 16_605, 264, 22],
+    ),
     // Refused: two URLs on a private address, two names of several hundred
     // characters with their URLs.
-    ("iocs/tweetfeed/month.csv", Format::Csv, [12_092, 11_777, 309, 6]),
+    (
+        "iocs/tweetfeed/month.csv",
+        Format::Csv,
+        [12_092, 11_777, 309, 6],
+    ),
     ("iocs/2025_Lumma_Stealer.csv", Format::Csv, [33, 27, 2, 4]),
     (
         "iocs/unit42_lumma/2024-03-07-IOCs-for-Latrodectus-and-Lumma-Stealer.txt",
@@ -63,10 +71,22 @@ pub(crate) const STIX_FILES: [(&str, [usize; 4]); 28] = [
     ("elastic/ghostpulse.json", [9, 9, 0, 0]),
     ("elastic/guloader.json", [4, 4, 0, 0]),
     ("oasis_examples/apt1.json", [76, 76, 0, 0]),
-    ("oasis_examples/indicator-for-c2-ip-address.json", [1, 1, 0, 0]),
-    ("oasis_examples/indicators-for-C2-with-COA.json", [8, 8, 0, 0]),
-    ("oasis_examples/interop-objectmarking-test.json", [1, 1, 0, 0]),
-    ("oasis_examples/malicious-email-indicator-with-attachment.json", [6, 6, 0, 0]),
+    (
+        "oasis_examples/indicator-for-c2-ip-address.json",
+        [1, 1, 0, 0],
+    ),
+    (
+        "oasis_examples/indicators-for-C2-with-COA.json",
+        [8, 8, 0, 0],
+    ),
+    (
+        "oasis_examples/interop-objectmarking-test.json",
+        [1, 1, 0, 0],
+    ),
+    (
+        "oasis_examples/malicious-email-indicator-with-attachment.json",
+        [6, 6, 0, 0],
+    ),
     ("oasis_examples/sco-examples-bundle.json", [82, 70, 7, 5]),
     ("tweetfeed/taxii/pages/2026-07-23.0.json", [216, 216, 0, 0]),
     ("tweetfeed/taxii/pages/2026-07-24.2.json", [251, 251, 0, 0]),

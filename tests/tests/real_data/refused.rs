@@ -23,18 +23,34 @@ const SECRET: &str = "planted-secret";
 
 /// TLP 1.0 (STIX 2.1, section 7.2.1.4), which has no AMBER+STRICT.
 const TLP1: [(Marking, &str); 3] = [
-    (Marking::Green, "marking-definition--34098fce-860f-48ae-8e50-ebd3cc5e41da"),
-    (Marking::Amber, "marking-definition--f88d31f6-486f-44da-b317-01333bde0b82"),
-    (Marking::Red, "marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"),
+    (
+        Marking::Green,
+        "marking-definition--34098fce-860f-48ae-8e50-ebd3cc5e41da",
+    ),
+    (
+        Marking::Amber,
+        "marking-definition--f88d31f6-486f-44da-b317-01333bde0b82",
+    ),
+    (
+        Marking::Red,
+        "marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed",
+    ),
 ];
 
-const SEALED: [Marking; 4] = [Marking::Green, Marking::Amber, Marking::AmberStrict, Marking::Red];
+const SEALED: [Marking; 4] = [
+    Marking::Green,
+    Marking::Amber,
+    Marking::AmberStrict,
+    Marking::Red,
+];
 
 /// An indicator with this text in its value and at length in its description,
 /// marked by reference.
 fn indicator(number: usize, text: &str, marking: Option<&str>) -> (String, Vec<u8>) {
     let id = format!("indicator--00000000-0000-4000-8000-{number:012x}");
-    let marking = marking.map_or_else(String::new, |id| format!(",\"object_marking_refs\":[\"{id}\"]"));
+    let marking = marking.map_or_else(String::new, |id| {
+        format!(",\"object_marking_refs\":[\"{id}\"]")
+    });
     let description = format!("{text} described, ").repeat(40);
     let stix = format!(
         "{{\"type\":\"bundle\",\"id\":\"bundle--00000000-0000-4000-8000-{number:012x}\",\"objects\":[{{\
@@ -49,7 +65,11 @@ fn indicator(number: usize, text: &str, marking: Option<&str>) -> (String, Vec<u
 /// Where a store holds a text: in which tables, as it stands or in anything
 /// compressed.
 fn traces(store: &SledStore, text: &str) -> Vec<String> {
-    let holds = |bytes: &[u8]| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    let holds = |bytes: &[u8]| {
+        bytes
+            .windows(text.len())
+            .any(|window| window == text.as_bytes())
+    };
     let mut found = Vec::new();
     for (key, value) in store.scan(b"", b"", usize::MAX).unwrap() {
         let name = String::from_utf8_lossy(&key[..1]).into_owned();
@@ -72,7 +92,10 @@ fn traces(store: &SledStore, text: &str) -> Vec<String> {
 /// wherever it begins.
 fn compressed_in(bytes: &[u8]) -> Vec<Vec<u8>> {
     const MAGIC: [u8; 4] = 0xfd2f_b528_u32.to_le_bytes();
-    let begins = bytes.windows(MAGIC.len()).enumerate().filter(|(_, window)| *window == MAGIC);
+    let begins = bytes
+        .windows(MAGIC.len())
+        .enumerate()
+        .filter(|(_, window)| *window == MAGIC);
     begins
         .filter_map(|(at, _)| ruzstd::decoding::StreamingDecoder::new(&bytes[at..]).ok())
         .map(|mut decoder| {
@@ -88,13 +111,22 @@ fn compressed_in(bytes: &[u8]) -> Vec<Vec<u8>> {
 fn is_in_files(folder: &Path, text: &str) -> bool {
     super::files(folder).values().any(|path| {
         let bytes = std::fs::read(path).unwrap();
-        bytes.windows(text.len()).any(|window| window == text.as_bytes())
+        bytes
+            .windows(text.len())
+            .any(|window| window == text.as_bytes())
     })
 }
 
 fn assert_sealing_absent(what: &str, refused: &PublishFailure, marking: Marking) {
-    assert_eq!(*refused, PublishFailure::Refused(PublishRefusal::SealingAbsent { marking }), "{what}");
-    assert!(refused.to_string().contains(marking.label()), "{what} is refused by name: {refused}");
+    assert_eq!(
+        *refused,
+        PublishFailure::Refused(PublishRefusal::SealingAbsent { marking }),
+        "{what}"
+    );
+    assert!(
+        refused.to_string().contains(marking.label()),
+        "{what} is refused by name: {refused}"
+    );
 }
 
 #[test]
@@ -128,14 +160,22 @@ fn attack_40_what_is_above_clear_is_refused_and_leaves_no_trace() {
         let (_, unmarked) = indicator(number, SECRET, None);
         let error = north.publish(unmarked, Some(marking)).unwrap_err();
         assert_sealing_absent(&format!("STIX with the flag {marking}"), &error, marking);
-        let families = TLP1.iter().filter(|(label, _)| *label == marking).map(|(_, id)| *id).chain([tlp2_id(marking)]);
+        let families = TLP1
+            .iter()
+            .filter(|(label, _)| *label == marking)
+            .map(|(_, id)| *id)
+            .chain([tlp2_id(marking)]);
         for definition in families {
             number += 1;
             let (id, stix) = indicator(number, SECRET, Some(definition));
             let error = north.publish(stix.clone(), None).unwrap_err();
             assert_sealing_absent(&format!("STIX marked {definition}"), &error, marking);
             let error = north.publish(stix, Some(Marking::Clear)).unwrap_err();
-            let PublishFailure::Prepare(PrepareError::Marking(MarkingRefusal::Stricter { objects, strictest, .. })) = &error
+            let PublishFailure::Prepare(PrepareError::Marking(MarkingRefusal::Stricter {
+                objects,
+                strictest,
+                ..
+            })) = &error
             else {
                 panic!("{definition} with the flag CLEAR: {error}");
             };
@@ -159,7 +199,10 @@ fn attack_40_what_is_above_clear_is_refused_and_leaves_no_trace() {
         let store = node.node().store();
         let everywhere: BTreeSet<String> = traces(store, "planted-canary").into_iter().collect();
         for place in ["key of V", "value of T", "compressed in L"] {
-            assert!(everywhere.contains(place), "the search does not see what is there: {everywhere:?}");
+            assert!(
+                everywhere.contains(place),
+                "the search does not see what is there: {everywhere:?}"
+            );
         }
         assert_eq!(traces(store, SECRET), [""; 0]);
     }

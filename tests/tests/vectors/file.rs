@@ -18,7 +18,10 @@ impl Vector {
     }
 
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
-        assert!(!value.contains('\n') && !value.is_empty(), "{name} is one line");
+        assert!(
+            !value.contains('\n') && !value.is_empty(),
+            "{name} is one line"
+        );
         self.0.push((name.to_owned(), value.to_owned()));
         self
     }
@@ -37,7 +40,11 @@ impl Vector {
 
     /// Every value of this name.
     pub(crate) fn all(&self, name: &str) -> Vec<&str> {
-        self.0.iter().filter(|(other, _)| other == name).map(|(_, value)| value.as_str()).collect()
+        self.0
+            .iter()
+            .filter(|(other, _)| other == name)
+            .map(|(_, value)| value.as_str())
+            .collect()
     }
 
     /// The one value of this name, as bytes.
@@ -60,7 +67,9 @@ impl Vector {
                 text.push_str(&format!(" {line}\n"));
             } else {
                 text.push('\n');
-                lines.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
+                lines
+                    .iter()
+                    .for_each(|line| text.push_str(&format!("  {line}\n")));
             }
         }
         text
@@ -76,7 +85,9 @@ impl Vector {
                 }
                 value.push_str(more);
             } else {
-                let (name, value) = line.split_once(':').unwrap_or_else(|| panic!("no field: {line}"));
+                let (name, value) = line
+                    .split_once(':')
+                    .unwrap_or_else(|| panic!("no field: {line}"));
                 fields.push((name.to_owned(), value.trim_start().to_owned()));
             }
         }
@@ -96,11 +107,18 @@ fn lines_of(bytes: &[u8]) -> Vec<String> {
             continue;
         }
         let starts_run = |at: &usize| {
-            rest[*at..].len() >= RUN_BYTES_MIN && rest[*at..*at + RUN_BYTES_MIN].iter().all(|byte| *byte == rest[*at])
+            rest[*at..].len() >= RUN_BYTES_MIN
+                && rest[*at..*at + RUN_BYTES_MIN]
+                    .iter()
+                    .all(|byte| *byte == rest[*at])
         };
         let plain = (0..rest.len()).find(starts_run).unwrap_or(rest.len());
         let text = hex(&rest[..plain]);
-        lines.extend(text.as_bytes().chunks(DIGITS).map(|line| String::from_utf8(line.to_vec()).unwrap()));
+        lines.extend(
+            text.as_bytes()
+                .chunks(DIGITS)
+                .map(|line| String::from_utf8(line.to_vec()).unwrap()),
+        );
         rest = &rest[plain..];
     }
     if lines.is_empty() {
@@ -122,9 +140,17 @@ pub(crate) fn bytes_of(text: &str) -> Vec<u8> {
 
 #[test]
 fn a_vector_reads_as_it_was_written() {
-    let cases = [vec![], vec![0], vec![7; 47], vec![7; 48], [vec![1, 2], vec![0; 300], vec![3; 500], vec![9; 5]].concat()];
+    let cases = [
+        vec![],
+        vec![0],
+        vec![7; 47],
+        vec![7; 48],
+        [vec![1, 2], vec![0; 300], vec![3; 500], vec![9; 5]].concat(),
+    ];
     for bytes in cases {
-        let vector = Vector::new("a case", "frame").with_bytes("frame", &bytes).with("rule", "a: b");
+        let vector = Vector::new("a case", "frame")
+            .with_bytes("frame", &bytes)
+            .with("rule", "a: b");
         let read = Vector::parse(&vector.render());
         assert_eq!(read, vector);
         assert_eq!(read.bytes("frame"), bytes);

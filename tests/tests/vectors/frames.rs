@@ -12,7 +12,10 @@ pub(crate) fn make() -> Vec<(String, Vector)> {
         .into_iter()
         .map(|case| {
             let (name, vector) = describe(case.what, &case.verdict);
-            (format!("{name}-{}", case.name), vector.with_bytes("frame", &case.frame))
+            (
+                format!("{name}-{}", case.name),
+                vector.with_bytes("frame", &case.frame),
+            )
         })
         .collect()
 }
@@ -20,16 +23,33 @@ pub(crate) fn make() -> Vec<(String, Vector)> {
 fn describe(what: &str, verdict: &Verdict) -> (&'static str, Vector) {
     let vector = Vector::new(what, "frame");
     match verdict {
-        Verdict::Accept { content, envelope, bundle } => {
-            let mut vector = vector.with("expect", "accept").with("content", content).with("envelope_id", envelope);
+        Verdict::Accept {
+            content,
+            envelope,
+            bundle,
+        } => {
+            let mut vector = vector
+                .with("expect", "accept")
+                .with("content", content)
+                .with("envelope_id", envelope);
             if let Some(bundle) = bundle {
                 vector = vector.with("bundle_id", bundle);
             }
             ("accept", vector)
         }
-        Verdict::Refuse { step, rule, forwarder_pays } => {
+        Verdict::Refuse {
+            step,
+            rule,
+            forwarder_pays,
+        } => {
             let expect = if *forwarder_pays { "reject" } else { "ignore" };
-            (expect, vector.with("expect", expect).with("step", &step.to_string()).with("rule", rule))
+            (
+                expect,
+                vector
+                    .with("expect", expect)
+                    .with("step", &step.to_string())
+                    .with("rule", rule),
+            )
         }
     }
 }

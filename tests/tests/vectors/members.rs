@@ -22,12 +22,22 @@ pub(crate) fn make() -> Vec<(String, Vector)> {
             Err((rule, about)) => {
                 // The rules are coarse, so each is refused for what it is about.
                 let (found, why) = case.judge(&forge.roster).expect_err(case.name);
-                assert!(found == *rule && why.contains(about), "{}: {found}, {why}", case.name);
+                assert!(
+                    found == *rule && why.contains(about),
+                    "{}: {found}, {why}",
+                    case.name
+                );
                 ("reject", vector.with("expect", "reject").with("rule", rule))
             }
         };
-        let rest = case.name.strip_prefix(subject).unwrap_or_else(|| panic!("{} is no {subject}", case.name));
-        vectors.push((format!("{subject}-{expect}{rest}"), vector.with_bytes("bytes", &case.bytes)));
+        let rest = case
+            .name
+            .strip_prefix(subject)
+            .unwrap_or_else(|| panic!("{} is no {subject}", case.name));
+        vectors.push((
+            format!("{subject}-{expect}{rest}"),
+            vector.with_bytes("bytes", &case.bytes),
+        ));
     }
     vectors
 }
@@ -39,7 +49,15 @@ fn federation(forge: &Forge) -> Vector {
         let certificate = forge.certificate(at);
         let seed = |key: &SigningKey| hex(key.expose_seed().expose());
         vector = vector
-            .with("member", forge.roster.member(&certificate.member).unwrap().slug.as_str())
+            .with(
+                "member",
+                forge
+                    .roster
+                    .member(&certificate.member)
+                    .unwrap()
+                    .slug
+                    .as_str(),
+            )
             .with("root_seed", &seed(&keys.root))
             .with("signing_seed", &seed(&keys.signing))
             .with("transport_seed", &seed(&keys.transport))
@@ -55,7 +73,10 @@ fn federation(forge: &Forge) -> Vector {
 
 /// Seeds, keys and ids of the file belong to the roster it founds.
 pub(crate) fn judge_federation(vector: &Vector, roster: &Roster) {
-    assert_eq!(vector.text("federation_id"), roster.federation().to_string());
+    assert_eq!(
+        vector.text("federation_id"),
+        roster.federation().to_string()
+    );
     let columns = |name| vector.all(name);
     assert_eq!(columns("member").len(), roster.members().count());
     for (at, slug) in columns("member").into_iter().enumerate() {
@@ -69,8 +90,14 @@ pub(crate) fn judge_federation(vector: &Vector, roster: &Roster) {
         assert_eq!(columns("node_id")[at], certificate.node.to_string());
         assert_eq!(columns("certificate_id")[at], certificate.id.to_string());
         assert_eq!(columns("root_key")[at], member.root_key.to_string());
-        assert_eq!(columns("signing_key")[at], certificate.signing_key.to_string());
-        assert_eq!(columns("transport_key")[at], hex(&certificate.transport_key));
+        assert_eq!(
+            columns("signing_key")[at],
+            certificate.signing_key.to_string()
+        );
+        assert_eq!(
+            columns("transport_key")[at],
+            hex(&certificate.transport_key)
+        );
         assert_eq!(key("root_seed"), member.root_key.to_string());
         assert_eq!(key("signing_seed"), certificate.signing_key.to_string());
         assert_eq!(key("transport_seed"), hex(&certificate.transport_key));

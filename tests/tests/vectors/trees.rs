@@ -38,12 +38,37 @@ pub(crate) fn make() -> Vec<(String, Vector)> {
     let mut vectors = Vec::new();
     for (name, what, bytes, index) in [
         ("one-byte", "a payload of one byte", 1, 0),
-        ("one-chunk", "a payload of exactly one chunk", CHUNK_BYTES, 0),
+        (
+            "one-chunk",
+            "a payload of exactly one chunk",
+            CHUNK_BYTES,
+            0,
+        ),
         ("second-of-two", "a chunk of one byte", CHUNK_BYTES + 1, 1),
-        ("first-of-three", "the left side of an uneven tree", 2 * CHUNK_BYTES + 100, 0),
-        ("last-of-three", "the short path of an uneven tree", 2 * CHUNK_BYTES + 100, 2),
-        ("fourth-of-seven", "somewhere in the middle", 7 * CHUNK_BYTES, 3),
-        ("last-of-seven", "the last of an uneven tree", 7 * CHUNK_BYTES, 6),
+        (
+            "first-of-three",
+            "the left side of an uneven tree",
+            2 * CHUNK_BYTES + 100,
+            0,
+        ),
+        (
+            "last-of-three",
+            "the short path of an uneven tree",
+            2 * CHUNK_BYTES + 100,
+            2,
+        ),
+        (
+            "fourth-of-seven",
+            "somewhere in the middle",
+            7 * CHUNK_BYTES,
+            3,
+        ),
+        (
+            "last-of-seven",
+            "the last of an uneven tree",
+            7 * CHUNK_BYTES,
+            6,
+        ),
     ] {
         vectors.push(good(name, what, bytes, index));
     }
@@ -71,7 +96,10 @@ fn describe(what: &str, bytes: usize, expect: &str, claim: &Claim) -> Vector {
         .with("index", &claim.index.to_string())
         .with("chunk_start", &claim.start.to_string())
         .with("chunk_length", &claim.length.to_string());
-    claim.path.iter().fold(vector, |vector, hash| vector.with("path", &hex(hash)))
+    claim
+        .path
+        .iter()
+        .fold(vector, |vector, hash| vector.with("path", &hex(hash)))
 }
 
 fn good(name: &str, what: &str, bytes: usize, index: u32) -> (String, Vector) {
@@ -85,27 +113,68 @@ fn bad() -> Vec<(String, Vector)> {
     let hashes = leaves(&payload);
     type Change = fn(&mut Claim, &[[u8; 32]]);
     let cases: [(&str, &str, u32, Change); 10] = [
-        ("of-another-index", "the first as the second", 0, |claim, _| claim.index = 1),
-        ("index-past-the-end", "there is no fourth", 2, |claim, _| claim.index = 3),
-        ("of-another-count", "as if there were four", 2, |claim, _| claim.chunks = 4),
-        ("of-no-count", "as if there were none", 0, |claim, _| claim.chunks = 0),
-        ("one-byte-short", "its last byte is missing", 0, |claim, _| claim.length -= 1),
-        ("moved-by-one-byte", "from the byte after", 0, |claim, _| claim.start += 1),
-        ("path-too-short", "the last hash is missing", 0, |claim, _| {
-            claim.path.pop();
+        (
+            "of-another-index",
+            "the first as the second",
+            0,
+            |claim, _| claim.index = 1,
+        ),
+        ("index-past-the-end", "there is no fourth", 2, |claim, _| {
+            claim.index = 3
         }),
-        ("path-too-long", "a hash more", 0, |claim, hashes| claim.path.push(hashes[0])),
-        ("path-reversed", "the hashes in the other order", 0, |claim, _| claim.path.reverse()),
-        ("path-of-the-leaf-itself", "its own hash in the place of its sibling's", 0, |claim, hashes| {
-            claim.path[0] = hashes[0];
+        (
+            "of-another-count",
+            "as if there were four",
+            2,
+            |claim, _| claim.chunks = 4,
+        ),
+        ("of-no-count", "as if there were none", 0, |claim, _| {
+            claim.chunks = 0
         }),
+        (
+            "one-byte-short",
+            "its last byte is missing",
+            0,
+            |claim, _| claim.length -= 1,
+        ),
+        ("moved-by-one-byte", "from the byte after", 0, |claim, _| {
+            claim.start += 1
+        }),
+        (
+            "path-too-short",
+            "the last hash is missing",
+            0,
+            |claim, _| {
+                claim.path.pop();
+            },
+        ),
+        ("path-too-long", "a hash more", 0, |claim, hashes| {
+            claim.path.push(hashes[0])
+        }),
+        (
+            "path-reversed",
+            "the hashes in the other order",
+            0,
+            |claim, _| claim.path.reverse(),
+        ),
+        (
+            "path-of-the-leaf-itself",
+            "its own hash in the place of its sibling's",
+            0,
+            |claim, hashes| {
+                claim.path[0] = hashes[0];
+            },
+        ),
     ];
     let mut vectors: Vec<(String, Vector)> = cases
         .into_iter()
         .map(|(name, what, index, change)| {
             let mut claim = claim(&payload, index);
             change(&mut claim, &hashes);
-            (format!("chunk-reject-{name}"), describe(what, BYTES, "reject", &claim))
+            (
+                format!("chunk-reject-{name}"),
+                describe(what, BYTES, "reject", &claim),
+            )
         })
         .collect();
     // Two leaf hashes in a row, as if they were the one chunk of a payload.
@@ -132,10 +201,20 @@ pub(crate) fn judge(name: &str, vector: &Vector) {
     } else {
         vector.bytes("chunk")
     };
-    let path = vector.all("path").into_iter().map(|hash| crate::file::bytes_of(hash).try_into().unwrap());
+    let path = vector
+        .all("path")
+        .into_iter()
+        .map(|hash| crate::file::bytes_of(hash).try_into().unwrap());
     let path = ChunkPath::new(path.collect()).unwrap();
-    let (index, chunks) = (vector.text("index").parse().unwrap(), vector.text("chunks").parse().unwrap());
+    let (index, chunks) = (
+        vector.text("index").parse().unwrap(),
+        vector.text("chunks").parse().unwrap(),
+    );
     let holds = root.holds(&chunk, index, chunks, &path);
     assert_eq!(holds, vector.text("expect") == "accept", "{name}");
-    assert_eq!(leaf(&chunk), sha256(&[&[0], chunk.as_slice()].concat()), "{name}");
+    assert_eq!(
+        leaf(&chunk),
+        sha256(&[&[0], chunk.as_slice()].concat()),
+        "{name}"
+    );
 }
