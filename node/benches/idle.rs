@@ -20,7 +20,10 @@ fn main() {
         let with_kib = resident_kib();
         println!("resident memory before any node    {before_kib:>8} KiB");
         println!("resident memory with two idle ones {with_kib:>8} KiB");
-        println!("one idle, connected node           {:>8} KiB", (with_kib - before_kib) / 2);
+        println!(
+            "one idle, connected node           {:>8} KiB",
+            (with_kib - before_kib) / 2
+        );
         for (node, end) in nodes {
             node.shutdown().await;
             end.await.expect("it ends").expect("it ends well");
@@ -33,6 +36,12 @@ fn main() {
 /// Resident memory of this process, from the kernel.
 fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("this is Linux");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("the kernel says it");
-    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("it is a number")
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .expect("the kernel says it");
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|number| number.parse().ok())
+        .expect("it is a number")
 }

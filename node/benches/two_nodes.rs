@@ -40,12 +40,20 @@ async fn alone(nodes: &Nodes) {
     let (mut acknowledged, mut verified, mut searchable) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..ALONE {
         let begun = Instant::now();
-        let published = nodes[0].0.publish(small_bundle(number), wish()).await.unwrap().unwrap();
+        let published = nodes[0]
+            .0
+            .publish(small_bundle(number), wish())
+            .await
+            .unwrap()
+            .unwrap();
         acknowledged.push(begun.elapsed());
         loop {
             let heard = events.recv().await.unwrap();
             match heard.event {
-                Event::Verified { bundle: Some(bundle), .. } if bundle == published.published.bundle => {
+                Event::Verified {
+                    bundle: Some(bundle),
+                    ..
+                } if bundle == published.published.bundle => {
                     verified.push(heard.at.duration_since(begun));
                 }
                 Event::Searchable { bundle, .. } if bundle == published.published.bundle => {
@@ -64,9 +72,15 @@ async fn alone(nodes: &Nodes) {
         }
     }
     println!("one bundle at a time, {ALONE} of them, one indicator each");
-    print("publish to acknowledged (durable at the author)", acknowledged);
+    print(
+        "publish to acknowledged (durable at the author)",
+        acknowledged,
+    );
     print("publish to verified at the other node", verified);
-    print("publish to durable and searchable at the other node", searchable);
+    print(
+        "publish to durable and searchable at the other node",
+        searchable,
+    );
 }
 
 async fn together(nodes: &Nodes) {
@@ -77,7 +91,9 @@ async fn together(nodes: &Nodes) {
         let mut answers = Vec::new();
         for number in 0..TOGETHER {
             let author = author.clone();
-            answers.push(tokio::spawn(async move { author.publish(small_bundle(ALONE + number), wish()).await }));
+            answers.push(tokio::spawn(async move {
+                author.publish(small_bundle(ALONE + number), wish()).await
+            }));
         }
         for answer in answers {
             answer.await.unwrap().unwrap().unwrap();
@@ -86,7 +102,10 @@ async fn together(nodes: &Nodes) {
     });
     let mut searchable = BTreeMap::new();
     while searchable.len() < usize::try_from(TOGETHER).unwrap() {
-        match tokio::time::timeout(Duration::from_secs(120), events.recv()).await.expect("they all arrive") {
+        match tokio::time::timeout(Duration::from_secs(120), events.recv())
+            .await
+            .expect("they all arrive")
+        {
             Ok(heard) => {
                 if let Event::Searchable { bundle, .. } = heard.event {
                     searchable.insert(bundle, heard.at.duration_since(begun));
@@ -99,12 +118,27 @@ async fn together(nodes: &Nodes) {
     let last = searchable.values().max().copied().unwrap();
     let rate = |time: Duration| (TOGETHER as f64) / time.as_secs_f64();
     println!("\n{TOGETHER} bundles at once, one indicator each");
-    println!("  all acknowledged after {:>8.0} ms: {:>6.0} bundles/s", acknowledged.as_secs_f64() * 1e3, rate(acknowledged));
-    println!("  all searchable after   {:>8.0} ms: {:>6.0} bundles/s", last.as_secs_f64() * 1e3, rate(last));
+    println!(
+        "  all acknowledged after {:>8.0} ms: {:>6.0} bundles/s",
+        acknowledged.as_secs_f64() * 1e3,
+        rate(acknowledged)
+    );
+    println!(
+        "  all searchable after   {:>8.0} ms: {:>6.0} bundles/s",
+        last.as_secs_f64() * 1e3,
+        rate(last)
+    );
 }
 
 fn print(what: &str, mut times: Vec<Duration>) {
     times.sort_unstable();
-    let at = |percent: usize| times[(times.len() * percent).div_ceil(100).saturating_sub(1)].as_secs_f64() * 1e3;
-    println!("  {what:<54} p50 {:>6.2} ms  p99 {:>6.2} ms  max {:>6.2} ms", at(50), at(99), at(100));
+    let at = |percent: usize| {
+        times[(times.len() * percent).div_ceil(100).saturating_sub(1)].as_secs_f64() * 1e3
+    };
+    println!(
+        "  {what:<54} p50 {:>6.2} ms  p99 {:>6.2} ms  max {:>6.2} ms",
+        at(50),
+        at(99),
+        at(100)
+    );
 }

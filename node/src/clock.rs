@@ -13,12 +13,17 @@ pub struct Clock {
 impl Clock {
     /// Starts counting.
     pub fn start() -> Self {
-        Self { start: Instant::now() }
+        Self {
+            start: Instant::now(),
+        }
     }
 
     /// What time it is, for waiting and for saying.
     pub fn now(&self) -> Now {
-        Now { mono: Mono::from_ms(millis(self.start.elapsed())), wall_ms: wall_ms() }
+        Now {
+            mono: Mono::from_ms(millis(self.start.elapsed())),
+            wall_ms: wall_ms(),
+        }
     }
 
     /// The moment an engine names, on the clock of the runtime.
@@ -30,7 +35,9 @@ impl Clock {
 /// Milliseconds UTC. A clock before 1970 reads as 1970, and every certificate
 /// then says that it is not valid yet.
 pub fn wall_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, millis)
 }
 
 fn millis(duration: std::time::Duration) -> u64 {

@@ -3,19 +3,21 @@
 //! Nothing here knows the protocol. A change that needs an `if` about it
 //! belongs in `watchfire-protocol`.
 
+mod commands;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use watchfire_protocol::engine::{
-    AnswerToken, ClientToken, Done, Engine, Event, GossipToken, Input, Output, PublishRefusal, Published, RequestId,
-    Status, Verdict, Work,
+    AnswerToken, ClientToken, Done, Engine, Event, GossipToken, Input, Output, PublishRefusal,
+    Published, RequestId, Verdict, Work,
 };
 use watchfire_protocol::gate;
 use watchfire_protocol::ids::NodeId;
 use watchfire_protocol::limits::{ANSWER_BYTES_MAX, CHUNK_BYTES, KEY_BLOCK_BYTES_MAX};
-use watchfire_protocol::opening::{Draft, PrepareError, Wish};
+use watchfire_protocol::opening::{Draft, PrepareError};
 use watchfire_protocol::roster::Roster;
 use watchfire_protocol::store::{CommitNo, StoreError};
 use watchfire_protocol::wire::codec;
@@ -25,88 +27,11 @@ use crate::clock::Clock;
 use crate::committer::Committer;
 use crate::disk::SledStore;
 use crate::pool::Pool;
-use crate::transport::{self, Admitted, Command, Event as Net, MessageId, peer_id_of, transport_key_of};
+use crate::transport::{
+    self, Admitted, Command, Event as Net, MessageId, peer_id_of, transport_key_of,
+};
 
-/// What the rest of the program asks of a running node.
-#[derive(Debug)]
-pub enum NodeCommand {
-    /// Publish STIX.
-    Publish {
-        /// The STIX.
-        stix: Vec<u8>,
-        /// How.
-        wish: Wish,
-        /// What came of it.
-        reply: oneshot::Sender<Result<PublishedBundle, PublishFailure>>,
-    },
-    /// How the node is.
-    Status {
-        /// The answer.
-        reply: oneshot::Sender<NodeStatus>,
-    },
-    /// End, with everything durable.
-    Shutdown,
-}
-
-/// A publication that is durable and on its way.
-#[derive(Clone, Copy, Debug)]
-pub struct PublishedBundle {
-    /// Its ids.
-    pub published: Published,
-    /// What is in it.
-    pub summary: Summary,
-}
-
-/// What is in a publication.
-#[derive(Clone, Copy, Debug)]
-pub struct Summary {
-    /// Its effective marking.
-    pub marking: watchfire_protocol::marking::Marking,
-    /// Objects in it.
-    pub objects: u64,
-    /// Values by which it can be found.
-    pub values: u64,
-    /// Objects of which something is not indexed.
-    pub not_indexed: u64,
-}
-
-/// Why nothing was published.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PublishFailure {
-    /// The input does not make a bundle.
-    #[error(transparent)]
-    Prepare(#[from] PrepareError),
-    /// The engine refused it.
-    #[error(transparent)]
-    Refused(#[from] PublishRefusal),
-    /// Too much is under way.
-    #[error("the node is busy; try again")]
-    Busy,
-}
-
-/// How a node is.
-#[derive(Clone, Debug)]
-pub struct NodeStatus {
-    /// The engine's view.
-    pub engine: Status,
-    /// How long it has run.
-    pub uptime_ms: u64,
-    /// What the transport dropped or refused.
-    pub counters: transport::Counters,
-    /// Refusals of what arrived, by reason.
-    pub refusals: BTreeMap<String, u64>,
-    /// Where it listens.
-    pub listening: Vec<String>,
-}
-
-/// Something that happened, and when.
-#[derive(Clone, Debug)]
-pub struct NodeEvent {
-    /// When, on this process's clock.
-    pub at: Instant,
-    /// What.
-    pub event: Event,
-}
+pub use commands::{NodeCommand, NodeEvent, NodeStatus, PublishFailure, PublishedBundle, Summary};
 
 /// Why a node ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -121,9 +46,16 @@ pub enum DriverError {
 
 /// A result of the pool.
 pub(crate) enum Ready {
-    Gossip { from: NodeId, token: GossipToken, checked: Box<Result<Box<watchfire_crypto::Verified<gate::Frame>>, gate::Refusal>> },
+    Gossip {
+        from: NodeId,
+        token: GossipToken,
+        checked: Box<Result<Box<watchfire_crypto::Verified<gate::Frame>>, gate::Refusal>>,
+    },
     Done(Box<Done>),
-    Draft { client: ClientToken, draft: Box<Result<Draft, PrepareError>> },
+    Draft {
+        client: ClientToken,
+        draft: Box<Result<Draft, PrepareError>>,
+    },
 }
 
 /// A person who waits for the outcome of a publication.
@@ -153,6 +85,7 @@ pub(crate) struct Driver {
 pub(crate) struct Book {
     messages: BTreeMap<GossipToken, MessageId>,
     clients: BTreeMap<ClientToken, Client>,
+    barriers: BTreeMap<ClientToken, oneshot::Sender<()>>,
     next: u64,
     refusals: BTreeMap<String, u64>,
     listening: Vec<String>,
@@ -173,7 +106,10 @@ impl Driver {
         let mut admission = tokio::time::interval(ADMISSION_EVERY);
         self.drain().await?;
         loop {
-            let deadline = self.engine.deadline().map(|(at, _)| self.clock.instant_of(at));
+            let deadline = self
+                .engine
+                .deadline()
+                .map(|(at, _)| self.clock.instant_of(at));
             let wake = deadline.unwrap_or_else(|| Instant::now() + ADMISSION_EVERY);
             let room = self.pool.has_room();
             let more_clients = room && self.book.clients.len() < CLIENTS_MAX;
@@ -191,8 +127,7 @@ impl Driver {
                     if matches!(command, NodeCommand::Shutdown) {
                         return self.end().await;
                     }
-                    self.on_command(command);
-                    None
+                    self.on_command(command)
                 }
                 () = tokio::time::sleep_until(wake.into()) => Some(Input::Wake),
                 _ = admission.tick() => {
@@ -215,10 +150,12 @@ impl Driver {
         while let Some((number, batch)) = self.engine.begin_commit() {
             // The engine has fewer under way than the queue holds.
             if self.committer.try_submit(number, batch).is_err() {
-                return Err(self.committed.recv().await.and_then(Result::err).map_or(
-                    DriverError::Transport,
-                    DriverError::Store,
-                ));
+                return Err(self
+                    .committed
+                    .recv()
+                    .await
+                    .and_then(Result::err)
+                    .map_or(DriverError::Transport, DriverError::Store));
             }
         }
         Ok(())
@@ -226,36 +163,54 @@ impl Driver {
 
     async fn on_output(&mut self, output: Output) -> Result<(), DriverError> {
         let command = match output {
-            Output::Verdict { token, verdict } => self.book.messages.remove(&token).map(|message| Command::Verdict {
-                message,
-                verdict: match verdict {
-                    Verdict::Accept => transport::Verdict::Accept,
-                    Verdict::Reject => transport::Verdict::Reject,
-                    Verdict::Ignore => transport::Verdict::Ignore,
-                },
+            Output::Verdict { token, verdict } => {
+                self.book
+                    .messages
+                    .remove(&token)
+                    .map(|message| Command::Verdict {
+                        message,
+                        verdict: match verdict {
+                            Verdict::Accept => transport::Verdict::Accept,
+                            Verdict::Reject => transport::Verdict::Reject,
+                            Verdict::Ignore => transport::Verdict::Ignore,
+                        },
+                    })
+            }
+            Output::Gossip { frame } => Some(Command::Publish {
+                bytes: frame.into_inner().bytes,
             }),
-            Output::Gossip { frame } => Some(Command::Publish { bytes: frame.into_inner().bytes }),
             Output::Request { to, id, request } => {
                 let command = self.request(&to, id, &request);
                 if command.is_none() {
                     // Nobody to ask any more: that is an answer too.
-                    self.engine.handle(self.clock.now(), Input::Answered { id, answer: None })?;
+                    self.engine
+                        .handle(self.clock.now(), Input::Answered { id, answer: None })?;
                 }
                 command
             }
-            Output::Answer { token, answer } => {
-                Some(Command::Respond { token: token.0, bytes: codec::encode(&answer) })
-            }
-            Output::Door { token, answer } => {
-                Some(Command::DoorRespond { token: token.0, bytes: codec::encode(&answer) })
-            }
+            Output::Answer { token, answer } => Some(Command::Respond {
+                token: token.0,
+                bytes: codec::encode(&answer),
+            }),
+            Output::Door { token, answer } => Some(Command::DoorRespond {
+                token: token.0,
+                bytes: codec::encode(&answer),
+            }),
             Output::Reconnect { node } => self.peer_of(&node).map(Command::Reconnect),
             Output::Work(work) => {
-                self.pool.give(Box::new(move || Ready::Done(Box::new(Work::run(work)))));
+                self.pool
+                    .give(Box::new(move || Ready::Done(Box::new(Work::run(work)))));
                 None
             }
             Output::Published { client, outcome } => {
                 self.tell(client, outcome);
+                None
+            }
+            Output::Durable { client } => {
+                if let Some(reply) = self.book.barriers.remove(&client) {
+                    // Whoever asked may have gone.
+                    let _ = reply.send(());
+                }
                 None
             }
             Output::Roster(roster) => {
@@ -269,7 +224,11 @@ impl Driver {
             }
         };
         match command {
-            Some(command) => self.transport.send(command).await.map_err(|_| DriverError::Transport),
+            Some(command) => self
+                .transport
+                .send(command)
+                .await
+                .map_err(|_| DriverError::Transport),
             None => Ok(()),
         }
     }
@@ -283,23 +242,42 @@ impl Driver {
             Request::KeyBlock { .. } => KEY_BLOCK_BYTES_MAX + 64,
         };
         let peer = self.peer_of(to)?;
-        Some(Command::Request { peer, request: id.0, bytes: codec::encode(request), response_bytes_max })
+        Some(Command::Request {
+            peer,
+            request: id.0,
+            bytes: codec::encode(request),
+            response_bytes_max,
+        })
     }
 
     fn peer_of(&self, node: &NodeId) -> Option<libp2p::PeerId> {
-        self.engine.roster().node(node).and_then(|certificate| peer_id_of(&certificate.transport_key))
+        self.engine
+            .roster()
+            .node(node)
+            .and_then(|certificate| peer_id_of(&certificate.transport_key))
     }
 
     fn on_ready(&mut self, ready: Ready) -> Option<Input> {
         match ready {
-            Ready::Gossip { from, token, checked } => Some(Input::Gossip { from, token, checked: *checked }),
+            Ready::Gossip {
+                from,
+                token,
+                checked,
+            } => Some(Input::Gossip {
+                from,
+                token,
+                checked: *checked,
+            }),
             Ready::Done(done) => Some(Input::Done(*done)),
             Ready::Draft { client, draft } => match *draft {
                 Ok(draft) => {
                     if let Some(waiting) = self.book.clients.get_mut(&client) {
                         waiting.summary = Some(summary_of(&draft));
                     }
-                    Some(Input::Publish { client, draft: Box::new(draft) })
+                    Some(Input::Publish {
+                        client,
+                        draft: Box::new(draft),
+                    })
                 }
                 Err(error) => {
                     if let Some(waiting) = self.book.clients.remove(&client) {
@@ -324,14 +302,22 @@ impl Driver {
                 tracing::debug!(%peer, %reason, "not reached");
                 None
             }
-            Net::Message { bytes, message, source } => {
+            Net::Message {
+                bytes,
+                message,
+                source,
+            } => {
                 let from = node_of(&source)?;
                 let token = GossipToken(self.book.number());
                 self.book.messages.insert(token, message);
                 let roster = self.engine.roster();
                 self.pool.give(Box::new(move || {
                     let checked = gate::check(&bytes, &roster).map(Box::new);
-                    Ready::Gossip { from, token, checked: Box::new(checked) }
+                    Ready::Gossip {
+                        from,
+                        token,
+                        checked: Box::new(checked),
+                    }
                 }));
                 None
             }
@@ -341,36 +327,71 @@ impl Driver {
             }
             Net::Request { peer, token, bytes } => {
                 let request = gate::request(&bytes).ok();
-                node_of(&peer).map(|from| Input::Request { from, token: AnswerToken(token), request })
+                node_of(&peer).map(|from| Input::Request {
+                    from,
+                    token: AnswerToken(token),
+                    request,
+                })
             }
-            Net::Response { request, outcome, .. } => {
-                let answer = outcome.ok().and_then(|bytes| gate::answer(&bytes).ok()).map(Box::new);
-                Some(Input::Answered { id: RequestId(request), answer })
+            Net::Response {
+                request, outcome, ..
+            } => {
+                let answer = outcome
+                    .ok()
+                    .and_then(|bytes| gate::answer(&bytes).ok())
+                    .map(Box::new);
+                Some(Input::Answered {
+                    id: RequestId(request),
+                    answer,
+                })
             }
-            Net::DoorRequest { token, peer, bytes, .. } => {
+            Net::DoorRequest {
+                token, peer, bytes, ..
+            } => {
                 let request = gate::door_request(&bytes).ok();
                 let transport_key = transport_key_of(&peer)?;
-                Some(Input::Door { token: AnswerToken(token), transport_key, request })
+                Some(Input::Door {
+                    token: AnswerToken(token),
+                    transport_key,
+                    request,
+                })
             }
             Net::SlowPeer { peer, dropped } => {
                 tracing::warn!(%peer, dropped, "slow peer: frames dropped, catch-up repairs");
-                Some(Input::Congested { node: node_of(&peer) })
+                Some(Input::Congested {
+                    node: node_of(&peer),
+                })
             }
         }
     }
 
-    fn on_command(&mut self, command: NodeCommand) {
+    fn on_command(&mut self, command: NodeCommand) -> Option<Input> {
         match command {
             NodeCommand::Publish { stix, wish, reply } => {
                 let client = ClientToken(self.book.number());
-                self.book.clients.insert(client, Client { reply, summary: None });
+                self.book.clients.insert(
+                    client,
+                    Client {
+                        reply,
+                        summary: None,
+                    },
+                );
                 let given = self.pool.give(Box::new(move || {
                     let encoded = crate::encode::zstd_of(&stix);
-                    Ready::Draft { client, draft: Box::new(Draft::prepare(stix, encoded, wish)) }
+                    Ready::Draft {
+                        client,
+                        draft: Box::new(Draft::prepare(stix, encoded, wish)),
+                    }
                 }));
                 if !given && let Some(waiting) = self.book.clients.remove(&client) {
                     let _ = waiting.reply.send(Err(PublishFailure::Busy));
                 }
+                None
+            }
+            NodeCommand::Barrier { reply } => {
+                let client = ClientToken(self.book.number());
+                self.book.barriers.insert(client, reply);
+                Some(Input::Barrier { client })
             }
             NodeCommand::Status { reply } => {
                 let status = NodeStatus {
@@ -381,13 +402,16 @@ impl Driver {
                     listening: self.book.listening.clone(),
                 };
                 let _ = reply.send(status);
+                None
             }
-            NodeCommand::Shutdown => {}
+            NodeCommand::Shutdown => None,
         }
     }
 
     fn tell(&mut self, client: ClientToken, outcome: Result<Published, PublishRefusal>) {
-        let Some(waiting) = self.book.clients.remove(&client) else { return };
+        let Some(waiting) = self.book.clients.remove(&client) else {
+            return;
+        };
         let answer = match (outcome, waiting.summary) {
             (Ok(published), Some(summary)) => Ok(PublishedBundle { published, summary }),
             (Ok(_), None) => Err(PublishFailure::Busy),
@@ -403,14 +427,24 @@ impl Driver {
             self.book.count_refusal(why.to_string());
         }
         // Nobody may be listening.
-        let _ = self.events.send(NodeEvent { at: Instant::now(), event });
+        let _ = self.events.send(NodeEvent {
+            at: Instant::now(),
+            event,
+        });
     }
 
     /// Tells the transport who may connect: every node whose certificate is
     /// valid now.
     async fn admit(&mut self) -> Result<(), DriverError> {
-        let admitted = admitted(&self.engine.roster(), &self.engine.me().node, self.clock.now().wall_ms);
-        self.transport.send(Command::SetAdmitted(admitted)).await.map_err(|_| DriverError::Transport)
+        let admitted = admitted(
+            &self.engine.roster(),
+            &self.engine.me().node,
+            self.clock.now().wall_ms,
+        );
+        self.transport
+            .send(Command::SetAdmitted(admitted))
+            .await
+            .map_err(|_| DriverError::Transport)
     }
 
     /// Makes everything durable, tells whoever waits, and ends.
@@ -418,7 +452,9 @@ impl Driver {
         self.drain().await?;
         while !self.engine.is_durable() {
             match self.committed.recv().await {
-                Some(durable) => self.engine.handle(self.clock.now(), Input::Committed(durable?))?,
+                Some(durable) => self
+                    .engine
+                    .handle(self.clock.now(), Input::Committed(durable?))?,
                 None => break,
             }
             self.drain().await?;
@@ -438,7 +474,10 @@ impl Book {
 
     fn count_refusal(&mut self, why: String) {
         let known = self.refusals.len() < REFUSALS_MAX || self.refusals.contains_key(&why);
-        *self.refusals.entry(if known { why } else { "other".to_owned() }).or_default() += 1;
+        *self
+            .refusals
+            .entry(if known { why } else { "other".to_owned() })
+            .or_default() += 1;
     }
 }
 
@@ -457,12 +496,20 @@ fn node_of(peer: &libp2p::PeerId) -> Option<NodeId> {
 
 /// The peers of a roster whose certificates are valid now, and where they are.
 pub(crate) fn admitted(roster: &Roster, me: &NodeId, wall_ms: u64) -> Admitted {
-    let current = roster.nodes().filter(|certificate| certificate.node != *me && certificate.is_current(wall_ms));
+    let current = roster
+        .nodes()
+        .filter(|certificate| certificate.node != *me && certificate.is_current(wall_ms));
     current
         .filter_map(|certificate| {
             let peer = peer_id_of(&certificate.transport_key)?;
-            let addresses = roster.member(&certificate.member).map(|member| member.addresses.as_slice());
-            let addresses = addresses.unwrap_or_default().iter().filter_map(|address| address.parse().ok()).collect();
+            let addresses = roster
+                .member(&certificate.member)
+                .map(|member| member.addresses.as_slice());
+            let addresses = addresses
+                .unwrap_or_default()
+                .iter()
+                .filter_map(|address| address.parse().ok())
+                .collect();
             Some((peer, addresses))
         })
         .collect()
@@ -471,14 +518,22 @@ pub(crate) fn admitted(roster: &Roster, me: &NodeId, wall_ms: u64) -> Admitted {
 /// Ids and counts, never contents.
 fn log(event: &Event) {
     match event {
-        Event::Verified { envelope, .. } => tracing::debug!(envelope = %envelope.short(), "verified"),
+        Event::Verified { envelope, .. } => {
+            tracing::debug!(envelope = %envelope.short(), "verified")
+        }
         Event::Stored { envelope, .. } => tracing::debug!(envelope = %envelope.short(), "stored"),
-        Event::Searchable { bundle, objects, .. } => {
+        Event::Searchable {
+            bundle, objects, ..
+        } => {
             tracing::info!(bundle = %bundle.short(), objects, "searchable");
         }
-        Event::NotOpened { bundle, why, .. } => tracing::warn!(bundle = %bundle.short(), %why, "not opened"),
+        Event::NotOpened { bundle, why, .. } => {
+            tracing::warn!(bundle = %bundle.short(), %why, "not opened")
+        }
         Event::NotTaken { from, why } => tracing::debug!(from = %from.short(), %why, "not taken"),
-        Event::Conflict { envelope, .. } => tracing::warn!(envelope = %envelope.short(), "conflict, kept as evidence"),
+        Event::Conflict { envelope, .. } => {
+            tracing::warn!(envelope = %envelope.short(), "conflict, kept as evidence")
+        }
         Event::PeerReady { node } => tracing::info!(node = %node.short(), "peer ready"),
         Event::Admitted { certificate, .. } => {
             tracing::info!(certificate = %certificate.short(), "certificate admitted");

@@ -20,7 +20,8 @@ use crate::clock::Clock;
 use crate::committer::Committer;
 use crate::disk::{OpenError as DiskError, SledStore};
 use crate::driver::{
-    Book, Driver, DriverError, NodeCommand, NodeEvent, NodeStatus, PublishFailure, PublishedBundle, admitted,
+    Book, Driver, DriverError, NodeCommand, NodeEvent, NodeStatus, PublishFailure, PublishedBundle,
+    admitted,
 };
 use crate::pool::Pool;
 use crate::transport::{self, TransportConfig, TransportError, keypair_of};
@@ -133,8 +134,13 @@ impl Node {
         let (command_sender, commands) = mpsc::channel(COMMANDS_MAX);
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let (roster_sender, roster) = watch::channel(roster);
-        let node =
-            Self { me: engine.me().clone(), commands: command_sender, events: events.clone(), roster, store };
+        let node = Self {
+            me: engine.me().clone(),
+            commands: command_sender,
+            events: events.clone(),
+            roster,
+            store,
+        };
         let driver = Driver {
             engine,
             clock,
@@ -163,8 +169,25 @@ impl Node {
         wish: Wish,
     ) -> Result<Result<PublishedBundle, PublishFailure>, Ended> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(NodeCommand::Publish { stix, wish, reply }).await.map_err(|_| Ended)?;
+        self.commands
+            .send(NodeCommand::Publish { stix, wish, reply })
+            .await
+            .map_err(|_| Ended)?;
         answer.await.map_err(|_| Ended)
+    }
+
+    /// Waits until everything that could be read so far is durable, so that an
+    /// answer does not show what a crash would take back.
+    ///
+    /// # Errors
+    /// [`Ended`] if the node is gone.
+    pub async fn barrier(&self) -> Result<(), Ended> {
+        let (reply, told) = oneshot::channel();
+        self.commands
+            .send(NodeCommand::Barrier { reply })
+            .await
+            .map_err(|_| Ended)?;
+        told.await.map_err(|_| Ended)
     }
 
     /// How it is.
@@ -173,7 +196,10 @@ impl Node {
     /// [`Ended`] if the node is gone.
     pub async fn status(&self) -> Result<NodeStatus, Ended> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(NodeCommand::Status { reply }).await.map_err(|_| Ended)?;
+        self.commands
+            .send(NodeCommand::Status { reply })
+            .await
+            .map_err(|_| Ended)?;
         answer.await.map_err(|_| Ended)
     }
 

@@ -40,9 +40,20 @@ impl<T: Send + 'static> Pool<T> {
         for number in 0..count {
             let jobs = Arc::clone(&job_receiver);
             let results = result_sender.clone();
-            threads.push(std::thread::Builder::new().name(format!("pool-{number}")).spawn(move || run(&jobs, &results))?);
+            threads.push(
+                std::thread::Builder::new()
+                    .name(format!("pool-{number}"))
+                    .spawn(move || run(&jobs, &results))?,
+            );
         }
-        Ok((Self { jobs: Some(job_sender), threads, under_way: 0 }, result_receiver))
+        Ok((
+            Self {
+                jobs: Some(job_sender),
+                threads,
+                under_way: 0,
+            },
+            result_receiver,
+        ))
     }
 
     /// Whether there is room for what comes from outside. Half is kept for

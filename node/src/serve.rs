@@ -10,7 +10,9 @@ use watchfire_crypto::{KeyFileError, Passphrase, SigningKey};
 use crate::control::server::ControlServer;
 use crate::driver::DriverError;
 use crate::home::{Home, HomeError};
-use crate::keystore::{FileError, PassphraseError, PassphraseSource, PassphraseUse, read_bounded, read_secret};
+use crate::keystore::{
+    FileError, PassphraseError, PassphraseSource, PassphraseUse, read_bounded, read_secret,
+};
 use crate::node::{Node, NodeConfig, StartError};
 use crate::transport::LOG_DIRECTIVE;
 
@@ -82,12 +84,17 @@ pub enum ServeError {
 pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
     start_logging(args);
     let _lock = args.home.lock()?;
-    let genesis_file = match read_bounded(&args.home.genesis(), watchfire_protocol::limits::GENESIS_FILE_BYTES_MAX) {
+    let genesis_file = match read_bounded(
+        &args.home.genesis(),
+        watchfire_protocol::limits::GENESIS_FILE_BYTES_MAX,
+    ) {
         Ok(bytes) => bytes,
         Err(FileError::Missing { .. }) => return Err(ServeError::NotJoined),
         Err(error) => return Err(error.into()),
     };
-    let passphrase = args.passphrase.obtain("the node's keys", PassphraseUse::Open)?;
+    let passphrase = args
+        .passphrase
+        .obtain("the node's keys", PassphraseUse::Open)?;
     let signing_key = open_key(&args.home.signing_key(), Purpose::Signing, &passphrase)?;
     let transport = open_key(&args.home.transport_key(), Purpose::Transport, &passphrase)?;
     drop(passphrase);
@@ -99,9 +106,16 @@ pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
         listen: args.listen.clone(),
         door: args.door.clone(),
     };
-    let socket = args.home.control_socket(|name| std::env::var_os(name) as Option<OsString>)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|why| ServeError::System { what: "a runtime", why })?;
+    let socket = args
+        .home
+        .control_socket(|name| std::env::var_os(name) as Option<OsString>)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|why| ServeError::System {
+        what: "a runtime",
+        why,
+    })?;
     runtime.block_on(async {
         let system = |what| move |why| ServeError::System { what, why };
         let mut interrupted = signal(SignalKind::interrupt()).map_err(system("a signal handler"))?;
@@ -132,11 +146,19 @@ async fn ended_by(
     end.await
 }
 
-fn open_key(path: &std::path::Path, purpose: Purpose, passphrase: &Passphrase) -> Result<SigningKey, ServeError> {
+fn open_key(
+    path: &std::path::Path,
+    purpose: Purpose,
+    passphrase: &Passphrase,
+) -> Result<SigningKey, ServeError> {
     let bytes = read_secret(path)?;
-    let wrong = |why| ServeError::Key { path: path.display().to_string(), why };
+    let wrong = |why| ServeError::Key {
+        path: path.display().to_string(),
+        why,
+    };
     let file = KeyFile::parse(&bytes).map_err(wrong)?;
-    file.open_key(purpose, passphrase, &Bounds::PRODUCTION).map_err(wrong)
+    file.open_key(purpose, passphrase, &Bounds::PRODUCTION)
+        .map_err(wrong)
 }
 
 /// Logs to standard error: ids and sizes, never contents.
@@ -149,7 +171,13 @@ fn start_logging(args: &ServeArgs) {
     // What gossipsub would print of frames is kept out whatever is asked for.
     let wished = std::env::var("WATCHFIRE_LOG").unwrap_or_else(|_| level.to_owned());
     let filter = tracing_subscriber::EnvFilter::new(format!("{wished},{LOG_DIRECTIVE}"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     // Logging may have been started by whoever embeds this.
-    let _ = if args.json { lines.json().try_init() } else { lines.try_init() };
+    let _ = if args.json {
+        lines.json().try_init()
+    } else {
+        lines.try_init()
+    };
 }

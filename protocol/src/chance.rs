@@ -42,9 +42,18 @@ mod tests {
     #[test]
     fn purposes_are_independent_and_repeatable() {
         let chance = Chance::new([7; 32]);
-        assert_eq!(chance.below("a", b"x", 1, 1 << 60), chance.below("a", b"x", 1, 1 << 60));
-        assert_ne!(chance.below("a", b"x", 1, 1 << 60), chance.below("b", b"x", 1, 1 << 60));
-        assert_ne!(chance.below("a", b"x", 1, 1 << 60), chance.below("a", b"x", 2, 1 << 60));
+        assert_eq!(
+            chance.below("a", b"x", 1, 1 << 60),
+            chance.below("a", b"x", 1, 1 << 60)
+        );
+        assert_ne!(
+            chance.below("a", b"x", 1, 1 << 60),
+            chance.below("b", b"x", 1, 1 << 60)
+        );
+        assert_ne!(
+            chance.below("a", b"x", 1, 1 << 60),
+            chance.below("a", b"x", 2, 1 << 60)
+        );
         assert_eq!(chance.below("a", b"x", 1, 0), 0);
     }
 }

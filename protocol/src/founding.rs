@@ -64,7 +64,11 @@ pub struct Profile {
 ///
 /// # Errors
 /// When a field is longer than a card has room for.
-pub fn make_card(profile: &Profile, keys: &Keys, now_ms: u64) -> Result<SignedBytes<4_096>, TooLong> {
+pub fn make_card(
+    profile: &Profile,
+    keys: &Keys,
+    now_ms: u64,
+) -> Result<SignedBytes<4_096>, TooLong> {
     let cert = NodeCert {
         root_key: keys.root.public().to_bytes(),
         signing_key: keys.signing.public().to_bytes(),
@@ -75,7 +79,12 @@ pub fn make_card(profile: &Profile, keys: &Keys, now_ms: u64) -> Result<SignedBy
         not_before_ms: now_ms,
         not_after_ms: now_ms.saturating_add(CERTIFICATE_LIFE_MS_MAX),
     };
-    let texts = |texts: &[String]| texts.iter().map(|text| Text::new(text.as_str())).collect::<Result<Vec<_>, _>>();
+    let texts = |texts: &[String]| {
+        texts
+            .iter()
+            .map(|text| Text::new(text.as_str()))
+            .collect::<Result<Vec<_>, _>>()
+    };
     let card = Card {
         slug: profile.slug.clone(),
         root_key: cert.root_key,
@@ -99,12 +108,17 @@ pub fn derived_federation(
     roles: &[Role],
     now_ms: u64,
 ) -> Result<(GenesisFile, Roster, Vec<Keys>), RosterError> {
-    let keys: Vec<Keys> = (0..).zip(roles).map(|(number, _)| Keys::derived(seed, number)).collect();
+    let keys: Vec<Keys> = (0..)
+        .zip(roles)
+        .map(|(number, _)| Keys::derived(seed, number))
+        .collect();
     let mut cards = Vec::new();
     for ((number, role), keys) in (0..).zip(roles).zip(&keys) {
         let number: u64 = number;
         let profile = Profile {
-            slug: format!("m-{number:03}").parse().map_err(|_| RosterError::NotAMember)?,
+            slug: format!("m-{number:03}")
+                .parse()
+                .map_err(|_| RosterError::NotAMember)?,
             role: *role,
             contact: Contact::default(),
             addresses: Vec::new(),

@@ -102,7 +102,9 @@ pub enum Refusal {
         bytes: usize,
     },
     /// A version or kind that this version cannot check.
-    #[error("frame version {version}, kind {kind} is not known here; a newer watchfire may know it")]
+    #[error(
+        "frame version {version}, kind {kind} is not known here; a newer watchfire may know it"
+    )]
     Unknown {
         /// The version byte.
         version: u8,
@@ -180,7 +182,9 @@ impl Refusal {
     /// Who pays.
     pub const fn blame(&self) -> Blame {
         match self {
-            Self::Unknown { .. } | Self::UnknownAuthor | Self::UnknownSignature { .. } => Blame::Nobody,
+            Self::Unknown { .. } | Self::UnknownAuthor | Self::UnknownSignature { .. } => {
+                Blame::Nobody
+            }
             Self::TooLong { .. }
             | Self::Form { .. }
             | Self::Header(_)
@@ -210,23 +214,39 @@ pub fn check(bytes: &[u8], roster: &Roster) -> Result<Verified<Frame>, Refusal> 
     }
     let body = match bytes {
         [FRAME_VERSION, kind, body @ ..] if u16::from(*kind) == Kind::Envelope.number() => body,
-        [version, kind, ..] => return Err(Refusal::Unknown { version: *version, kind: *kind }),
+        [version, kind, ..] => {
+            return Err(Refusal::Unknown {
+                version: *version,
+                kind: *kind,
+            });
+        }
         [..] => {
             return Err(Refusal::Form {
                 part: "the frame",
-                why: CodecError::Malformed { why: "shorter than its first two bytes".to_owned() },
+                why: CodecError::Malformed {
+                    why: "shorter than its first two bytes".to_owned(),
+                },
             });
         }
     };
-    let envelope: Envelope =
-        codec::decode(body, FRAME_BYTES_MAX).map_err(|why| Refusal::Form { part: "the frame is", why })?;
+    let envelope: Envelope = codec::decode(body, FRAME_BYTES_MAX).map_err(|why| Refusal::Form {
+        part: "the frame is",
+        why,
+    })?;
     check_envelope(envelope, bytes, roster)
 }
 
-fn check_envelope(envelope: Envelope, bytes: &[u8], roster: &Roster) -> Result<Verified<Frame>, Refusal> {
+fn check_envelope(
+    envelope: Envelope,
+    bytes: &[u8],
+    roster: &Roster,
+) -> Result<Verified<Frame>, Refusal> {
     let signed: Signed<Header> = envelope.header.to_signed();
     // Read before the signature holds only to learn whose signature to check.
-    let claimed = signed.claims().map_err(|why| Refusal::Form { part: "the header is", why })?;
+    let claimed = signed.claims().map_err(|why| Refusal::Form {
+        part: "the header is",
+        why,
+    })?;
     if claimed.prefix.federation != roster.federation() {
         return Err(Refusal::OtherFederation);
     }
@@ -249,10 +269,15 @@ fn check_envelope(envelope: Envelope, bytes: &[u8], roster: &Roster) -> Result<V
         .certificate(&claimed.prefix.certificate)
         .filter(|certificate| certificate.member == claimed.prefix.author)
         .ok_or(Refusal::UnknownAuthor)?;
-    let header = signed.verify(&author.signing_key).map_err(|error| match error {
-        VerifyError::BadSignature(_) => Refusal::Signature,
-        VerifyError::Malformed(why) => Refusal::Form { part: "the header is", why },
-    })?;
+    let header = signed
+        .verify(&author.signing_key)
+        .map_err(|error| match error {
+            VerifyError::BadSignature(_) => Refusal::Signature,
+            VerifyError::Malformed(why) => Refusal::Form {
+                part: "the header is",
+                why,
+            },
+        })?;
     if let Some(suite) = header.value().binding.second_signature {
         return Err(Refusal::UnknownSignature { suite });
     }
@@ -264,7 +289,13 @@ fn check_envelope(envelope: Envelope, bytes: &[u8], roster: &Roster) -> Result<V
             tag: position.tag,
         });
         let payload = envelope.payload.map(crate::wire::Bytes::into_vec);
-        Ok(Frame { header, stream, content, payload, bytes: bytes.to_vec() })
+        Ok(Frame {
+            header,
+            stream,
+            content,
+            payload,
+            bytes: bytes.to_vec(),
+        })
     })
 }
 
@@ -278,18 +309,27 @@ fn check_body(header: &Header, envelope: &Envelope) -> Result<(), Refusal> {
     let inline = header.body_is_inline();
     match (header.key_block(), &envelope.key_block) {
         (Some(bound), Some(block)) if inline => {
-            if block.len() as u64 != u64::from(bound.length) || sha256(block.as_slice()) != bound.digest {
+            if block.len() as u64 != u64::from(bound.length)
+                || sha256(block.as_slice()) != bound.digest
+            {
                 return Err(Refusal::Body { part: "key block" });
             }
         }
         (None, None) => {}
         (Some(_), None) if !inline => {}
-        (Some(_), Some(_) | None) | (None, Some(_)) => return Err(Refusal::Body { part: "key block" }),
+        (Some(_), Some(_) | None) | (None, Some(_)) => {
+            return Err(Refusal::Body { part: "key block" });
+        }
     }
     match (&binding.payload, &envelope.payload) {
         (Some(bound), Some(payload)) if inline => {
-            let same = payload.len() as u64 == bound.length && Root::of(payload.as_slice()) == Some(bound.root);
-            if same { Ok(()) } else { Err(Refusal::Body { part: "payload" }) }
+            let same = payload.len() as u64 == bound.length
+                && Root::of(payload.as_slice()) == Some(bound.root);
+            if same {
+                Ok(())
+            } else {
+                Err(Refusal::Body { part: "payload" })
+            }
         }
         (None, None) => Ok(()),
         (Some(_), None) if !inline => Ok(()),
@@ -306,8 +346,10 @@ fn check_content(header: &Header, head: &[u8], author: &Certificate) -> Result<C
 }
 
 fn check_inner(header: &Header, head: &[u8], author: &Certificate) -> Result<Content, Refusal> {
-    let inner: Inner =
-        codec::decode(head, head.len()).map_err(|why| Refusal::Form { part: "the inner statement is", why })?;
+    let inner: Inner = codec::decode(head, head.len()).map_err(|why| Refusal::Form {
+        part: "the inner statement is",
+        why,
+    })?;
     let tag = header.prefix.class.position().map(|position| position.tag);
     if let Some(kind) = Kind::from_number(inner.kind)
         && (kind.inner_tag().is_none() || kind.inner_tag() != tag)
@@ -320,10 +362,15 @@ fn check_inner(header: &Header, head: &[u8], author: &Certificate) -> Result<Con
         return Ok(Content::Carried { kind: inner.kind });
     }
     let signed: Signed<Bundle> = inner.statement.to_signed();
-    let bundle = signed.verify(&author.signing_key).map_err(|error| match error {
-        VerifyError::BadSignature(_) => Refusal::InnerSignature,
-        VerifyError::Malformed(why) => Refusal::Form { part: "the bundle is", why },
-    })?;
+    let bundle = signed
+        .verify(&author.signing_key)
+        .map_err(|error| match error {
+            VerifyError::BadSignature(_) => Refusal::InnerSignature,
+            VerifyError::Malformed(why) => Refusal::Form {
+                part: "the bundle is",
+                why,
+            },
+        })?;
     agrees(header, bundle.value())?;
     if let Some(defect) = bundle.value().defect() {
         return Err(Refusal::Bundle(defect));
@@ -347,8 +394,14 @@ fn agrees(header: &Header, bundle: &Bundle) -> Result<(), Refusal> {
         ("the federation", bundle.federation == prefix.federation),
         ("the author", bundle.author == prefix.author),
         ("the certificate", bundle.certificate == prefix.certificate),
-        ("the stream", position.map(|position| (position.tag, position.sequence)) == bundle.stream),
-        ("the expiry", bundle.expiry_hour() == u64::from(prefix.expiry_hour)),
+        (
+            "the stream",
+            position.map(|position| (position.tag, position.sequence)) == bundle.stream,
+        ),
+        (
+            "the expiry",
+            bundle.expiry_hour() == u64::from(prefix.expiry_hour),
+        ),
         ("the payload", header.binding.payload.is_some()),
     ];
     match fields.into_iter().find(|(_, same)| !same) {

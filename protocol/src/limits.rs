@@ -7,7 +7,7 @@
 /// 46,184, and room for a field.
 pub const FRAME_BYTES_MAX: usize = 49_152;
 
-/// Largest outer header. Sealed, the larger form, needs 785.
+/// Largest outer header. Sealed, the larger form, needs 813.
 pub const HEADER_BYTES_MAX: usize = 1_024;
 
 /// Largest second signature: ML-DSA-65 has 3,309 bytes.
@@ -18,6 +18,10 @@ pub const KEY_BLOCK_BYTES_MAX: usize = 81_920;
 
 /// Largest head: the largest padding step of 8 KiB and an AEAD tag.
 pub const HEAD_BYTES_MAX: usize = 8_208;
+
+/// Largest inner statement: a head less 80 of kind, length and signature. The
+/// largest bundle, with every list full, has 6,181.
+pub const INNER_BYTES_MAX: usize = HEAD_BYTES_MAX - 80;
 
 /// Up to here a body travels inside its frame; above it is announced and pulled.
 pub const BODY_INLINE_BYTES_MAX: usize = 32_768;
@@ -174,12 +178,16 @@ pub const OPENING_MAX: usize = 4;
 /// More wait in the log alone.
 pub const UNOPENED_IN_MEMORY_MAX: usize = 512;
 
-
 /// Every so often a peer is asked whether its frontier is ours.
 pub const PROBE_EVERY_MS: u64 = 15_000;
 
 /// A differing probe of a peer brings ours forward, but not more often than this.
 pub const PROBE_AGAIN_MS: u64 = 1_000;
+
+/// Catch-ups in a row that brought nothing, after which a differing probe of
+/// that peer does not bring ours forward any more. Two, because the first may
+/// have crossed with gossip on its way.
+pub const FRUITLESS_MAX: u32 = 2;
 
 /// A pull or catch-up that found nobody tries again after this.
 pub const RETRY_MS: u64 = 2_000;

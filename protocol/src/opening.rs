@@ -46,7 +46,12 @@ impl Opened {
 /// Values may be confidential, so only counts are printed.
 impl fmt::Debug for Opened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Opened({} objects, {} values)", self.rows.len(), self.keys.len())
+        write!(
+            f,
+            "Opened({} objects, {} values)",
+            self.rows.len(),
+            self.keys.len()
+        )
     }
 }
 
@@ -97,13 +102,21 @@ pub fn open(frame: &Frame, pulled: Option<&[u8]>) -> Result<Opened, OpenRefusal>
         Content::Bundle(bundle) => bundle.value(),
         Content::Carried { .. } | Content::Sealed { .. } => return Err(OpenRefusal::NeedsUpgrade),
     };
-    let payload = frame.payload().or(pulled).ok_or(OpenRefusal::PayloadAbsent)?;
+    let payload = frame
+        .payload()
+        .or(pulled)
+        .ok_or(OpenRefusal::PayloadAbsent)?;
     let plain = plain(bundle, payload)?;
     let stix = first_part(bundle, &plain).ok_or(OpenRefusal::Digest)?;
-    index(stix, Some(bundle.marking)).map(|(opened, _)| opened).map_err(|error| match error {
-        IndexError::Stix(why) => OpenRefusal::Stix { why },
-        IndexError::Marking(why) => OpenRefusal::Marking { signed: bundle.marking, why: why.to_string() },
-    })
+    index(stix, Some(bundle.marking))
+        .map(|(opened, _)| opened)
+        .map_err(|error| match error {
+            IndexError::Stix(why) => OpenRefusal::Stix { why },
+            IndexError::Marking(why) => OpenRefusal::Marking {
+                signed: bundle.marking,
+                why: why.to_string(),
+            },
+        })
 }
 
 /// Decodes a payload and checks every part of it against its signed digest.
@@ -118,14 +131,20 @@ pub fn plain(bundle: &Bundle, payload: &[u8]) -> Result<Vec<u8>, OpenRefusal> {
     };
     let mut rest = plain.as_slice();
     for part in bundle.parts.iter() {
-        let split = usize::try_from(part.length).ok().and_then(|length| rest.split_at_checked(length));
+        let split = usize::try_from(part.length)
+            .ok()
+            .and_then(|length| rest.split_at_checked(length));
         let (bytes, after) = split.ok_or(OpenRefusal::Digest)?;
         if sha256(bytes) != part.digest {
             return Err(OpenRefusal::Digest);
         }
         rest = after;
     }
-    if rest.is_empty() { Ok(plain) } else { Err(OpenRefusal::Digest) }
+    if rest.is_empty() {
+        Ok(plain)
+    } else {
+        Err(OpenRefusal::Digest)
+    }
 }
 
 /// The STIX within a plain payload.
@@ -138,14 +157,23 @@ pub fn first_part<'a>(bundle: &Bundle, plain: &'a [u8]) -> Option<&'a [u8]> {
 /// window and the output that was signed, whatever the frame claims.
 fn decode_zstd(payload: &[u8], length: usize) -> Result<Vec<u8>, OpenRefusal> {
     let wrong = |why: String| OpenRefusal::Encoding { why };
-    let mut decoder = ruzstd::decoding::StreamingDecoder::new_with_max_window_size(payload, ZSTD_WINDOW_BYTES_MAX)
-        .map_err(|error| wrong(error.to_string()))?;
+    let mut decoder = ruzstd::decoding::StreamingDecoder::new_with_max_window_size(
+        payload,
+        ZSTD_WINDOW_BYTES_MAX,
+    )
+    .map_err(|error| wrong(error.to_string()))?;
     let mut plain = Vec::new();
     // One byte more than was signed, so that a longer one is seen and stopped.
     let limit = u64::try_from(length).unwrap_or(u64::MAX).saturating_add(1);
-    decoder.by_ref().take(limit).read_to_end(&mut plain).map_err(|error| wrong(error.to_string()))?;
+    decoder
+        .by_ref()
+        .take(limit)
+        .read_to_end(&mut plain)
+        .map_err(|error| wrong(error.to_string()))?;
     if plain.len() != length {
-        return Err(wrong("its length is not the one that was signed".to_owned()));
+        return Err(wrong(
+            "its length is not the one that was signed".to_owned(),
+        ));
     }
     if !decoder.into_inner().is_empty() {
         return Err(wrong("something follows the zstd frame".to_owned()));
@@ -167,12 +195,20 @@ fn index(stix: &[u8], signed: Option<Marking>) -> Result<(Opened, Marking), Inde
     if entries.len() > OBJECTS_MAX {
         return Err(IndexError::Stix(format!("more than {OBJECTS_MAX} objects")));
     }
-    let mut opened = Opened { rows: Vec::with_capacity(entries.len()), keys: Vec::new(), not_indexed: 0 };
+    let mut opened = Opened {
+        rows: Vec::with_capacity(entries.len()),
+        keys: Vec::new(),
+        not_indexed: 0,
+    };
     for entry in entries {
         let object = u32::try_from(opened.rows.len()).unwrap_or(u32::MAX);
         opened.not_indexed += u64::from(entry.not_indexed.is_some());
-        opened.rows.push(row(&entry, marking).map_err(IndexError::Stix)?);
-        opened.keys.extend(entry.keys.into_iter().map(|key| (key, object)));
+        opened
+            .rows
+            .push(row(&entry, marking).map_err(IndexError::Stix)?);
+        opened
+            .keys
+            .extend(entry.keys.into_iter().map(|key| (key, object)));
     }
     Ok((opened, marking))
 }
@@ -189,7 +225,9 @@ fn row(entry: &Entry, of_bundle: Marking) -> Result<Row, String> {
         id: Text::new(entry.id.as_str()).map_err(long)?,
         kind: Text::new(short(&entry.kind, 64)).map_err(long)?,
         name: Text::new(short(&entry.name, 256)).map_err(long)?,
-        modified_ms: entry.modified.map_or(0, crate::stix::time::Timestamp::unix_ms),
+        modified_ms: entry
+            .modified
+            .map_or(0, crate::stix::time::Timestamp::unix_ms),
         marking,
         offset: entry.offset,
         length: entry.len,
@@ -264,10 +302,18 @@ impl Draft {
     ///
     /// # Errors
     /// When it is no STIX, not marked, too large or empty.
-    pub fn prepare(stix: Vec<u8>, encoded: Option<Vec<u8>>, wish: Wish) -> Result<Self, PrepareError> {
+    pub fn prepare(
+        stix: Vec<u8>,
+        encoded: Option<Vec<u8>>,
+        wish: Wish,
+    ) -> Result<Self, PrepareError> {
         let length = stix.len() as u64;
         if length > PLAIN_BYTES_MAX {
-            return Err(PrepareError::TooLarge { what: "STIX", bytes: length, bytes_max: PLAIN_BYTES_MAX });
+            return Err(PrepareError::TooLarge {
+                what: "STIX",
+                bytes: length,
+                bytes_max: PLAIN_BYTES_MAX,
+            });
         }
         let (opened, marking) = index(&stix, wish.flag).map_err(|error| match error {
             IndexError::Stix(why) => PrepareError::Stix { why },
@@ -276,17 +322,32 @@ impl Draft {
         if opened.rows.is_empty() {
             return Err(PrepareError::Empty);
         }
-        let part = Part { media: Media::Stix, length, digest: sha256(&stix) };
+        let part = Part {
+            media: Media::Stix,
+            length,
+            digest: sha256(&stix),
+        };
         let (encoding, payload) = match encoded {
             Some(encoded) if encoded.len() < stix.len() => (Encoding::Zstd, encoded),
             Some(_) | None => (Encoding::Identity, stix),
         };
         let bytes = payload.len() as u64;
         if bytes > PAYLOAD_BYTES_MAX {
-            return Err(PrepareError::TooLarge { what: "payload", bytes, bytes_max: PAYLOAD_BYTES_MAX });
+            return Err(PrepareError::TooLarge {
+                what: "payload",
+                bytes,
+                bytes_max: PAYLOAD_BYTES_MAX,
+            });
         }
         let parts = List::new(vec![part]).map_err(|_| PrepareError::Empty)?;
-        Ok(Self { wish, marking, encoding, parts, payload, opened })
+        Ok(Self {
+            wish,
+            marking,
+            encoding,
+            parts,
+            payload,
+            opened,
+        })
     }
 
     /// The effective marking.

@@ -9,8 +9,8 @@ use crate::limits::{CHUNKS_MAX, FRAME_BYTES_MAX};
 use crate::marking::Marking;
 use crate::opening::{first_part, plain};
 use crate::policy::{
-    Action, AllowRelay, AuthorStanding, Exercise, Life, Marked, Membership, Operator, Reader, Release, Standing,
-    Subject, release,
+    Action, AllowRelay, AuthorStanding, Exercise, Life, Marked, Membership, Operator, Reader,
+    Release, Standing, Subject, release,
 };
 use crate::roster::Roster;
 use crate::store::{Store, StoreError};
@@ -109,9 +109,18 @@ impl<'a, S: Store> Query<'a, S> {
         Self { store, asker }
     }
 
-    fn get<T: Decode<()> + Encode>(&self, key: &[u8], bytes_max: usize) -> Result<Option<T>, StoreError> {
-        let damaged = |_| StoreError::Damaged { key: hex::encode(key) };
-        self.store.get(key)?.map(|bytes| codec::decode(&bytes, bytes_max).map_err(damaged)).transpose()
+    fn get<T: Decode<()> + Encode>(
+        &self,
+        key: &[u8],
+        bytes_max: usize,
+    ) -> Result<Option<T>, StoreError> {
+        let damaged = |_| StoreError::Damaged {
+            key: hex::encode(key),
+        };
+        self.store
+            .get(key)?
+            .map(|bytes| codec::decode(&bytes, bytes_max).map_err(damaged))
+            .transpose()
     }
 
     /// What holds a value whose key begins with one of these, in the order of
@@ -119,8 +128,15 @@ impl<'a, S: Store> Query<'a, S> {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn by_values(&self, beginnings: &[Vec<u8>], limit: usize) -> Result<Vec<Release<Hit>>, StoreError> {
-        let prefixes: Vec<Vec<u8>> = beginnings.iter().map(|beginning| table::values_beginning(beginning)).collect();
+    pub fn by_values(
+        &self,
+        beginnings: &[Vec<u8>],
+        limit: usize,
+    ) -> Result<Vec<Release<Hit>>, StoreError> {
+        let prefixes: Vec<Vec<u8>> = beginnings
+            .iter()
+            .map(|beginning| table::values_beginning(beginning))
+            .collect();
         self.hits(&prefixes, limit)
     }
 
@@ -141,7 +157,9 @@ impl<'a, S: Store> Query<'a, S> {
                     return Ok(hits);
                 }
                 let place = table::place_at_end(&key);
-                let Some((arrival, object)) = place.filter(|place| seen.insert(*place)) else { continue };
+                let Some((arrival, object)) = place.filter(|place| seen.insert(*place)) else {
+                    continue;
+                };
                 if let Some(hit) = self.hit(arrival, object)? {
                     hits.push(hit);
                 }
@@ -151,7 +169,8 @@ impl<'a, S: Store> Query<'a, S> {
     }
 
     fn hit(&self, arrival: Arrival, object: u32) -> Result<Option<Release<Hit>>, StoreError> {
-        let (Some(row), Some(record)) = (self.row(arrival, object)?, self.record_at(arrival)?) else {
+        let (Some(row), Some(record)) = (self.row(arrival, object)?, self.record_at(arrival)?)
+        else {
             return Ok(None);
         };
         let standing = self.standing(&record.statement);
@@ -165,11 +184,18 @@ impl<'a, S: Store> Query<'a, S> {
             superseded,
             row,
         };
-        Ok(release(Action::Show, Subject::Reader(self.asker.reader), standing, hit).ok())
+        Ok(release(
+            Action::Show,
+            Subject::Reader(self.asker.reader),
+            standing,
+            hit,
+        )
+        .ok())
     }
 
     fn row(&self, arrival: Arrival, object: u32) -> Result<Option<Row>, StoreError> {
-        let rows: Option<Rows> = self.get(&table::rows(arrival, object / ROWS_PER_BLOCK), 1 << 16)?;
+        let rows: Option<Rows> =
+            self.get(&table::rows(arrival, object / ROWS_PER_BLOCK), 1 << 16)?;
         let at = usize::try_from(object % ROWS_PER_BLOCK).unwrap_or(usize::MAX);
         Ok(rows.and_then(|rows| rows.as_slice().get(at).cloned()))
     }
@@ -194,23 +220,44 @@ impl<'a, S: Store> Query<'a, S> {
     /// # Errors
     /// When the store fails.
     pub fn bundle(&self, id: &BundleId) -> Result<Option<Release<BundleRecord>>, StoreError> {
-        let Some(arrival) = self.get::<Arrival>(&table::bundle(id), 9)? else { return Ok(None) };
-        let Some(record) = self.record_at(arrival)? else { return Ok(None) };
+        let Some(arrival) = self.get::<Arrival>(&table::bundle(id), 9)? else {
+            return Ok(None);
+        };
+        let Some(record) = self.record_at(arrival)? else {
+            return Ok(None);
+        };
         let standing = self.standing(&record.statement);
-        Ok(release(Action::Show, Subject::Reader(self.asker.reader), standing, record).ok())
+        Ok(release(
+            Action::Show,
+            Subject::Reader(self.asker.reader),
+            standing,
+            record,
+        )
+        .ok())
     }
 
     /// Every bundle held, in the order of arrival, from one arrival on.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn bundles(&self, from: Arrival, limit: usize) -> Result<Vec<(Arrival, Release<BundleRecord>)>, StoreError> {
+    pub fn bundles(
+        &self,
+        from: Arrival,
+        limit: usize,
+    ) -> Result<Vec<(Arrival, Release<BundleRecord>)>, StoreError> {
         let mut bundles = Vec::new();
         for (key, _) in self.store.scan(b"L", &table::log(from), limit)? {
-            let Some(arrival) = table::arrival_of(&key) else { continue };
+            let Some(arrival) = table::arrival_of(&key) else {
+                continue;
+            };
             if let Some(record) = self.record_at(arrival)? {
                 let standing = self.standing(&record.statement);
-                let released = release(Action::Show, Subject::Reader(self.asker.reader), standing, record);
+                let released = release(
+                    Action::Show,
+                    Subject::Reader(self.asker.reader),
+                    standing,
+                    record,
+                );
                 bundles.extend(released.ok().map(|record| (arrival, record)));
             }
         }
@@ -221,16 +268,36 @@ impl<'a, S: Store> Query<'a, S> {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn object_bytes(&self, hit: &Release<Hit>) -> Result<Option<Release<ObjectBytes>>, StoreError> {
+    pub fn object_bytes(
+        &self,
+        hit: &Release<Hit>,
+    ) -> Result<Option<Release<ObjectBytes>>, StoreError> {
         let hit = hit.value();
-        let Some(arrival) = self.get::<Arrival>(&table::bundle(&hit.bundle), 9)? else { return Ok(None) };
-        let Some(plain) = self.plain_at(arrival)? else { return Ok(None) };
-        let range = usize::try_from(hit.row.offset).ok().zip(usize::try_from(hit.row.length).ok());
+        let Some(arrival) = self.get::<Arrival>(&table::bundle(&hit.bundle), 9)? else {
+            return Ok(None);
+        };
+        let Some(plain) = self.plain_at(arrival)? else {
+            return Ok(None);
+        };
+        let range = usize::try_from(hit.row.offset)
+            .ok()
+            .zip(usize::try_from(hit.row.length).ok());
         let stix = range.and_then(|(at, length)| plain.1.get(at..at.saturating_add(length)));
-        let Some(stix) = stix.map(<[u8]>::to_vec) else { return Ok(None) };
-        let bytes = ObjectBytes { marking: hit.row.marking, stix };
+        let Some(stix) = stix.map(<[u8]>::to_vec) else {
+            return Ok(None);
+        };
+        let bytes = ObjectBytes {
+            marking: hit.row.marking,
+            stix,
+        };
         let standing = self.standing(&plain.0);
-        Ok(release(Action::Show, Subject::Reader(self.asker.reader), standing, bytes).ok())
+        Ok(release(
+            Action::Show,
+            Subject::Reader(self.asker.reader),
+            standing,
+            bytes,
+        )
+        .ok())
     }
 
     /// The STIX of a bundle, byte for byte.
@@ -238,11 +305,24 @@ impl<'a, S: Store> Query<'a, S> {
     /// # Errors
     /// When the store fails.
     pub fn payload(&self, id: &BundleId) -> Result<Option<Release<ObjectBytes>>, StoreError> {
-        let Some(arrival) = self.get::<Arrival>(&table::bundle(id), 9)? else { return Ok(None) };
-        let Some((statement, stix)) = self.plain_at(arrival)? else { return Ok(None) };
-        let bytes = ObjectBytes { marking: statement.marking, stix };
+        let Some(arrival) = self.get::<Arrival>(&table::bundle(id), 9)? else {
+            return Ok(None);
+        };
+        let Some((statement, stix)) = self.plain_at(arrival)? else {
+            return Ok(None);
+        };
+        let bytes = ObjectBytes {
+            marking: statement.marking,
+            stix,
+        };
         let standing = self.standing(&statement);
-        Ok(release(Action::Show, Subject::Reader(self.asker.reader), standing, bytes).ok())
+        Ok(release(
+            Action::Show,
+            Subject::Reader(self.asker.reader),
+            standing,
+            bytes,
+        )
+        .ok())
     }
 
     fn entry(&self, arrival: Arrival) -> Result<Option<LogEntry>, StoreError> {
@@ -253,11 +333,18 @@ impl<'a, S: Store> Query<'a, S> {
     /// was refused is shown to nobody.
     fn record_at(&self, arrival: Arrival) -> Result<Option<BundleRecord>, StoreError> {
         let outcome: Option<Outcome> = self.get(&table::outcome(arrival), 1_024)?;
-        if matches!(outcome, Some(Outcome::Refused { .. } | Outcome::NeedsUpgrade)) {
+        if matches!(
+            outcome,
+            Some(Outcome::Refused { .. } | Outcome::NeedsUpgrade)
+        ) {
             return Ok(None);
         }
-        let Some(entry) = self.entry(arrival)? else { return Ok(None) };
-        let Some(logged) = header_of_frame(entry.frame.as_slice()) else { return Ok(None) };
+        let Some(entry) = self.entry(arrival)? else {
+            return Ok(None);
+        };
+        let Some(logged) = header_of_frame(entry.frame.as_slice()) else {
+            return Ok(None);
+        };
         Ok(logged.bundle.map(|(bundle, statement)| BundleRecord {
             bundle,
             envelope: logged.id,
@@ -271,31 +358,45 @@ impl<'a, S: Store> Query<'a, S> {
     /// Statement and STIX, checked again on the way from the disk.
     fn plain_at(&self, arrival: Arrival) -> Result<Option<(Bundle, Vec<u8>)>, StoreError> {
         let key = table::log(arrival);
-        let damaged = || StoreError::Damaged { key: hex::encode(&key) };
+        let damaged = || StoreError::Damaged {
+            key: hex::encode(&key),
+        };
         // Only what was opened: until then nobody has compared its marking with
         // what is inside.
         let outcome: Option<Outcome> = self.get(&table::outcome(arrival), 1_024)?;
         if !matches!(outcome, Some(Outcome::Opened { .. })) {
             return Ok(None);
         }
-        let Some(entry) = self.entry(arrival)? else { return Ok(None) };
+        let Some(entry) = self.entry(arrival)? else {
+            return Ok(None);
+        };
         let frame = check(entry.frame.as_slice(), self.asker.roster).map_err(|_| damaged())?;
         let id = crate::gate::envelope_id(&frame);
-        let Content::Bundle(bundle) = frame.value().content() else { return Ok(None) };
+        let Content::Bundle(bundle) = frame.value().content() else {
+            return Ok(None);
+        };
         let pulled = match frame.value().payload() {
             Some(payload) => payload.to_vec(),
             None => {
-                let chunks = self.store.scan(&table::chunks(&id), &table::chunks(&id), CHUNKS_MAX)?;
+                let chunks =
+                    self.store
+                        .scan(&table::chunks(&id), &table::chunks(&id), CHUNKS_MAX)?;
                 chunks.into_iter().flat_map(|(_, chunk)| chunk).collect()
             }
         };
         let plain = plain(bundle.value(), &pulled).map_err(|_| damaged())?;
-        let stix = first_part(bundle.value(), &plain).ok_or_else(damaged)?.to_vec();
+        let stix = first_part(bundle.value(), &plain)
+            .ok_or_else(damaged)?
+            .to_vec();
         Ok(Some((bundle.value().clone(), stix)))
     }
 
     fn standing(&self, bundle: &Bundle) -> Standing {
-        let life = if bundle.not_after_ms <= self.asker.wall_ms { Life::Expired } else { Life::Live };
+        let life = if bundle.not_after_ms <= self.asker.wall_ms {
+            Life::Expired
+        } else {
+            Life::Live
+        };
         let author = if self.asker.roster.member(&bundle.author).is_some() {
             AuthorStanding::Ok
         } else {
@@ -306,8 +407,16 @@ impl<'a, S: Store> Query<'a, S> {
             roster: crate::policy::Roster::Fresh,
             subject: Membership::Current,
             author,
-            relay: if bundle.relay_allowed { AllowRelay::Given } else { AllowRelay::Withheld },
-            exercise: if bundle.exercise { Exercise::Drill } else { Exercise::Real },
+            relay: if bundle.relay_allowed {
+                AllowRelay::Given
+            } else {
+                AllowRelay::Withheld
+            },
+            exercise: if bundle.exercise {
+                Exercise::Drill
+            } else {
+                Exercise::Real
+            },
             operator: Operator::Silent,
         }
     }

@@ -89,7 +89,9 @@ pub enum RosterError {
         why: String,
     },
     /// A signature does not hold.
-    #[error("the signature on {what} does not hold; do not use this file, ask its maker to send it again")]
+    #[error(
+        "the signature on {what} does not hold; do not use this file, ask its maker to send it again"
+    )]
     Signature {
         /// Which.
         what: String,
@@ -113,7 +115,9 @@ pub enum RosterError {
         what: &'static str,
     },
     /// Not everybody has signed yet.
-    #[error("the genesis is not complete: {missing} still to sign, with \"watchfire federation sign\"")]
+    #[error(
+        "the genesis is not complete: {missing} still to sign, with \"watchfire federation sign\""
+    )]
     Unsigned {
         /// Slugs of those missing.
         missing: String,
@@ -133,11 +137,17 @@ pub enum RosterError {
 }
 
 fn malformed(what: &str) -> impl Fn(codec::CodecError) -> RosterError + '_ {
-    move |error| RosterError::Malformed { what: what.to_owned(), why: error.to_string() }
+    move |error| RosterError::Malformed {
+        what: what.to_owned(),
+        why: error.to_string(),
+    }
 }
 
 fn contradiction(what: &str, why: impl Into<String>) -> RosterError {
-    RosterError::Contradiction { what: what.to_owned(), why: why.into() }
+    RosterError::Contradiction {
+        what: what.to_owned(),
+        why: why.into(),
+    }
 }
 
 fn too_long(what: &str) -> impl Fn(TooLong) -> RosterError + '_ {
@@ -151,12 +161,14 @@ fn verify_certificate(
     what: &str,
 ) -> Result<Certificate, RosterError> {
     let (id, cert) = signed.verify(root).map_err(|error| match error {
-        CertificateRefused::Signature { .. } => RosterError::Signature { what: what.to_owned() },
+        CertificateRefused::Signature { .. } => RosterError::Signature {
+            what: what.to_owned(),
+        },
         CertificateRefused::Malformed(why) => malformed(what)(why),
         CertificateRefused::Defect(why) => contradiction(what, why),
     })?;
-    let signing_key =
-        PublicKey::enrol(&cert.signing_key).map_err(|error| contradiction(what, error.to_string()))?;
+    let signing_key = PublicKey::enrol(&cert.signing_key)
+        .map_err(|error| contradiction(what, error.to_string()))?;
     Ok(Certificate {
         id,
         member: MemberId::of_root(root),
@@ -195,16 +207,30 @@ pub fn check_card<const MAX: usize>(signed: &SignedBytes<MAX>) -> Result<Checked
     if !claimed.slug.is_well_formed() {
         return Err(contradiction("the card", "its slug is not well formed"));
     }
-    let root_key =
-        PublicKey::enrol(&claimed.root_key).map_err(|error| contradiction(&what, error.to_string()))?;
-    let card = signed.verify(&root_key).map_err(|_| RosterError::Signature { what: what.clone() })?;
+    let root_key = PublicKey::enrol(&claimed.root_key)
+        .map_err(|error| contradiction(&what, error.to_string()))?;
+    let card = signed
+        .verify(&root_key)
+        .map_err(|_| RosterError::Signature { what: what.clone() })?;
     let id = CardId::from_bytes(card.id());
     let card = card.into_value();
-    let certificate = verify_certificate(&card.certificate, &root_key, &format!("the certificate of {}", card.slug))?;
+    let certificate = verify_certificate(
+        &card.certificate,
+        &root_key,
+        &format!("the certificate of {}", card.slug),
+    )?;
     if certificate.role != card.role {
-        return Err(contradiction(&what, "card and certificate name different roles"));
+        return Err(contradiction(
+            &what,
+            "card and certificate name different roles",
+        ));
     }
-    Ok(CheckedCard { id, card, root_key, certificate })
+    Ok(CheckedCard {
+        id,
+        card,
+        root_key,
+        certificate,
+    })
 }
 
 /// Makes a genesis of cards, signed by nobody yet.
@@ -218,7 +244,9 @@ pub fn draft_genesis<const MAX: usize>(
 ) -> Result<GenesisFile, RosterError> {
     let mut checked = cards
         .iter()
-        .map(|(signed, communities)| check_card(signed).map(|card| (card, signed, communities.clone())))
+        .map(|(signed, communities)| {
+            check_card(signed).map(|card| (card, signed, communities.clone()))
+        })
         .collect::<Result<Vec<_>, _>>()?;
     checked.sort_by(|(a, _, _), (b, _, _)| a.card.slug.cmp(&b.card.slug));
     let mut members = Vec::new();
@@ -267,7 +295,9 @@ pub fn sign_genesis(file: &GenesisFile, root: &SigningKey) -> Result<GenesisFile
         .position(|member| member.root_key == *public.as_bytes())
         .and_then(|index| u16::try_from(index).ok())
         .ok_or(RosterError::NotAMember)?;
-    let signature = root.sign(Genesis::DOMAIN, file.genesis.as_slice()).to_bytes();
+    let signature = root
+        .sign(Genesis::DOMAIN, file.genesis.as_slice())
+        .to_bytes();
     let mut signatures = file.signatures.clone().into_vec();
     signatures.retain(|(other, _)| *other != index);
     signatures.push((index, signature));
@@ -303,19 +333,37 @@ pub fn inspect_genesis(file: &GenesisFile) -> Result<GenesisState, RosterError> 
     let mut last = None;
     for (index, signature) in file.signatures.iter() {
         if last.is_some_and(|last| last >= *index) {
-            return Err(contradiction("the genesis file", "its signatures are not in ascending order"));
+            return Err(contradiction(
+                "the genesis file",
+                "its signatures are not in ascending order",
+            ));
         }
         last = Some(*index);
         let at = usize::from(*index);
         let (Some(card), Some(slot)) = (cards.get(at), signed.get_mut(at)) else {
-            return Err(contradiction("the genesis file", "it is signed by somebody who is no founder"));
+            return Err(contradiction(
+                "the genesis file",
+                "it is signed by somebody who is no founder",
+            ));
         };
-        check(&card.root_key, Genesis::DOMAIN, file.genesis.as_slice(), &Signature::from_bytes(*signature))
-            .map_err(|_| RosterError::Signature { what: format!("the genesis, of {}", card.card.slug) })?;
+        check(
+            &card.root_key,
+            Genesis::DOMAIN,
+            file.genesis.as_slice(),
+            &Signature::from_bytes(*signature),
+        )
+        .map_err(|_| RosterError::Signature {
+            what: format!("the genesis, of {}", card.card.slug),
+        })?;
         *slot = true;
     }
     let federation = FederationId::from_bytes(Genesis::DOMAIN.digest(file.genesis.as_slice()));
-    Ok(GenesisState { federation, genesis, cards, signed })
+    Ok(GenesisState {
+        federation,
+        genesis,
+        cards,
+        signed,
+    })
 }
 
 /// Statement and cards belong together and nobody shares a key with another.
@@ -323,10 +371,15 @@ fn check_members(file: &GenesisFile) -> Result<(Genesis, Vec<CheckedCard>), Rost
     let genesis = Genesis::parse(file.genesis.as_slice()).map_err(malformed("the genesis"))?;
     let count = genesis.members.len();
     if count < 2 {
-        return Err(RosterError::Size { members_max: crate::limits::MEMBERS_MAX });
+        return Err(RosterError::Size {
+            members_max: crate::limits::MEMBERS_MAX,
+        });
     }
     if file.cards.len() != count {
-        return Err(contradiction("the genesis file", "it does not hold one card for each member"));
+        return Err(contradiction(
+            "the genesis file",
+            "it does not hold one card for each member",
+        ));
     }
     let mut cards = Vec::new();
     for (member, signed) in genesis.members.iter().zip(file.cards.iter()) {
@@ -342,17 +395,32 @@ fn check_members(file: &GenesisFile) -> Result<(Genesis, Vec<CheckedCard>), Rost
             ));
         }
         if !member.communities.is_set() {
-            return Err(contradiction("the genesis", "its communities are not in ascending order"));
+            return Err(contradiction(
+                "the genesis",
+                "its communities are not in ascending order",
+            ));
         }
         cards.push(checked);
     }
-    if !genesis.members.as_slice().windows(2).all(|pair| matches!(pair, [a, b] if a.slug < b.slug)) {
-        return Err(contradiction("the genesis", "its members are not in ascending order, or share a slug"));
+    if !genesis
+        .members
+        .as_slice()
+        .windows(2)
+        .all(|pair| matches!(pair, [a, b] if a.slug < b.slug))
+    {
+        return Err(contradiction(
+            "the genesis",
+            "its members are not in ascending order, or share a slug",
+        ));
     }
     let mut keys: BTreeMap<[u8; 32], &Slug> = BTreeMap::new();
     for card in &cards {
         let certificate = &card.certificate;
-        for key in [*card.root_key.as_bytes(), *certificate.signing_key.as_bytes(), certificate.transport_key] {
+        for key in [
+            *card.root_key.as_bytes(),
+            *certificate.signing_key.as_bytes(),
+            certificate.transport_key,
+        ] {
             if let Some(other) = keys.insert(key, &card.card.slug) {
                 return Err(RosterError::Shared {
                     first: other.to_string(),
@@ -381,7 +449,9 @@ impl Roster {
             .map(|(member, _)| member.slug.to_string())
             .collect();
         if !missing.is_empty() {
-            return Err(RosterError::Unsigned { missing: missing.join(", ") });
+            return Err(RosterError::Unsigned {
+                missing: missing.join(", "),
+            });
         }
         let mut roster = Self {
             federation: state.federation,
@@ -393,7 +463,8 @@ impl Roster {
         };
         for (member, checked) in state.genesis.members.iter().zip(state.cards) {
             let id = MemberId::of_root(&checked.root_key);
-            let texts = |list: &[Text<128>]| list.iter().map(|text| text.as_str().to_owned()).collect();
+            let texts =
+                |list: &[Text<128>]| list.iter().map(|text| text.as_str().to_owned()).collect();
             roster.members.insert(
                 id,
                 Member {
@@ -401,14 +472,22 @@ impl Roster {
                     slug: member.slug.clone(),
                     root_key: checked.root_key,
                     role: member.role,
-                    communities: member.communities.iter().map(|text| text.as_str().to_owned()).collect(),
+                    communities: member
+                        .communities
+                        .iter()
+                        .map(|text| text.as_str().to_owned())
+                        .collect(),
                     contact: checked.card.contact.clone(),
                     addresses: texts(checked.card.addresses.as_slice()),
                     door_addresses: texts(checked.card.door_addresses.as_slice()),
                 },
             );
-            roster.nodes.insert(checked.certificate.node, checked.certificate.id);
-            roster.certificates.insert(checked.certificate.id, checked.certificate);
+            roster
+                .nodes
+                .insert(checked.certificate.node, checked.certificate.id);
+            roster
+                .certificates
+                .insert(checked.certificate.id, checked.certificate);
         }
         Ok(roster)
     }
@@ -418,7 +497,11 @@ impl Roster {
     /// # Errors
     /// When no member's root signed it, it is not current, its role is not the
     /// member's, it is not newer, its keys are another's, or there are too many.
-    pub fn admit_certificate(&mut self, signed: &CertificateBytes, wall_ms: u64) -> Result<Certificate, RosterError> {
+    pub fn admit_certificate(
+        &mut self,
+        signed: &CertificateBytes,
+        wall_ms: u64,
+    ) -> Result<Certificate, RosterError> {
         const WHAT: &str = "the certificate";
         let claimed = signed.claims().map_err(malformed(WHAT))?;
         let member = self
@@ -442,9 +525,13 @@ impl Roster {
             if same_node && (new.serial <= held.serial || new.incarnation < held.incarnation) {
                 return Err(RosterError::Superseded);
             }
-            let shares = keys.contains(&held.signing_key.as_bytes()) || keys.contains(&&held.transport_key);
+            let shares =
+                keys.contains(&held.signing_key.as_bytes()) || keys.contains(&&held.transport_key);
             if shares && !same_node {
-                return Err(contradiction(WHAT, "one of its keys is in use by another node"));
+                return Err(contradiction(
+                    WHAT,
+                    "one of its keys is in use by another node",
+                ));
             }
         }
         self.nodes.insert(new.node, new.id);
@@ -479,7 +566,9 @@ impl Roster {
 
     /// A member by what people call it.
     pub fn member_by_slug(&self, slug: &str) -> Option<&Member> {
-        self.members.values().find(|member| member.slug.as_str() == slug)
+        self.members
+            .values()
+            .find(|member| member.slug.as_str() == slug)
     }
 
     /// A certificate by its hash.
@@ -489,16 +578,22 @@ impl Roster {
 
     /// Every certificate held of a member.
     pub fn certificates_of(&self, member: MemberId) -> impl Iterator<Item = &Certificate> {
-        self.certificates.values().filter(move |certificate| certificate.member == member)
+        self.certificates
+            .values()
+            .filter(move |certificate| certificate.member == member)
     }
 
     /// The newest certificate of each node.
     pub fn nodes(&self) -> impl Iterator<Item = &Certificate> {
-        self.nodes.values().filter_map(|id| self.certificates.get(id))
+        self.nodes
+            .values()
+            .filter_map(|id| self.certificates.get(id))
     }
 
     /// The newest certificate of a node.
     pub fn node(&self, node: &NodeId) -> Option<&Certificate> {
-        self.nodes.get(node).and_then(|id| self.certificates.get(id))
+        self.nodes
+            .get(node)
+            .and_then(|id| self.certificates.get(id))
     }
 }

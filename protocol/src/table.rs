@@ -140,7 +140,14 @@ pub const CERTIFICATES: &[u8] = b"N";
 
 /// Key of a frame kept as evidence.
 pub fn evidence(stream: &StreamId, sequence: u64, envelope: &EnvelopeId) -> Vec<u8> {
-    key(b'X', &[&stream_bytes(stream), &sequence.to_be_bytes(), envelope.as_bytes()])
+    key(
+        b'X',
+        &[
+            &stream_bytes(stream),
+            &sequence.to_be_bytes(),
+            envelope.as_bytes(),
+        ],
+    )
 }
 
 /// Key of where an envelope is in the log.
@@ -212,7 +219,15 @@ pub fn objects(id: &str) -> Vec<u8> {
 
 /// Key of one place of an object.
 pub fn object(id: &str, arrival: Arrival, object: u32) -> Vec<u8> {
-    key(b'I', &[id.as_bytes(), &[0], &arrival.to_be_bytes(), &object.to_be_bytes()])
+    key(
+        b'I',
+        &[
+            id.as_bytes(),
+            &[0],
+            &arrival.to_be_bytes(),
+            &object.to_be_bytes(),
+        ],
+    )
 }
 
 /// Prefix of every value that begins so.
@@ -222,7 +237,10 @@ pub fn values_beginning(value: &[u8]) -> Vec<u8> {
 
 /// Key of one place of a value.
 pub fn value(value: &[u8], arrival: Arrival, object: u32) -> Vec<u8> {
-    key(b'V', &[value, &[0], &arrival.to_be_bytes(), &object.to_be_bytes()])
+    key(
+        b'V',
+        &[value, &[0], &arrival.to_be_bytes(), &object.to_be_bytes()],
+    )
 }
 
 /// Key of the next arrival.
@@ -234,7 +252,10 @@ pub fn next_arrival() -> Vec<u8> {
 pub fn place_at_end(key: &[u8]) -> Option<(Arrival, u32)> {
     let (_, end) = key.split_at_checked(key.len().checked_sub(12)?)?;
     let (arrival, object) = end.split_at_checked(8)?;
-    Some((u64::from_be_bytes(arrival.try_into().ok()?), u32::from_be_bytes(object.try_into().ok()?)))
+    Some((
+        u64::from_be_bytes(arrival.try_into().ok()?),
+        u32::from_be_bytes(object.try_into().ok()?),
+    ))
 }
 
 /// Reads the arrival from a key that is a table byte and an arrival.

@@ -1,1 +1,40 @@
-//! Stub.
+//! A world of Watchfire engines in virtual time on a hostile network.
+//!
+//! The engines are the ones a node ships; what is modelled is everything
+//! around them: links, gossip, disks, crashes, people who publish, and members
+//! who lie. One thread, no clock: the same [`Scenario`] and seed give the same
+//! events, the same trace and the same stores, on every machine.
+//!
+//! | file | models |
+//! |---|---|
+//! | `scenario` | what is to happen, and within which bounds it must end well |
+//! | `world` | virtual time: the queue of events, and one step of it |
+//! | `network` | links: latency, loss, partitions, dialling |
+//! | `traffic` | what engines ask to be carried: gossip, requests, answers |
+//! | `host` | one machine: engine, disk, seen-cache, scores |
+//! | `disk` | a store that can lose what was not flushed |
+//! | `memo` | signature checks and openings, paid for once per distinct input |
+//! | `workload` | bundles that people publish, and what was planted in them |
+//! | `puppet` | members who do not run our engine, and an outsider |
+//! | `checks` | no leak, converges, nothing lost, bounded |
+//! | `trace` | the hash over everything that happened |
+
+mod chance;
+mod checks;
+mod disk;
+mod host;
+mod memo;
+mod network;
+mod puppet;
+mod scenario;
+mod trace;
+mod traffic;
+mod workload;
+mod world;
+
+pub use checks::{Failure, LeakWatch};
+pub use disk::Disk;
+pub use puppet::Habit;
+pub use scenario::{Crash, Hostile, Network, Partition, Scenario, Swarm, Workload};
+pub use trace::TraceHash;
+pub use world::{Report, World};

@@ -195,6 +195,8 @@ impl Mesh {
 pub struct Heard {
     /// What can be searched there, its author, and how many objects it holds.
     pub searchable: BTreeMap<BundleId, (MemberId, u64)>,
+    /// Bundles of others that are durable there, opened or not.
+    pub stored: BTreeSet<BundleId>,
     /// Envelopes that were verified as they arrived.
     pub verified: u64,
     /// Peers that spoke.
@@ -337,7 +339,7 @@ impl Heard {
     fn note(&mut self, event: Event) {
         match event {
             Event::Verified { .. } => self.verified += 1,
-            Event::Stored { .. } => {}
+            Event::Stored { bundle, .. } => self.stored.extend(bundle),
             Event::Searchable { bundle, author, objects } => {
                 self.searchable.insert(bundle, (author, objects));
             }

@@ -1,7 +1,7 @@
 //! Holds `docs/policy.md` and the decision together: every table in the
 //! document is printed from the code and compared byte for byte.
 //!
-//! After a wanted change, `WATCHFIRE_BLESS=1 cargo test -p watchfire-protocol
+//! After a wanted change, `WATCHFIRE_BLESS=1 cargo test -p watchfire-tests
 //! --test policy_table` writes the tables anew; the difference is then read in
 //! review like any other.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]

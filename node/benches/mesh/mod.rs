@@ -59,7 +59,14 @@ pub(crate) async fn two_nodes(directory: &Path) -> Vec<(Node, NodeEnd)> {
 
 async fn both_know(nodes: &[(Node, NodeEnd)]) -> bool {
     for (node, _) in nodes {
-        if node.status().await.expect("the node runs").engine.peers.is_empty() {
+        if node
+            .status()
+            .await
+            .expect("the node runs")
+            .engine
+            .peers
+            .is_empty()
+        {
             return false;
         }
     }
@@ -69,7 +76,9 @@ async fn both_know(nodes: &[(Node, NodeEnd)]) -> bool {
 fn free_address() -> Multiaddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
     let port = listener.local_addr().expect("it is bound").port();
-    format!("/ip4/127.0.0.1/tcp/{port}").parse().expect("it is an address")
+    format!("/ip4/127.0.0.1/tcp/{port}")
+        .parse()
+        .expect("it is an address")
 }
 
 /// A bundle of one indicator, different for each number.

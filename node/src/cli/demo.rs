@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::error::CliError;
 use super::Context;
+use super::error::CliError;
 use crate::demo::{self, DemoArgs};
 
 /// Show a small federation on this machine

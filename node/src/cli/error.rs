@@ -8,6 +8,7 @@ use watchfire_protocol::opening::PrepareError;
 use watchfire_protocol::roster::RosterError;
 use watchfire_protocol::stix::markings::MarkingRefusal;
 
+use super::ui::counted;
 use crate::control::Failure;
 use crate::control::client::ControlError;
 use crate::formats::{CsvError, ImportError};
@@ -194,7 +195,10 @@ impl CliError {
         if cause.kind() == io::ErrorKind::BrokenPipe {
             Self::reader_gone()
         } else {
-            Self::new(Code::Failure, format!("could not write the output: {cause}"))
+            Self::new(
+                Code::Failure,
+                format!("could not write the output: {cause}"),
+            )
         }
     }
 }
@@ -219,9 +223,9 @@ impl From<FileError> for CliError {
     fn from(error: FileError) -> Self {
         let code = match &error {
             FileError::Missing { .. } => Code::NotFound,
-            FileError::Exposed { .. } | FileError::WrongOwner { .. } | FileError::NotAFile { .. } => {
-                Code::NotAllowed
-            }
+            FileError::Exposed { .. }
+            | FileError::WrongOwner { .. }
+            | FileError::NotAFile { .. } => Code::NotAllowed,
             FileError::Exists { .. } | FileError::TooLong { .. } | FileError::Io { .. } => {
                 Code::Failure
             }
@@ -317,7 +321,8 @@ impl From<MarkingRefusal> for CliError {
             return Self::new(
                 Code::Refused,
                 format!(
-                    "publish refused: {count} objects are marked stricter than {flag}, up to {strictest}: {named}"
+                    "publish refused: {} marked stricter than {flag}, up to {strictest}: {named}",
+                    counted(*count, "object is", "objects are")
                 ),
             )
             .hint("leave these objects out of the file, or ask their author to mark them again");
@@ -373,7 +378,11 @@ mod tests {
                 assert_eq!(Code::of_failure(code.number()), code);
             }
         }
-        assert_eq!(Code::of_failure(0), Code::Failure, "an error is never success");
+        assert_eq!(
+            Code::of_failure(0),
+            Code::Failure,
+            "an error is never success"
+        );
         assert_eq!(Code::of_failure(99), Code::Failure);
         assert!(
             Code::ALL.is_sorted_by_key(|code| code.number()),
@@ -384,7 +393,11 @@ mod tests {
     #[test]
     fn what_to_do_next_becomes_the_hint() {
         let error = CliError::from(HomeError::NoDefault);
-        assert!(error.message.ends_with("neither XDG_DATA_HOME nor HOME is set"));
+        assert!(
+            error
+                .message
+                .ends_with("neither XDG_DATA_HOME nor HOME is set")
+        );
         assert_eq!(error.hints, ["name one with --data-dir"]);
     }
 }

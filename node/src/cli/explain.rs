@@ -26,7 +26,10 @@ pub(crate) struct ExplainArgs {
 
 pub(crate) fn run(context: &Context, args: &ExplainArgs) -> Result<(), CliError> {
     let ui = &context.ui;
-    let op = Op::Explain { id: args.id.clone(), to: args.to.clone() };
+    let op = Op::Explain {
+        id: args.id.clone(),
+        to: args.to.clone(),
+    };
     let Reply::Explained(explained) = context.connect(TIMEOUT_DEFAULT)?.request(op, &[])? else {
         return Err(ControlError::Unexpected.into());
     };
@@ -61,10 +64,19 @@ pub(crate) fn run(context: &Context, args: &ExplainArgs) -> Result<(), CliError>
     ])?;
     for action in explained.actions {
         ui.line("")?;
-        let line = format!("{}: {}, {}: {}", action.action, verdict(action.allowed), action.rule, action.about);
+        let line = format!(
+            "{}: {}, {}: {}",
+            action.action,
+            verdict(action.allowed),
+            action.rule,
+            action.about
+        );
         ui.line(&ui.cell(&line))?;
         for step in action.steps {
-            ui.line(&ui.cell(&format!("  {:8}{:28}{}", step.verdict, step.rule, step.asks)))?;
+            ui.line(&ui.cell(&format!(
+                "  {:8}{:28}{}",
+                step.verdict, step.rule, step.asks
+            )))?;
         }
     }
     Ok(())

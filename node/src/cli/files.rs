@@ -24,7 +24,9 @@ const FRAMING_BYTES: usize = 1_024;
 pub(crate) fn now_ms() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        .map_or(0, |since| {
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        })
 }
 
 /// A moment as people and programs read it.
@@ -40,7 +42,10 @@ pub(crate) fn env(name: &str) -> Option<OsString> {
 /// 64 digits in groups of four, as people read them to each other.
 pub(crate) fn grouped(id: &impl ToString) -> String {
     let digits: Vec<char> = id.to_string().chars().collect();
-    let groups: Vec<String> = digits.chunks(4).map(|group| group.iter().collect()).collect();
+    let groups: Vec<String> = digits
+        .chunks(4)
+        .map(|group| group.iter().collect())
+        .collect();
     groups.join(" ")
 }
 
@@ -48,8 +53,13 @@ pub(crate) fn grouped(id: &impl ToString) -> String {
 pub(crate) fn card(path: &Path) -> Result<(SignedBytes<CARD_BYTES_MAX>, CheckedCard), CliError> {
     let bytes = read_bounded(path, CARD_BYTES_MAX + FRAMING_BYTES).map_err(absent)?;
     let signed = card_from_file(&bytes).map_err(|error| {
-        CliError::new(Code::Verification, format!("{} is not a card: {error}", path.display()))
-            .hint("a card is the file own.card that \"watchfire init\" makes; ask its maker for it again")
+        CliError::new(
+            Code::Verification,
+            format!("{} is not a card: {error}", path.display()),
+        )
+        .hint(
+            "a card is the file own.card that \"watchfire init\" makes; ask its maker for it again",
+        )
     })?;
     let checked = check_card(&signed).map_err(|error| {
         let mut error = CliError::from(error);
@@ -65,7 +75,10 @@ pub(crate) fn own_card(home: &Home) -> Result<CheckedCard, CliError> {
     if !path.exists() {
         return Err(CliError::new(
             Code::NotInitialised,
-            format!("{} is missing: this directory is not completely initialised", path.display()),
+            format!(
+                "{} is missing: this directory is not completely initialised",
+                path.display()
+            ),
         )
         .hint("restore it from a backup, or run \"watchfire init\" in another directory"));
     }
@@ -94,7 +107,11 @@ pub(crate) fn roster(home: &Home) -> Result<Option<Roster>, CliError> {
 }
 
 /// Opens the root key, which takes a second or two by design.
-pub(crate) fn root_key(path: &Path, source: &PassphraseSource, ui: &Ui) -> Result<SigningKey, CliError> {
+pub(crate) fn root_key(
+    path: &Path,
+    source: &PassphraseSource,
+    ui: &Ui,
+) -> Result<SigningKey, CliError> {
     let bytes = read_secret(path).map_err(|error| match error {
         FileError::Missing { path } => CliError::new(
             Code::NotFound,
@@ -117,7 +134,10 @@ pub(crate) fn root_key(path: &Path, source: &PassphraseSource, ui: &Ui) -> Resul
 /// A file somebody named is not there: that has nothing to do with `init`.
 fn absent(error: FileError) -> CliError {
     match error {
-        FileError::Missing { path } => CliError::new(Code::NotFound, format!("{} does not exist", path.display())).hint("check the path"),
+        FileError::Missing { path } => {
+            CliError::new(Code::NotFound, format!("{} does not exist", path.display()))
+                .hint("check the path")
+        }
         FileError::Exists { .. }
         | FileError::NotAFile { .. }
         | FileError::Exposed { .. }

@@ -16,11 +16,15 @@ use watchfire_protocol::wire::genesis::card_to_file;
 use zeroize::Zeroizing;
 
 use super::error::{CliError, Code};
-use super::settings::{NodeSettings, PORT_DEFAULT, dial_address, is_loopback, listen_address, listen_for};
+use super::settings::{
+    NodeSettings, PORT_DEFAULT, dial_address, is_loopback, listen_address, listen_for,
+};
 use super::{Context, files};
 use crate::disk::SledStore;
 use crate::home::Home;
-use crate::keystore::{MODE_PUBLIC, Overwrite, PassphraseSource, PassphraseUse, write_key, write_new};
+use crate::keystore::{
+    MODE_PUBLIC, Overwrite, PassphraseSource, PassphraseUse, write_key, write_new,
+};
 
 /// Addresses a card has room for.
 const ADDRESSES_MAX: usize = 8;
@@ -90,12 +94,15 @@ pub(crate) fn run(context: &Context, args: InitArgs) -> Result<(), CliError> {
     let home = Home::create(&path)?;
     // Two of these at once would make one directory of two halves.
     let _lock = home.lock()?;
-    let passphrase = PassphraseSource::choose(args.passphrase_file, files::env)
-        .obtain(&format!("the keys of {}", profile.slug), PassphraseUse::Create)?;
+    let passphrase = PassphraseSource::choose(args.passphrase_file, files::env).obtain(
+        &format!("the keys of {}", profile.slug),
+        PassphraseUse::Create,
+    )?;
 
     let keys = new_keys()?;
-    let card = make_card(&profile, &keys, files::now_ms())
-        .map_err(|error| CliError::new(Code::Usage, format!("the card would be too long: {error}")))?;
+    let card = make_card(&profile, &keys, files::now_ms()).map_err(|error| {
+        CliError::new(Code::Usage, format!("the card would be too long: {error}"))
+    })?;
     let checked = check_card(&card)?;
     {
         let progress = ui.progress("sealing the keys");
@@ -108,11 +115,19 @@ pub(crate) fn run(context: &Context, args: InitArgs) -> Result<(), CliError> {
         settings.save(&home)?;
         // Made here and nowhere else: a node whose store is gone must not run
         // on an empty one.
-        drop(SledStore::create(&home.store()).map_err(|error| CliError::of(Code::Failure, &error))?);
+        drop(
+            SledStore::create(&home.store())
+                .map_err(|error| CliError::of(Code::Failure, &error))?,
+        );
         write_new(&home.own_card(), &card_to_file(&card), MODE_PUBLIC)?;
     }
 
-    let texts = |addresses: &[Multiaddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let texts = |addresses: &[Multiaddr]| {
+        addresses
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
     let created = Created {
         slug: profile.slug.to_string(),
         role: profile.role.name(),
@@ -137,7 +152,9 @@ pub(crate) fn run(context: &Context, args: InitArgs) -> Result<(), CliError> {
         ("certified until", created.certificate_until),
     ])?;
     if args.address.is_empty() {
-        ui.note("note: only this machine can reach these addresses; give --address when others shall");
+        ui.note(
+            "note: only this machine can reach these addresses; give --address when others shall",
+        );
     } else if args.address.iter().any(is_loopback) {
         ui.note("note: a loopback address is reached from this machine alone");
     }
@@ -149,7 +166,10 @@ pub(crate) fn run(context: &Context, args: InitArgs) -> Result<(), CliError> {
 /// What was asked for, with what was left open filled in.
 fn plan(args: &InitArgs) -> Result<(Profile, NodeSettings), CliError> {
     let too_many = |flag: &str, found: usize, most: usize| {
-        CliError::new(Code::Usage, format!("{found} addresses with {flag}, where a card has room for {most}"))
+        CliError::new(
+            Code::Usage,
+            format!("{found} addresses with {flag}, where a card has room for {most}"),
+        )
     };
     if args.address.len() > ADDRESSES_MAX {
         return Err(too_many("--address", args.address.len(), ADDRESSES_MAX));
@@ -158,7 +178,10 @@ fn plan(args: &InitArgs) -> Result<(Profile, NodeSettings), CliError> {
         return Err(too_many("--door", args.door.len(), DOORS_MAX));
     }
     let addresses = if args.address.is_empty() {
-        let default = [format!("/ip4/127.0.0.1/tcp/{PORT_DEFAULT}"), format!("/ip4/127.0.0.1/udp/{PORT_DEFAULT}/quic-v1")];
+        let default = [
+            format!("/ip4/127.0.0.1/tcp/{PORT_DEFAULT}"),
+            format!("/ip4/127.0.0.1/udp/{PORT_DEFAULT}/quic-v1"),
+        ];
         default
             .iter()
             .map(|text| dial_address(text).map_err(|why| CliError::new(Code::Failure, why)))
@@ -167,13 +190,19 @@ fn plan(args: &InitArgs) -> Result<(Profile, NodeSettings), CliError> {
         args.address.clone()
     };
     let listen = |given: &[Multiaddr], dialled: &[Multiaddr]| {
-        let mut listen: Vec<Multiaddr> =
-            if given.is_empty() { dialled.iter().map(listen_for).collect() } else { given.to_vec() };
+        let mut listen: Vec<Multiaddr> = if given.is_empty() {
+            dialled.iter().map(listen_for).collect()
+        } else {
+            given.to_vec()
+        };
         listen.sort();
         listen.dedup();
         listen
     };
-    let settings = NodeSettings { listen: listen(&args.listen, &addresses), door_listen: listen(&args.door_listen, &args.door) };
+    let settings = NodeSettings {
+        listen: listen(&args.listen, &addresses),
+        door_listen: listen(&args.door_listen, &args.door),
+    };
     let texts = |addresses: &[Multiaddr]| addresses.iter().map(ToString::to_string).collect();
     let contact = Contact {
         name: text("--name", &args.name)?,
@@ -192,17 +221,30 @@ fn plan(args: &InitArgs) -> Result<(Profile, NodeSettings), CliError> {
 
 fn text<const MAX: usize>(flag: &str, value: &str) -> Result<Text<MAX>, CliError> {
     if value.chars().any(char::is_control) {
-        return Err(CliError::new(Code::Usage, format!("{flag} holds a control character; write it in one plain line")));
+        return Err(CliError::new(
+            Code::Usage,
+            format!("{flag} holds a control character; write it in one plain line"),
+        ));
     }
     Text::new(value).map_err(|error| {
-        CliError::new(Code::Usage, format!("{flag} is too long: {} bytes, where {} fit", error.length, error.length_max))
+        CliError::new(
+            Code::Usage,
+            format!(
+                "{flag} is too long: {} bytes, where {} fit",
+                error.length, error.length_max
+            ),
+        )
     })
 }
 
 fn random<const LENGTH: usize>() -> Result<Zeroizing<[u8; LENGTH]>, CliError> {
     let mut bytes = Zeroizing::new([0; LENGTH]);
-    getrandom::fill(bytes.as_mut_slice())
-        .map_err(|error| CliError::new(Code::Failure, format!("the system gives no randomness: {error}")))?;
+    getrandom::fill(bytes.as_mut_slice()).map_err(|error| {
+        CliError::new(
+            Code::Failure,
+            format!("the system gives no randomness: {error}"),
+        )
+    })?;
     Ok(bytes)
 }
 
@@ -221,7 +263,8 @@ fn seal_all(keys: &Keys, passphrase: &Passphrase) -> Result<[KeyFile; 3], CliErr
         let signing = scope.spawn(|| seal(Purpose::Signing, &keys.signing, Cost::INTERACTIVE));
         let transport = seal(Purpose::Transport, &keys.transport, Cost::INTERACTIVE)?;
         let join = |task: thread::ScopedJoinHandle<'_, Result<KeyFile, CliError>>| {
-            task.join().unwrap_or_else(|_| Err(CliError::new(Code::Failure, "sealing a key failed")))
+            task.join()
+                .unwrap_or_else(|_| Err(CliError::new(Code::Failure, "sealing a key failed")))
         };
         Ok([join(root)?, join(signing)?, transport])
     })

@@ -52,10 +52,18 @@ pub(crate) fn run(context: &Context, args: &JoinArgs) -> Result<(), CliError> {
         .hint("do not use this file; compare the fingerprint again by telephone and ask for the file again"));
     }
     let roster = Roster::found(&file)?;
-    let Some(listed) = state.cards.iter().find(|card| card.root_key == own.root_key) else {
+    let Some(listed) = state
+        .cards
+        .iter()
+        .find(|card| card.root_key == own.root_key)
+    else {
         return Err(CliError::new(
             Code::NotAllowed,
-            format!("{} is no member of the federation {}", own.card.slug, roster.name()),
+            format!(
+                "{} is no member of the federation {}",
+                own.card.slug,
+                roster.name()
+            ),
         )
         .hint("check --data-dir; a member that was forgotten needs a new genesis"));
     };
@@ -88,7 +96,12 @@ pub(crate) fn run(context: &Context, args: &JoinArgs) -> Result<(), CliError> {
         federation: roster.federation().to_string(),
         name: roster.name().to_owned(),
         member: own.card.slug.to_string(),
-        members: state.genesis.members.iter().map(|member| member.slug.to_string()).collect(),
+        members: state
+            .genesis
+            .members
+            .iter()
+            .map(|member| member.slug.to_string())
+            .collect(),
         already_joined,
     };
     if ui.json() {
@@ -104,7 +117,10 @@ pub(crate) fn run(context: &Context, args: &JoinArgs) -> Result<(), CliError> {
         ui.note("note: this node had joined before");
     }
     if !own.certificate.is_current(files::now_ms()) {
-        ui.note(&format!("note: this node's certificate ended on {}: others will not accept it", files::moment(own.certificate.not_after_ms)));
+        ui.note(&format!(
+            "note: this node's certificate ended on {}: others will not accept it",
+            files::moment(own.certificate.not_after_ms)
+        ));
     }
     ui.note("next: watchfire serve");
     Ok(())
@@ -118,11 +134,16 @@ fn fingerprint(text: &str) -> Result<FederationId, String> {
         .map(|char| char.to_ascii_lowercase())
         .collect();
     if let Some(strange) = digits.chars().find(|char| !char.is_ascii_hexdigit()) {
-        return Err(format!("{strange:?} is no digit of a fingerprint, which has 0 to 9 and a to f"));
+        return Err(format!(
+            "{strange:?} is no digit of a fingerprint, which has 0 to 9 and a to f"
+        ));
     }
-    digits
-        .parse()
-        .map_err(|_| format!("a fingerprint has 64 digits and this has {}; all of them count", digits.len()))
+    digits.parse().map_err(|_| {
+        format!(
+            "a fingerprint has 64 digits and this has {}; all of them count",
+            digits.len()
+        )
+    })
 }
 
 #[cfg(test)]
@@ -134,12 +155,25 @@ mod tests {
     #[test]
     fn fingerprints_are_read_as_people_write_them_and_never_in_part() {
         let id = FederationId::from_bytes([0xab; 32]);
-        for text in ["ab".repeat(32), "AB:".repeat(32), "abab ".repeat(16), files::grouped(&id)] {
+        for text in [
+            "ab".repeat(32),
+            "AB:".repeat(32),
+            "abab ".repeat(16),
+            files::grouped(&id),
+        ] {
             assert_eq!(fingerprint(&text), Ok(id), "{text}");
         }
-        assert!(fingerprint(&"ab".repeat(31)).unwrap_err().contains("this has 62"));
+        assert!(
+            fingerprint(&"ab".repeat(31))
+                .unwrap_err()
+                .contains("this has 62")
+        );
         assert!(fingerprint(&"ab".repeat(33)).is_err());
         assert!(fingerprint("").is_err());
-        assert!(fingerprint(&"xy".repeat(32)).unwrap_err().contains("no digit"));
+        assert!(
+            fingerprint(&"xy".repeat(32))
+                .unwrap_err()
+                .contains("no digit")
+        );
     }
 }

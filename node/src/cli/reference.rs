@@ -10,7 +10,9 @@ const WIDTH: usize = 100;
 
 /// The text of `docs/cli.md`.
 pub fn reference() -> String {
-    let mut root = Cli::command().term_width(WIDTH).color(clap::ColorChoice::Never);
+    let mut root = Cli::command()
+        .term_width(WIDTH)
+        .color(clap::ColorChoice::Never);
     root.build();
     let mut text = String::from(
         "# Command line
@@ -42,9 +44,19 @@ never taken away.
 
 fn describe(command: &mut clap::Command, text: &mut String, with_global: bool) {
     let help = command.render_long_help().to_string();
-    let help = if with_global { help } else { without_global(&help) };
-    let title = command.get_bin_name().unwrap_or_else(|| command.get_name()).to_owned();
-    text.push_str(&format!("\n## {title}\n\n```text\n{}\n```\n", without_trailing_blanks(help.trim_end())));
+    let help = if with_global {
+        help
+    } else {
+        without_global(&help)
+    };
+    let title = command
+        .get_bin_name()
+        .unwrap_or_else(|| command.get_name())
+        .to_owned();
+    text.push_str(&format!(
+        "\n## {title}\n\n```text\n{}\n```\n",
+        without_trailing_blanks(help.trim_end())
+    ));
     for sub in command.get_subcommands_mut() {
         describe(sub, text, false);
     }
@@ -95,14 +107,30 @@ mod tests {
         leaves(&Cli::command(), &mut found);
         assert!(found.len() > 10);
         for command in found {
-            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(after.contains("Example"), "{} has no example", command.get_name());
-            assert!(after.contains("watchfire "), "{}: its example runs nothing", command.get_name());
+            let after = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(
+                after.contains("Example"),
+                "{} has no example",
+                command.get_name()
+            );
+            assert!(
+                after.contains("watchfire "),
+                "{}: its example runs nothing",
+                command.get_name()
+            );
             assert!(command.get_about().is_some(), "{}", command.get_name());
             for arg in command.get_arguments() {
                 let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
                 assert!(!help.is_empty(), "{} {}", command.get_name(), arg.get_id());
-                assert!(!help.ends_with('.'), "{} {}: {help}", command.get_name(), arg.get_id());
+                assert!(
+                    !help.ends_with('.'),
+                    "{} {}: {help}",
+                    command.get_name(),
+                    arg.get_id()
+                );
             }
         }
     }

@@ -56,9 +56,10 @@ impl From<DemoError> for CliError {
         match error {
             DemoError::Start(error) => error.into(),
             DemoError::Disappointed(_) => Self::of(Code::Verification, &error),
-            DemoError::Made { .. } | DemoError::Intel { .. } | DemoError::Waited { .. } | DemoError::Ended(_) => {
-                Self::of(Code::Failure, &error)
-            }
+            DemoError::Made { .. }
+            | DemoError::Intel { .. }
+            | DemoError::Waited { .. }
+            | DemoError::Ended(_) => Self::of(Code::Failure, &error),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::control::client::ControlError;
 use crate::control::{HitView, Op, Reply, SearchOp};
 
 /// The most hits one search may ask for: a table of them is some 3 MB.
-const LIMIT_MAX: u64 = 10_000;
+const LIMIT_MAX: u64 = 1_000;
 
 /// Search by value or STIX id
 ///
@@ -33,7 +33,11 @@ pub(crate) struct SearchArgs {
 pub(crate) fn run(context: &Context, args: &SearchArgs) -> Result<(), CliError> {
     let ui = &context.ui;
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
-    let op = Op::Search(SearchOp { query: args.query.clone(), subdomains: args.subdomains, limit });
+    let op = Op::Search(SearchOp {
+        query: args.query.clone(),
+        subdomains: args.subdomains,
+        limit,
+    });
     let Reply::Found(found) = context.connect(TIMEOUT_DEFAULT)?.request(op, &[])? else {
         return Err(ControlError::Unexpected.into());
     };
@@ -42,7 +46,11 @@ pub(crate) fn run(context: &Context, args: &SearchArgs) -> Result<(), CliError> 
     } else if !found.hits.is_empty() {
         let people = ui.for_people();
         let rows: Vec<Vec<String>> = found.hits.iter().map(|hit| row(hit, people)).collect();
-        let header: &[&str] = if people { &["NAME", "TYPE", "TLP", "FROM", "RECEIVED", "ID", "STATE"] } else { &[] };
+        let header: &[&str] = if people {
+            &["NAME", "TYPE", "TLP", "FROM", "RECEIVED", "ID", "STATE"]
+        } else {
+            &[]
+        };
         ui.rows(None, header, &rows)?;
     }
     if found.hits.is_empty() {
@@ -50,7 +58,10 @@ pub(crate) fn run(context: &Context, args: &SearchArgs) -> Result<(), CliError> 
             .hint("what this node has not received or may not show is not found; look at \"watchfire status\""));
     }
     if found.truncated {
-        ui.note(&format!("note: the first {} hits; there may be more, raise --limit", found.hits.len()));
+        ui.note(&format!(
+            "note: the first {} hits; there may be more, raise --limit",
+            found.hits.len()
+        ));
     }
     Ok(())
 }
@@ -64,11 +75,34 @@ fn row(hit: &HitView, people: bool) -> Vec<String> {
         state.push("exercise");
     }
     let state = state.join(",");
-    let start = [hit.name.clone(), hit.kind.clone(), hit.marking.clone(), hit.author.clone(), hit.received.clone()];
+    let start = [
+        hit.name.clone(),
+        hit.kind.clone(),
+        hit.marking.clone(),
+        hit.author.clone(),
+        if people {
+            minute(&hit.received)
+        } else {
+            hit.received.clone()
+        },
+    ];
     let end = if people {
         vec![hit.id.clone(), state]
     } else {
-        vec![hit.valid_until.clone(), hit.id.clone(), hit.bundle.clone(), state]
+        vec![
+            hit.valid_until.clone(),
+            hit.id.clone(),
+            hit.bundle.clone(),
+            state,
+        ]
     };
     start.into_iter().chain(end).collect()
+}
+
+/// As much of a moment as people compare: `2026-11-23 02:00Z`.
+fn minute(rfc3339: &str) -> String {
+    match (rfc3339.get(..10), rfc3339.get(11..16)) {
+        (Some(date), Some(time)) => format!("{date} {time}Z"),
+        (_, _) => rfc3339.to_owned(),
+    }
 }

@@ -49,7 +49,10 @@ impl NodeSettings {
         let bytes = read_bounded(&path, SETTINGS_BYTES_MAX).map_err(|error| match error {
             FileError::Missing { .. } => CliError::new(
                 Code::NotInitialised,
-                format!("{} is missing: this directory is not completely initialised", path.display()),
+                format!(
+                    "{} is missing: this directory is not completely initialised",
+                    path.display()
+                ),
             )
             .hint("restore it from a backup, or run \"watchfire init\" in another directory"),
             FileError::Exists { .. }
@@ -60,14 +63,26 @@ impl NodeSettings {
             | FileError::Io { .. } => error.into(),
         })?;
         let wrong = |why: String| {
-            CliError::new(Code::Failure, format!("{} cannot be used: {why}", path.display()))
-                .hint("correct the file, or restore it from a backup")
+            CliError::new(
+                Code::Failure,
+                format!("{} cannot be used: {why}", path.display()),
+            )
+            .hint("correct the file, or restore it from a backup")
         };
-        let file: File = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
+        let file: File =
+            serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
         if file.schema != SCHEMA {
-            return Err(wrong(format!("its schema is {:?} and not {SCHEMA:?}", file.schema)));
+            return Err(wrong(format!(
+                "its schema is {:?} and not {SCHEMA:?}",
+                file.schema
+            )));
         }
-        let parse = |texts: &[String]| texts.iter().map(|text| listen_address(text)).collect::<Result<Vec<_>, _>>();
+        let parse = |texts: &[String]| {
+            texts
+                .iter()
+                .map(|text| listen_address(text))
+                .collect::<Result<Vec<_>, _>>()
+        };
         Ok(Self {
             listen: parse(&file.listen).map_err(wrong)?,
             door_listen: parse(&file.door_listen).map_err(wrong)?,
@@ -85,10 +100,18 @@ impl NodeSettings {
             listen: texts(&self.listen),
             door_listen: texts(&self.door_listen),
         };
-        let mut text = serde_json::to_string_pretty(&file)
-            .map_err(|error| CliError::new(Code::Failure, format!("could not write the settings: {error}")))?;
+        let mut text = serde_json::to_string_pretty(&file).map_err(|error| {
+            CliError::new(
+                Code::Failure,
+                format!("could not write the settings: {error}"),
+            )
+        })?;
         text.push('\n');
-        Ok(write_atomic(&home.path().join("node.json"), text.as_bytes(), MODE_PRIVATE)?)
+        Ok(write_atomic(
+            &home.path().join("node.json"),
+            text.as_bytes(),
+            MODE_PRIVATE,
+        )?)
     }
 }
 
@@ -105,7 +128,9 @@ pub fn dial_address(text: &str) -> Result<Multiaddr, String> {
         Host::Name4 | Host::Name6 => false,
     };
     if unspecified {
-        return Err(format!("nobody can dial {text}: give the address that others reach this node at, and this one with --listen"));
+        return Err(format!(
+            "nobody can dial {text}: give the address that others reach this node at, and this one with --listen"
+        ));
     }
     if port == 0 {
         return Err(format!("nobody can dial port 0 of {text}: give the port"));
@@ -120,9 +145,9 @@ pub fn dial_address(text: &str) -> Result<Multiaddr, String> {
 /// Says what is wrong with it.
 pub fn listen_address(text: &str) -> Result<Multiaddr, String> {
     match parts(text)? {
-        (_, Host::Name4 | Host::Name6, _) => {
-            Err(format!("cannot listen on the name in {text}: give an IP address of this machine, or /ip4/0.0.0.0 for all"))
-        }
+        (_, Host::Name4 | Host::Name6, _) => Err(format!(
+            "cannot listen on the name in {text}: give an IP address of this machine, or /ip4/0.0.0.0 for all"
+        )),
         (address, Host::Ip4(_) | Host::Ip6(_), _) => Ok(address),
     }
 }
@@ -133,12 +158,28 @@ pub fn listen_address(text: &str) -> Result<Multiaddr, String> {
 pub fn listen_for(address: &Multiaddr) -> Multiaddr {
     address
         .iter()
-        .map(|part| match part {
-            Protocol::Ip4(ip) if !ip.is_loopback() => Protocol::Ip4(Ipv4Addr::UNSPECIFIED),
-            Protocol::Ip6(ip) if !ip.is_loopback() => Protocol::Ip6(Ipv6Addr::UNSPECIFIED),
-            Protocol::Dns(_) | Protocol::Dns4(_) => Protocol::Ip4(Ipv4Addr::UNSPECIFIED),
-            Protocol::Dns6(_) => Protocol::Ip6(Ipv6Addr::UNSPECIFIED),
-            other => other,
+        .map(|part| {
+            if let Protocol::Ip4(ip) = part {
+                let every = if ip.is_loopback() {
+                    ip
+                } else {
+                    Ipv4Addr::UNSPECIFIED
+                };
+                Protocol::Ip4(every)
+            } else if let Protocol::Ip6(ip) = part {
+                let every = if ip.is_loopback() {
+                    ip
+                } else {
+                    Ipv6Addr::UNSPECIFIED
+                };
+                Protocol::Ip6(every)
+            } else if matches!(part, Protocol::Dns(_) | Protocol::Dns4(_)) {
+                Protocol::Ip4(Ipv4Addr::UNSPECIFIED)
+            } else if matches!(part, Protocol::Dns6(_)) {
+                Protocol::Ip6(Ipv6Addr::UNSPECIFIED)
+            } else {
+                part
+            }
         })
         .collect()
 }
@@ -160,7 +201,11 @@ enum Host {
 }
 
 fn parts(text: &str) -> Result<(Multiaddr, Host, u16), String> {
-    let wrong = || format!("{text} is no address of a node: write it like /ip4/192.0.2.1/tcp/{PORT_DEFAULT} or /dns4/node.cert.example/udp/{PORT_DEFAULT}/quic-v1");
+    let wrong = || {
+        format!(
+            "{text} is no address of a node: write it like /ip4/192.0.2.1/tcp/{PORT_DEFAULT} or /dns4/node.cert.example/udp/{PORT_DEFAULT}/quic-v1"
+        )
+    };
     let address: Multiaddr = text.parse().map_err(|_| wrong())?;
     let mut parts = address.iter();
     let host = match parts.next() {
@@ -186,10 +231,22 @@ mod tests {
 
     #[test]
     fn addresses_that_are_no_use_are_refused() {
-        for good in ["/ip4/192.0.2.1/tcp/4747", "/ip6/2001:db8::1/udp/4747/quic-v1", "/dns4/node.cert.example/tcp/4747"] {
+        for good in [
+            "/ip4/192.0.2.1/tcp/4747",
+            "/ip6/2001:db8::1/udp/4747/quic-v1",
+            "/dns4/node.cert.example/tcp/4747",
+        ] {
             assert_eq!(dial_address(good).unwrap().to_string(), good);
         }
-        for bad in ["", "192.0.2.1:4747", "/ip4/0.0.0.0/tcp/4747", "/ip4/192.0.2.1/tcp/0", "/ip4/192.0.2.1/udp/4747", "/tcp/4747", "/ip4/192.0.2.1/tcp/4747/ws"] {
+        for bad in [
+            "",
+            "192.0.2.1:4747",
+            "/ip4/0.0.0.0/tcp/4747",
+            "/ip4/192.0.2.1/tcp/0",
+            "/ip4/192.0.2.1/udp/4747",
+            "/tcp/4747",
+            "/ip4/192.0.2.1/tcp/4747/ws",
+        ] {
             assert!(dial_address(bad).is_err(), "{bad}");
         }
         assert!(listen_address("/ip4/0.0.0.0/tcp/0").is_ok());
@@ -201,7 +258,10 @@ mod tests {
         for (card, listen) in [
             ("/ip4/192.0.2.1/tcp/4747", "/ip4/0.0.0.0/tcp/4747"),
             ("/ip4/127.0.0.1/tcp/4747", "/ip4/127.0.0.1/tcp/4747"),
-            ("/dns/node.cert.example/udp/1/quic-v1", "/ip4/0.0.0.0/udp/1/quic-v1"),
+            (
+                "/dns/node.cert.example/udp/1/quic-v1",
+                "/ip4/0.0.0.0/udp/1/quic-v1",
+            ),
             ("/ip6/2001:db8::1/tcp/9", "/ip6/::/tcp/9"),
         ] {
             assert_eq!(listen_for(&card.parse().unwrap()).to_string(), listen);
@@ -212,7 +272,10 @@ mod tests {
     fn settings_are_read_as_they_were_written_and_nothing_else_is() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::create(&dir.path().join("home")).unwrap();
-        assert_eq!(NodeSettings::load(&home).unwrap_err().code, Code::NotInitialised);
+        assert_eq!(
+            NodeSettings::load(&home).unwrap_err().code,
+            Code::NotInitialised
+        );
         let settings = NodeSettings {
             listen: vec!["/ip4/0.0.0.0/tcp/4747".parse().unwrap()],
             door_listen: Vec::new(),
@@ -226,7 +289,13 @@ mod tests {
             r#"{"schema":"watchfire.node/1","listen":[],"door_listen":[],"more":1}"#,
         ] {
             std::fs::write(home.path().join("node.json"), bad).unwrap();
-            assert!(NodeSettings::load(&home).unwrap_err().message.contains("node.json"), "{bad}");
+            assert!(
+                NodeSettings::load(&home)
+                    .unwrap_err()
+                    .message
+                    .contains("node.json"),
+                "{bad}"
+            );
         }
     }
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::error::CliError;
-use super::{Context, TIMEOUT_DEFAULT, ui};
+use super::{Context, TIMEOUT_DEFAULT};
 use crate::control::client::ControlError;
 use crate::control::{Op, Reply};
 
@@ -22,7 +22,9 @@ pub(crate) struct ShowArgs {
 
 pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<(), CliError> {
     let ui = &context.ui;
-    let op = Op::Show { id: args.id.clone() };
+    let op = Op::Show {
+        id: args.id.clone(),
+    };
     let Reply::Shown(shown) = context.connect(TIMEOUT_DEFAULT)?.request(op, &[])? else {
         return Err(ControlError::Unexpected.into());
     };
@@ -46,9 +48,11 @@ pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<(), CliError> {
             ("type", hit.kind.clone()),
             ("name", hit.name.clone()),
             ("marking", hit.marking.clone()),
-            ("modified", hit.modified.clone().unwrap_or_default()),
             ("superseded", yes_no(hit.superseded)),
         ]);
+        if let Some(modified) = &hit.modified {
+            fields.push(("modified", modified.clone()));
+        }
     }
     let bundle = &shown.bundle;
     fields.extend([
@@ -71,7 +75,7 @@ pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<(), CliError> {
     if shown.hit.is_some() && ui.for_people() {
         ui.line("")?;
         for line in shown.stix.lines() {
-            ui.line(&ui::defanged(&ui::visible(line)))?;
+            ui.line(&ui.cell(line))?;
         }
     }
     Ok(())

@@ -22,13 +22,20 @@ pub(crate) fn run(context: &Context, _args: &StatusArgs) -> Result<(), CliError>
     if ui.json() {
         return ui.document("status", &status);
     }
-    let connected = status.peers.iter().filter(|peer| peer.state == "connected").count();
+    let connected = status
+        .peers
+        .iter()
+        .filter(|peer| peer.state == "connected")
+        .count();
     ui.fields(&[
         ("member", format!("{} ({})", status.slug, status.role)),
         ("federation", status.federation),
         ("federation id", status.federation_id),
         ("up for", duration(status.uptime_ms)),
-        ("peers", format!("{connected} of {} connected", status.peers.len())),
+        (
+            "peers",
+            format!("{connected} of {} connected", status.peers.len()),
+        ),
         ("envelopes", status.envelopes.to_string()),
         ("waiting", status.waiting.to_string()),
         ("being fetched", status.pulls.to_string()),
@@ -37,13 +44,20 @@ pub(crate) fn run(context: &Context, _args: &StatusArgs) -> Result<(), CliError>
     if !status.listening.is_empty() {
         // Own addresses, which a person may want to copy.
         let text = status.listening.join(" ");
-        ui.line(&if ui.for_people() { format!("listens on       {text}") } else { format!("listens on\t{text}") })?;
+        ui.line(&if ui.for_people() {
+            format!("listens on       {text}")
+        } else {
+            format!("listens on\t{text}")
+        })?;
     }
     if ui.for_people() && !status.peers.is_empty() {
         ui.line("")?;
     }
-    let peers: Vec<Vec<String>> =
-        status.peers.iter().map(|peer| vec![peer.slug.clone(), peer.role.clone(), peer.state.clone()]).collect();
+    let peers: Vec<Vec<String>> = status
+        .peers
+        .iter()
+        .map(|peer| vec![peer.slug.clone(), peer.role.clone(), peer.state.clone()])
+        .collect();
     ui.rows(Some("peer"), &["PEER", "ROLE", "STATE"], &peers)?;
     let counters: Vec<Vec<String>> = status
         .counters

@@ -5,13 +5,19 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use watchfire_protocol::indicator::{self, Kind};
 
 use super::Global;
 use super::error::CliError;
+
+/// The narrowest terminal tables are fitted to, in columns.
+const WIDTH_MIN: u16 = 60;
+
+/// From this width on a table has room for whole STIX ids, in columns.
+const WIDTH_OF_IDS: u16 = 110;
 
 /// How a command talks.
 pub(crate) struct Ui {
@@ -33,7 +39,8 @@ struct Envelope<'a, T> {
 impl Ui {
     pub(crate) fn new(global: &Global) -> Self {
         // NO_COLOR counts when it is set and not empty, see no-color.org.
-        let unwanted = global.no_color || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let unwanted =
+            global.no_color || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self {
             json: global.json,
             quiet: global.quiet,
@@ -64,8 +71,16 @@ impl Ui {
     /// The data of a command, as its one JSON document.
     pub(crate) fn document(&self, command: &str, data: &impl Serialize) -> Result<(), CliError> {
         let schema = format!("watchfire.{command}/1");
-        let text = serde_json::to_string(&Envelope { schema: &schema, data })
-            .map_err(|error| CliError::new(super::Code::Failure, format!("could not write JSON: {error}")))?;
+        let text = serde_json::to_string(&Envelope {
+            schema: &schema,
+            data,
+        })
+        .map_err(|error| {
+            CliError::new(
+                super::Code::Failure,
+                format!("could not write JSON: {error}"),
+            )
+        })?;
         self.line(&text)
     }
 
@@ -100,7 +115,12 @@ impl Ui {
     /// Rows: a table for people; for programs one line each, its cells parted
     /// by tabs, without the header, and `record` in front where a command
     /// prints more than one kind of row.
-    pub(crate) fn rows(&self, record: Option<&str>, header: &[&str], rows: &[Vec<String>]) -> Result<(), CliError> {
+    pub(crate) fn rows(
+        &self,
+        record: Option<&str>,
+        header: &[&str],
+        rows: &[Vec<String>],
+    ) -> Result<(), CliError> {
         if self.for_people() {
             if rows.is_empty() {
                 return Ok(());
@@ -110,8 +130,20 @@ impl Ui {
                 .load_style(presets::NOTHING)
                 .set_content_arrangement(ContentArrangement::Dynamic)
                 .set_header(header.iter().copied());
+            // A terminal that does not say how wide it is, or is narrower than
+            // any table, would get one letter a line.
+            if table.width().is_none_or(|width| width < WIDTH_MIN) {
+                table.set_content_arrangement(ContentArrangement::Disabled);
+            }
             for row in rows {
                 table.add_row(row.iter().map(|cell| self.cell(cell)));
+            }
+            // Ids are copied, so they stay in one piece where there is room.
+            if table.width().is_some_and(|width| width >= WIDTH_OF_IDS) {
+                let id = header.iter().position(|name| *name == "ID");
+                if let Some(column) = id.and_then(|at| table.column_mut(at)) {
+                    column.set_constraint(ColumnConstraint::ContentWidth);
+                }
             }
             return self.line(&table.trim_fmt());
         }
@@ -131,7 +163,11 @@ impl Ui {
     /// One value as it may be shown: never a control character, and defanged
     /// where a person could click it.
     pub(crate) fn cell(&self, text: &str) -> String {
-        if self.for_people() { defanged(&visible(text)) } else { visible(text) }
+        if self.for_people() {
+            shown(text)
+        } else {
+            visible(text)
+        }
     }
 
     /// Something a person may want to know. Not data, not an error.
@@ -150,12 +186,22 @@ impl Ui {
         let mut text = String::new();
         if self.json {
             let data = error.view();
-            let envelope = Envelope { schema: "watchfire.error/1", data: &data };
+            let envelope = Envelope {
+                schema: "watchfire.error/1",
+                data: &data,
+            };
             text = serde_json::to_string(&envelope).unwrap_or_default();
             text.push('\n');
         } else {
-            let (bold, plain) = if self.colour && self.stderr_is_terminal { ("\u{1b}[1;31m", "\u{1b}[0m") } else { ("", "") };
-            text.push_str(&format!("watchfire: {bold}error{plain}: {}\n", visible(&error.message)));
+            let (bold, plain) = if self.colour && self.stderr_is_terminal {
+                ("\u{1b}[1;31m", "\u{1b}[0m")
+            } else {
+                ("", "")
+            };
+            text.push_str(&format!(
+                "watchfire: {bold}error{plain}: {}\n",
+                visible(&error.message)
+            ));
             for hint in &error.hints {
                 text.push_str(&format!("watchfire: hint: {}\n", visible(hint)));
             }
@@ -176,6 +222,11 @@ impl Ui {
         bar.enable_steady_tick(Duration::from_millis(120));
         Progress(Some(bar))
     }
+}
+
+/// A number with its noun: `1 entry`, `2 entries`.
+pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// Work that takes time; gone from the screen when dropped.
@@ -220,8 +271,14 @@ fn steers(char: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
+/// What a person may see of what others wrote: defanged, then made harmless.
+/// In this order, because a value is read as it is and not with our escapes.
+fn shown(text: &str) -> String {
+    visible(&defanged(text))
+}
+
 /// The text with every value in it defanged, and all else as it was.
-pub(crate) fn defanged(text: &str) -> String {
+fn defanged(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     let mut rest = text;
     while !rest.is_empty() {
@@ -236,7 +293,12 @@ pub(crate) fn defanged(text: &str) -> String {
 }
 
 fn parts_words(char: char) -> bool {
-    char.is_whitespace() || matches!(char, '\'' | '"' | '`' | '<' | '>' | '(' | ')' | '{' | '}' | ',' | ';' | '|' | '=')
+    char.is_whitespace()
+        || steers(char)
+        || matches!(
+            char,
+            '\'' | '"' | '`' | '<' | '>' | '(' | ')' | '{' | '}' | ',' | ';' | '|' | '='
+        )
 }
 
 fn defanged_word(word: &str) -> String {
@@ -263,15 +325,48 @@ mod tests {
     fn values_in_a_sentence_are_defanged_and_the_sentence_stays() {
         for (live, shown) in [
             ("evil.example", "evil[.]example"),
-            ("seen at https://evil.example/a?b=1, then 192.0.2.7.", "seen at hxxps://evil[.]example/a?b=1, then 192[.]0[.]2[.]7."),
-            ("[domain-name:value = 'evil.example']", "[domain-name:value = 'evil[.]example']"),
-            ("indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f", "indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f"),
+            (
+                "seen at https://evil.example/a?b=1, then 192.0.2.7.",
+                "seen at hxxps://evil[.]example/a?b=1, then 192[.]0[.]2[.]7.",
+            ),
+            (
+                "[domain-name:value = 'evil.example']",
+                "[domain-name:value = 'evil[.]example']",
+            ),
+            (
+                "indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f",
+                "indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f",
+            ),
             ("2026-11-23T02:00:00.000Z", "2026-11-23T02:00:00.000Z"),
-            ("d41d8cd98f00b204e9800998ecf8427e", "d41d8cd98f00b204e9800998ecf8427e"),
+            (
+                "d41d8cd98f00b204e9800998ecf8427e",
+                "d41d8cd98f00b204e9800998ecf8427e",
+            ),
             ("", ""),
         ] {
             assert_eq!(defanged(live), shown);
         }
+    }
+
+    #[test]
+    fn people_see_values_defanged_and_programs_see_them_as_they_are() {
+        let ui = |stdout_is_terminal, json| Ui {
+            json,
+            quiet: true,
+            verbose: false,
+            colour: false,
+            stdout_is_terminal,
+            stderr_is_terminal: false,
+        };
+        let live = "http://evil.example/\u{1b}";
+        assert_eq!(ui(true, false).cell(live), "hxxp://evil[.]example/\\u{1b}");
+        assert_eq!(ui(false, false).cell(live), "http://evil.example/\\u{1b}");
+        assert_eq!(ui(true, true).cell("evil.example"), "evil.example");
+        assert_eq!(
+            ui(true, false).cell("evil.example\u{1b}[2J"),
+            "evil[.]example\\u{1b}[2J",
+            "a control character beside a value hides it from nobody"
+        );
     }
 
     #[test]

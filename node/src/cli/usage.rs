@@ -20,31 +20,30 @@ pub(super) fn parse(args: &[OsString]) -> Result<Cli, Code> {
     let parsed = command
         .try_get_matches_from(args)
         .and_then(|matches| Cli::from_arg_matches(&matches));
-    parsed.map_err(|error| match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+    parsed.map_err(|error| {
+        let kind = error.kind();
+        if kind == ErrorKind::DisplayHelp || kind == ErrorKind::DisplayVersion {
             // Whoever asked for help and closed the pipe has seen enough.
             let _ = error.print();
-            Code::Ok
+            return Code::Ok;
         }
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+        if kind == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
             let _ = error.print();
-            Code::Usage
+            return Code::Usage;
         }
-        _ => {
-            // The flags that shape the answer count even where the rest of the
-            // line is wrong.
-            let ui = Ui::new(&Global {
-                data_dir: None,
-                json: has("--json"),
-                quiet: false,
-                verbose: false,
-                no_color: has("--no-color"),
-                timeout: None,
-                help: None,
-            });
-            ui.error(&in_our_words(&error.render().to_string()));
-            Code::Usage
-        }
+        // The flags that shape the answer count even where the rest of the line
+        // is wrong.
+        let ui = Ui::new(&Global {
+            data_dir: None,
+            json: has("--json"),
+            quiet: false,
+            verbose: false,
+            no_color: has("--no-color"),
+            timeout: None,
+            help: None,
+        });
+        ui.error(&in_our_words(&error.render().to_string()));
+        Code::Usage
     })
 }
 
@@ -53,7 +52,11 @@ pub(super) fn parse(args: &[OsString]) -> Result<Cli, Code> {
 fn in_our_words(text: &str) -> CliError {
     let mut error = CliError::new(Code::Usage, "");
     for paragraph in text.split("\n\n") {
-        let lines: Vec<&str> = paragraph.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let lines: Vec<&str> = paragraph
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .collect();
         let joined = lines.join(" ");
         if let Some(message) = joined.strip_prefix("error: ") {
             error.message = message.to_owned();
@@ -81,11 +84,26 @@ mod tests {
 
     #[test]
     fn a_wrong_line_says_what_is_wrong_and_what_is_right() {
-        let error = Cli::command().try_get_matches_from(["watchfire", "join"]).expect_err("two arguments are missing");
+        let error = Cli::command()
+            .try_get_matches_from(["watchfire", "join"])
+            .expect_err("two arguments are missing");
         let error = in_our_words(&error.render().to_string());
         assert_eq!(error.code, Code::Usage);
-        assert!(error.message.starts_with("the following required arguments were not provided"), "{}", error.message);
+        assert!(
+            error
+                .message
+                .starts_with("the following required arguments were not provided"),
+            "{}",
+            error.message
+        );
         assert!(error.message.contains("--fingerprint"), "{}", error.message);
-        assert!(error.hints.iter().any(|hint| hint.starts_with("usage: watchfire join")), "{:?}", error.hints);
+        assert!(
+            error
+                .hints
+                .iter()
+                .any(|hint| hint.starts_with("usage: watchfire join")),
+            "{:?}",
+            error.hints
+        );
     }
 }

@@ -4,7 +4,10 @@
 use watchfire_protocol::ids::{BundleId, MemberId};
 use watchfire_protocol::indicator;
 use watchfire_protocol::marking::Marking;
-use watchfire_protocol::policy::{Action, Decision, Membership, Peer, Reader, Release, Standing, Subject, Verdict, decide, explain};
+use watchfire_protocol::policy::{
+    Action, Decision, Membership, Peer, Reader, Release, Standing, Subject, Verdict, decide,
+    explain,
+};
 use watchfire_protocol::query::{Asker, BundleRecord, Hit, Query};
 use watchfire_protocol::roster::Roster;
 use watchfire_protocol::stix::time::Timestamp;
@@ -13,7 +16,8 @@ use watchfire_protocol::table::Outcome;
 use watchfire_protocol::wire::card::Role;
 
 use super::{
-    ActionView, BundleView, ExplainReply, Failure, HitView, SearchOp, SearchReply, ShowReply, StepView,
+    ActionView, BundleView, ExplainReply, Failure, HitView, SearchOp, SearchReply, ShowReply,
+    StepView,
 };
 use crate::clock::wall_ms;
 use crate::disk::SledStore;
@@ -29,22 +33,42 @@ pub(crate) struct Answers<'a> {
 }
 
 fn failure(exit_code: u8, message: impl Into<String>, hint: Option<&str>) -> Failure {
-    Failure { exit_code, message: message.into(), hint: hint.map(str::to_owned) }
+    Failure {
+        exit_code,
+        message: message.into(),
+        hint: hint.map(str::to_owned),
+    }
 }
 
 fn store_failed(error: StoreError) -> Failure {
-    failure(1, error.to_string(), Some("run \"watchfire status\"; if the disk is sound, restart the node"))
+    failure(
+        1,
+        error.to_string(),
+        Some("run \"watchfire status\"; if the disk is sound, restart the node"),
+    )
 }
 
 fn not_found(id: &str) -> Failure {
-    failure(14, format!("nothing here with the id {id}"), Some("search by value with \"watchfire search\""))
+    failure(
+        14,
+        format!("nothing here with the id {id}"),
+        Some("search by value with \"watchfire search\""),
+    )
 }
 
 impl<'a> Answers<'a> {
     pub(crate) fn new(store: &'a SledStore, roster: &'a Roster, me: MemberId) -> Self {
         // Whoever reaches the socket is a person of this node's organisation.
-        let asker = Asker { reader: Reader::LocalPerson, roster, wall_ms: wall_ms() };
-        Self { query: Query::new(store, asker), roster, me }
+        let asker = Asker {
+            reader: Reader::LocalPerson,
+            roster,
+            wall_ms: wall_ms(),
+        };
+        Self {
+            query: Query::new(store, asker),
+            roster,
+            me,
+        }
     }
 
     pub(crate) fn search(&self, op: &SearchOp) -> Result<SearchReply, Failure> {
@@ -53,7 +77,10 @@ impl<'a> Answers<'a> {
         let mut hits = self.hits(op, limit + 1)?;
         let truncated = hits.len() > limit;
         hits.truncate(limit);
-        Ok(SearchReply { hits: hits.iter().map(|hit| self.hit_view(hit.value())).collect(), truncated })
+        Ok(SearchReply {
+            hits: hits.iter().map(|hit| self.hit_view(hit.value())).collect(),
+            truncated,
+        })
     }
 
     fn hits(&self, op: &SearchOp, limit: usize) -> Result<Vec<Release<Hit>>, Failure> {
@@ -70,7 +97,9 @@ impl<'a> Answers<'a> {
             failure(2, format!("cannot search for this: {error}"), Some(hint))
         })?;
         let prefixes = if subdomains {
-            value.subdomain_prefixes().ok_or_else(|| failure(2, "only a domain has sub-domains", None))?
+            value
+                .subdomain_prefixes()
+                .ok_or_else(|| failure(2, "only a domain has sub-domains", None))?
         } else {
             value.search_prefixes()
         };
@@ -79,14 +108,34 @@ impl<'a> Answers<'a> {
 
     pub(crate) fn show(&self, id: &str) -> Result<ShowReply, Failure> {
         if let Ok(bundle) = id.parse::<BundleId>() {
-            let record = self.query.bundle(&bundle).map_err(store_failed)?.ok_or_else(|| not_found(id))?;
-            let stix = self.query.payload(&bundle).map_err(store_failed)?.ok_or_else(|| not_found(id))?;
+            let record = self
+                .query
+                .bundle(&bundle)
+                .map_err(store_failed)?
+                .ok_or_else(|| not_found(id))?;
+            let stix = self
+                .query
+                .payload(&bundle)
+                .map_err(store_failed)?
+                .ok_or_else(|| not_found(id))?;
             let stix = String::from_utf8_lossy(&stix.into_inner().stix).into_owned();
-            return Ok(ShowReply { bundle: self.bundle_view(record.value()), hit: None, stix });
+            return Ok(ShowReply {
+                bundle: self.bundle_view(record.value()),
+                hit: None,
+                stix,
+            });
         }
         let hit = self.newest(id)?;
-        let record = self.query.bundle(&hit.value().bundle).map_err(store_failed)?.ok_or_else(|| not_found(id))?;
-        let stix = self.query.object_bytes(&hit).map_err(store_failed)?.ok_or_else(|| not_found(id))?;
+        let record = self
+            .query
+            .bundle(&hit.value().bundle)
+            .map_err(store_failed)?
+            .ok_or_else(|| not_found(id))?;
+        let stix = self
+            .query
+            .object_bytes(&hit)
+            .map_err(store_failed)?
+            .ok_or_else(|| not_found(id))?;
         Ok(ShowReply {
             bundle: self.bundle_view(record.value()),
             hit: Some(self.hit_view(hit.value())),
@@ -110,7 +159,11 @@ impl<'a> Answers<'a> {
                 (Some(hit.value().row.marking), hit.value().bundle)
             }
         };
-        let record = self.query.bundle(&bundle).map_err(store_failed)?.ok_or_else(|| not_found(id))?;
+        let record = self
+            .query
+            .bundle(&bundle)
+            .map_err(store_failed)?
+            .ok_or_else(|| not_found(id))?;
         let record = record.value();
         let marking = marking.unwrap_or(record.statement.marking);
         let standing = self.query.standing_of(record);
@@ -121,7 +174,10 @@ impl<'a> Answers<'a> {
             author: self.slug(&record.author),
             to,
             subject: subject.about().to_owned(),
-            actions: actions.iter().map(|action| action_view(marking, *action, subject, standing)).collect(),
+            actions: actions
+                .iter()
+                .map(|action| action_view(marking, *action, subject, standing))
+                .collect(),
         })
     }
 
@@ -132,28 +188,51 @@ impl<'a> Answers<'a> {
         marking: Marking,
         standing: Standing,
     ) -> Result<(String, Subject, Standing, &'static [Action]), Failure> {
-        const OF_READERS: &[Action] = &[Action::Show, Action::Count, Action::Export, Action::Notify];
-        const OF_PEERS: &[Action] = &[Action::RelayCiphertext, Action::StoreCiphertext, Action::Open];
+        const OF_READERS: &[Action] =
+            &[Action::Show, Action::Count, Action::Export, Action::Notify];
+        const OF_PEERS: &[Action] = &[
+            Action::RelayCiphertext,
+            Action::StoreCiphertext,
+            Action::Open,
+        ];
         match to {
             None => {
                 let whom = format!("people of {}", self.slug(&self.me));
-                Ok((whom, Subject::Reader(Reader::LocalPerson), standing, OF_READERS))
+                Ok((
+                    whom,
+                    Subject::Reader(Reader::LocalPerson),
+                    standing,
+                    OF_READERS,
+                ))
             }
-            Some("public") => Ok(("public".to_owned(), Subject::Reader(Reader::Public), standing, OF_READERS)),
+            Some("public") => Ok((
+                "public".to_owned(),
+                Subject::Reader(Reader::Public),
+                standing,
+                OF_READERS,
+            )),
             Some(slug) => {
                 let (peer, membership) = match self.roster.member_by_slug(slug) {
                     // At CLEAR every member is in the audience.
-                    Some(member) => (Peer::of(marking == Marking::Clear, member.role == Role::Hub), Membership::Current),
+                    Some(member) => (
+                        Peer::of(marking == Marking::Clear, member.role == Role::Hub),
+                        Membership::Current,
+                    ),
                     None => (Peer::Outside, Membership::Removed),
                 };
-                let standing = Standing { subject: membership, ..standing };
+                let standing = Standing {
+                    subject: membership,
+                    ..standing
+                };
                 Ok((slug.to_owned(), Subject::Peer(peer), standing, OF_PEERS))
             }
         }
     }
 
     fn slug(&self, member: &MemberId) -> String {
-        self.roster.member(member).map_or_else(|| member.to_string(), |member| member.slug.to_string())
+        self.roster
+            .member(member)
+            .map_or_else(|| member.to_string(), |member| member.slug.to_string())
     }
 
     fn hit_view(&self, hit: &Hit) -> HitView {
@@ -174,7 +253,11 @@ impl<'a> Answers<'a> {
 
     fn bundle_view(&self, record: &BundleRecord) -> BundleView {
         let (state, objects, values, not_indexed) = match record.outcome {
-            Some(Outcome::Opened { objects, values, not_indexed }) => ("searchable", objects, values, not_indexed),
+            Some(Outcome::Opened {
+                objects,
+                values,
+                not_indexed,
+            }) => ("searchable", objects, values, not_indexed),
             Some(Outcome::Refused { .. } | Outcome::NeedsUpgrade) | None => ("waiting", 0, 0, 0),
         };
         BundleView {
@@ -200,7 +283,12 @@ pub(crate) fn time(unix_ms: u64) -> String {
     Timestamp::from_unix_ms(unix_ms).to_string()
 }
 
-fn action_view(marking: Marking, action: Action, subject: Subject, standing: Standing) -> ActionView {
+fn action_view(
+    marking: Marking,
+    action: Action,
+    subject: Subject,
+    standing: Standing,
+) -> ActionView {
     let decision: Decision = decide(marking, action, subject, standing);
     let steps = explain(marking, action, subject, standing);
     ActionView {

@@ -83,14 +83,19 @@ impl ControlClient {
     /// # Errors
     /// [`ControlError::NotRunning`] where nobody listens; [`ControlError::Io`].
     pub fn connect(socket: &Path, within: Duration) -> Result<Self, ControlError> {
-        let stream = UnixStream::connect(socket).map_err(|cause| match cause.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ControlError::NotRunning {
-                socket: socket.to_owned(),
-            },
-            _ => ControlError::Io {
-                operation: "connect to",
-                cause,
-            },
+        let stream = UnixStream::connect(socket).map_err(|cause| {
+            let kind = cause.kind();
+            // No socket, or one that a crash left behind.
+            if kind == io::ErrorKind::NotFound || kind == io::ErrorKind::ConnectionRefused {
+                ControlError::NotRunning {
+                    socket: socket.to_owned(),
+                }
+            } else {
+                ControlError::Io {
+                    operation: "connect to",
+                    cause,
+                }
+            }
         })?;
         Ok(Self {
             stream,
@@ -115,7 +120,9 @@ impl ControlClient {
             op,
             body_bytes: body.len() as u64,
         };
-        let mut line = serde_json::to_vec(&request).map_err(|error| ControlError::Malformed { why: error.to_string() })?;
+        let mut line = serde_json::to_vec(&request).map_err(|error| ControlError::Malformed {
+            why: error.to_string(),
+        })?;
         line.push(b'\n');
         self.stream
             .set_write_timeout(Some(self.within))
@@ -133,7 +140,9 @@ impl ControlClient {
     /// [`ControlError::Io`]. A refusal of the node is an answer and no error.
     pub fn receive(&mut self) -> Result<ControlAnswer, ControlError> {
         let line = self.line()?;
-        serde_json::from_slice(&line).map_err(|error| ControlError::Malformed { why: error.to_string() })
+        serde_json::from_slice(&line).map_err(|error| ControlError::Malformed {
+            why: error.to_string(),
+        })
     }
 
     /// Asks one thing and waits for the answer to it.
@@ -181,12 +190,19 @@ impl ControlClient {
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(ControlError::Timeout { within: self.within });
+                return Err(ControlError::Timeout {
+                    within: self.within,
+                });
             }
-            let read = self.stream.set_read_timeout(Some(left)).and_then(|()| self.stream.read(&mut chunk));
+            let read = self
+                .stream
+                .set_read_timeout(Some(left))
+                .and_then(|()| self.stream.read(&mut chunk));
             match read {
                 Ok(0) => return Err(ControlError::Closed),
-                Ok(count) => self.pending.extend_from_slice(chunk.get(..count).unwrap_or_default()),
+                Ok(count) => self
+                    .pending
+                    .extend_from_slice(chunk.get(..count).unwrap_or_default()),
                 Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
                 Err(cause) => return Err(self.failed("hear", cause)),
             }
@@ -194,10 +210,15 @@ impl ControlClient {
     }
 
     fn failed(&self, operation: &'static str, cause: io::Error) -> ControlError {
-        match cause.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ControlError::Timeout { within: self.within },
-            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => ControlError::Closed,
-            _ => ControlError::Io { operation, cause },
+        let kind = cause.kind();
+        if kind == io::ErrorKind::WouldBlock || kind == io::ErrorKind::TimedOut {
+            ControlError::Timeout {
+                within: self.within,
+            }
+        } else if kind == io::ErrorKind::BrokenPipe || kind == io::ErrorKind::ConnectionReset {
+            ControlError::Closed
+        } else {
+            ControlError::Io { operation, cause }
         }
     }
 }
@@ -216,7 +237,11 @@ mod tests {
     const LONG: Duration = Duration::from_secs(20);
 
     /// A node that reads `reads` bytes, writes `answer` and closes.
-    fn node(reads: usize, answer: Vec<u8>, keep_open: bool) -> (tempfile::TempDir, PathBuf, thread::JoinHandle<Vec<u8>>) {
+    fn node(
+        reads: usize,
+        answer: Vec<u8>,
+        keep_open: bool,
+    ) -> (tempfile::TempDir, PathBuf, thread::JoinHandle<Vec<u8>>) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("control.sock");
         let listener = UnixListener::bind(&path).unwrap();
@@ -227,7 +252,7 @@ mod tests {
             // The other side may have had enough.
             let _ = stream.write_all(&answer);
             if keep_open {
-                let _ = stream.read(&mut [0; 1]);
+                let _ = stream.read_to_end(&mut Vec::new());
             }
             heard
         });
@@ -239,14 +264,24 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("control.sock");
         let connect = || ControlClient::connect(&path, SHORT).unwrap_err();
-        assert!(matches!(connect(), ControlError::NotRunning { .. }), "no socket");
+        assert!(
+            matches!(connect(), ControlError::NotRunning { .. }),
+            "no socket"
+        );
         drop(UnixListener::bind(&path).unwrap());
-        assert!(matches!(connect(), ControlError::NotRunning { .. }), "a socket that a crash left");
+        assert!(
+            matches!(connect(), ControlError::NotRunning { .. }),
+            "a socket that a crash left"
+        );
     }
 
     #[test]
     fn many_requests_are_under_way_and_answers_come_in_any_order() {
-        let failure = |id: u64| format!("{{\"id\":{id},\"error\":{{\"exit_code\":14,\"message\":\"m\",\"hint\":null}}}}\n");
+        let failure = |id: u64| {
+            format!(
+                "{{\"id\":{id},\"error\":{{\"exit_code\":14,\"message\":\"m\",\"hint\":null}}}}\n"
+            )
+        };
         let body = b"payload\nwith a line end";
         let expected = [
             b"{\"id\":1,\"op\":{\"publish\":{\"tlp\":null,\"valid_hours\":null,\"exercise\":false,\"pap\":null,\"supersedes\":null}},\"body_bytes\":23}\n".as_slice(),
@@ -254,9 +289,18 @@ mod tests {
             b"{\"id\":2,\"op\":\"status\",\"body_bytes\":0}\n",
         ]
         .concat();
-        let (_dir, path, task) = node(expected.len(), [failure(2), failure(1)].concat().into_bytes(), false);
+        let (_dir, path, task) = node(
+            expected.len(),
+            [failure(2), failure(1)].concat().into_bytes(),
+            false,
+        );
         let mut client = ControlClient::connect(&path, LONG).unwrap();
-        assert_eq!(client.send(Op::Publish(PublishOp::default()), body).unwrap(), 1);
+        assert_eq!(
+            client
+                .send(Op::Publish(PublishOp::default()), body)
+                .unwrap(),
+            1
+        );
         assert_eq!(client.send(Op::Status, &[]).unwrap(), 2);
         assert_eq!(client.receive().unwrap().id, 2);
         assert_eq!(client.receive().unwrap().error.unwrap().exit_code, 14);
@@ -268,33 +312,55 @@ mod tests {
     fn a_silent_node_a_wrong_one_and_one_without_end() {
         let (_dir, path, task) = node(1, b"{\"id\":1".to_vec(), true);
         let mut client = ControlClient::connect(&path, SHORT).unwrap();
-        assert!(matches!(client.request(Op::Status, &[]), Err(ControlError::Timeout { .. })));
+        assert!(matches!(
+            client.request(Op::Status, &[]),
+            Err(ControlError::Timeout { .. })
+        ));
         drop(client);
         task.join().unwrap();
 
-        for (answer, wrong) in [(&b"nonsense\n"[..], "malformed"), (b"{\"id\":7}\n", "another"), (b"{\"id\":1}\n", "empty")] {
+        for (answer, wrong) in [
+            (&b"nonsense\n"[..], "malformed"),
+            (b"{\"id\":7}\n", "another"),
+            (b"{\"id\":1}\n", "empty"),
+        ] {
             let (_dir, path, task) = node(1, answer.to_vec(), true);
             let mut client = ControlClient::connect(&path, LONG).unwrap();
             let error = client.request(Op::Status, &[]).unwrap_err();
-            assert!(matches!(error, ControlError::Malformed { .. } | ControlError::Unexpected), "{wrong}: {error}");
+            assert!(
+                matches!(
+                    error,
+                    ControlError::Malformed { .. } | ControlError::Unexpected
+                ),
+                "{wrong}: {error}"
+            );
             drop(client);
             task.join().unwrap();
         }
 
         let (_dir, path, task) = node(1, vec![b'x'; ANSWER_BYTES_MAX + READ_BYTES + 1], false);
         let mut client = ControlClient::connect(&path, LONG).unwrap();
-        assert!(matches!(client.request(Op::Status, &[]), Err(ControlError::TooLong)));
+        assert!(matches!(
+            client.request(Op::Status, &[]),
+            Err(ControlError::TooLong)
+        ));
         drop(client);
         task.join().unwrap();
     }
 
     #[test]
     fn a_refusal_is_heard_although_the_payload_was_not_read() {
-        let answer = b"{\"id\":1,\"error\":{\"exit_code\":1,\"message\":\"too large\",\"hint\":null}}\n";
+        let answer =
+            b"{\"id\":1,\"error\":{\"exit_code\":1,\"message\":\"too large\",\"hint\":null}}\n";
         let (_dir, path, task) = node(1, answer.to_vec(), false);
         let mut client = ControlClient::connect(&path, LONG).unwrap();
-        let error = client.request(Op::Publish(PublishOp::default()), &vec![0; 8 << 20]).unwrap_err();
+        let error = client
+            .request(Op::Publish(PublishOp::default()), &vec![0; 8 << 20])
+            .unwrap_err();
         task.join().unwrap();
-        assert!(matches!(&error, ControlError::Failed(failure) if failure.message == "too large"), "{error}");
+        assert!(
+            matches!(&error, ControlError::Failed(failure) if failure.message == "too large"),
+            "{error}"
+        );
     }
 }

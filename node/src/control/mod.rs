@@ -108,7 +108,10 @@ pub struct Failure {
 }
 
 /// What came of a request.
-#[expect(clippy::large_enum_variant, reason = "short-lived: it is written to a socket at once")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "short-lived: it is written to a socket at once"
+)]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {

@@ -7,14 +7,17 @@ use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
+use watchfire_protocol::engine::PublishRefusal;
 use watchfire_protocol::limits::PLAIN_BYTES_MAX;
 use watchfire_protocol::marking::Marking;
 use watchfire_protocol::opening::{PrepareError, Wish};
-use watchfire_protocol::engine::PublishRefusal;
 use watchfire_protocol::wire::bundle::PermissibleActions;
 
 use super::answers::{Answers, time};
-use super::{ControlAnswer, ControlRequest, Failure, Op, PeerView, PublishOp, PublishReply, Reply, StatusReply};
+use super::{
+    ControlAnswer, ControlRequest, Failure, Op, PeerView, PublishOp, PublishReply, Reply,
+    StatusReply,
+};
 use crate::driver::{PublishFailure, PublishedBundle};
 use crate::node::Node;
 
@@ -64,7 +67,10 @@ impl ControlServer {
             readers: Semaphore::new(READERS_MAX),
         });
         let task = tokio::spawn(accept(listener, shared));
-        Ok(Self { path: path.to_owned(), task })
+        Ok(Self {
+            path: path.to_owned(),
+            task,
+        })
     }
 }
 
@@ -79,7 +85,9 @@ impl Drop for ControlServer {
 async fn accept(listener: UnixListener, shared: Arc<Shared>) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
-        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
+        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else {
+            return;
+        };
         match listener.accept().await {
             Ok((stream, _)) => {
                 let shared = Arc::clone(&shared);
@@ -115,7 +123,12 @@ async fn serve(stream: UnixStream, shared: &Arc<Shared>) -> std::io::Result<()> 
     let under_way = Arc::new(Semaphore::new(UNDER_WAY_MAX));
     loop {
         let mut line = String::new();
-        if (&mut reading).take(LINE_BYTES_MAX).read_line(&mut line).await? == 0 {
+        if (&mut reading)
+            .take(LINE_BYTES_MAX)
+            .read_line(&mut line)
+            .await?
+            == 0
+        {
             break;
         }
         let request: ControlRequest = match serde_json::from_str(&line) {
@@ -123,20 +136,40 @@ async fn serve(stream: UnixStream, shared: &Arc<Shared>) -> std::io::Result<()> 
             Err(error) => {
                 // What follows cannot be told from a payload any more.
                 let error = failure(2, format!("request not understood: {error}"), None);
-                let _ = answers.send(ControlAnswer { id: 0, ok: None, error: Some(error) }).await;
+                let _ = answers
+                    .send(ControlAnswer {
+                        id: 0,
+                        ok: None,
+                        error: Some(error),
+                    })
+                    .await;
                 break;
             }
         };
         if request.body_bytes > PLAIN_BYTES_MAX {
-            let error = failure(1, format!("payload over {PLAIN_BYTES_MAX} bytes"), Some("split the input"));
-            let _ = answers.send(ControlAnswer { id: request.id, ok: None, error: Some(error) }).await;
+            let error = failure(
+                1,
+                format!("payload over {PLAIN_BYTES_MAX} bytes"),
+                Some("split the input"),
+            );
+            let _ = answers
+                .send(ControlAnswer {
+                    id: request.id,
+                    ok: None,
+                    error: Some(error),
+                })
+                .await;
             break;
         }
         let bytes = u32::try_from(request.body_bytes).unwrap_or(u32::MAX);
-        let Ok(room) = Arc::clone(&shared.payloads).acquire_many_owned(bytes).await else { break };
+        let Ok(room) = Arc::clone(&shared.payloads).acquire_many_owned(bytes).await else {
+            break;
+        };
         let mut body = vec![0; usize::try_from(request.body_bytes).unwrap_or(0)];
         reading.read_exact(&mut body).await?;
-        let Ok(permit) = Arc::clone(&under_way).acquire_owned().await else { break };
+        let Ok(permit) = Arc::clone(&under_way).acquire_owned().await else {
+            break;
+        };
         let (shared, answers) = (Arc::clone(shared), answers.clone());
         tokio::spawn(async move {
             let outcome = answer(&shared, request.op, body).await;
@@ -146,7 +179,13 @@ async fn serve(stream: UnixStream, shared: &Arc<Shared>) -> std::io::Result<()> 
                 Err(failure) => (None, Some(failure)),
             };
             // The asker may have gone.
-            let _ = answers.send(ControlAnswer { id: request.id, ok, error }).await;
+            let _ = answers
+                .send(ControlAnswer {
+                    id: request.id,
+                    ok,
+                    error,
+                })
+                .await;
             drop(permit);
         });
     }
@@ -156,7 +195,11 @@ async fn serve(stream: UnixStream, shared: &Arc<Shared>) -> std::io::Result<()> 
 }
 
 fn failure(exit_code: u8, message: impl Into<String>, hint: Option<&str>) -> Failure {
-    Failure { exit_code, message: message.into(), hint: hint.map(str::to_owned) }
+    Failure {
+        exit_code,
+        message: message.into(),
+        hint: hint.map(str::to_owned),
+    }
 }
 
 async fn answer(shared: &Shared, op: Op, body: Vec<u8>) -> Result<Reply, Failure> {
@@ -166,7 +209,10 @@ async fn answer(shared: &Shared, op: Op, body: Vec<u8>) -> Result<Reply, Failure
         Op::Search(op) => read(shared, move |answers| answers.search(&op).map(Reply::Found)).await,
         Op::Show { id } => read(shared, move |answers| answers.show(&id).map(Reply::Shown)).await,
         Op::Explain { id, to } => {
-            read(shared, move |answers| answers.explain(&id, to.as_deref()).map(Reply::Explained)).await
+            read(shared, move |answers| {
+                answers.explain(&id, to.as_deref()).map(Reply::Explained)
+            })
+            .await
         }
     }
 }
@@ -177,16 +223,32 @@ async fn read(
     ask: impl FnOnce(&Answers<'_>) -> Result<Reply, Failure> + Send + 'static,
 ) -> Result<Reply, Failure> {
     let _permit = shared.readers.acquire().await;
-    let (store, roster, me) = (Arc::clone(shared.node.store()), shared.node.roster(), shared.node.member());
+    let (store, roster, me) = (
+        Arc::clone(shared.node.store()),
+        shared.node.roster(),
+        shared.node.member(),
+    );
     let asked = tokio::task::spawn_blocking(move || ask(&Answers::new(&store, &roster, me))).await;
-    asked.unwrap_or_else(|_| Err(failure(1, "the question could not be answered", Some("see the node's log"))))
+    shared
+        .node
+        .barrier()
+        .await
+        .map_err(|ended| failure(15, ended.to_string(), None))?;
+    asked.unwrap_or_else(|_| {
+        Err(failure(
+            1,
+            "the question could not be answered",
+            Some("see the node's log"),
+        ))
+    })
 }
 
 async fn publish(node: &Node, op: &PublishOp, stix: Vec<u8>) -> Result<PublishReply, Failure> {
     let wish = wish_of(op)?;
     let outcome = node.publish(stix, wish).await;
     let outcome = outcome.map_err(|ended| failure(15, ended.to_string(), None))?;
-    let PublishedBundle { published, summary } = outcome.map_err(|refused| publish_failure(&refused))?;
+    let PublishedBundle { published, summary } =
+        outcome.map_err(|refused| publish_failure(&refused))?;
     Ok(PublishReply {
         bundle: published.bundle.to_string(),
         envelope: published.envelope.to_string(),
@@ -201,9 +263,10 @@ async fn publish(node: &Node, op: &PublishOp, stix: Vec<u8>) -> Result<PublishRe
 fn wish_of(op: &PublishOp) -> Result<Wish, Failure> {
     let usage = |message: String| failure(2, message, Some("see \"watchfire publish --help\""));
     let flag = match &op.tlp {
-        Some(label) => {
-            Some(Marking::parse(label).ok_or_else(|| usage(format!("\"{label}\" is no TLP 2.0 label")))?)
-        }
+        Some(label) => Some(
+            Marking::parse(label)
+                .ok_or_else(|| usage(format!("\"{label}\" is no TLP 2.0 label")))?,
+        ),
         None => None,
     };
     let permissible_actions = match op.pap.as_deref().map(str::to_ascii_lowercase).as_deref() {
@@ -215,22 +278,39 @@ fn wish_of(op: &PublishOp) -> Result<Wish, Failure> {
         Some(other) => return Err(usage(format!("\"{other}\" is no PAP label"))),
     };
     let supersedes = match &op.supersedes {
-        Some(id) => Some(id.parse().map_err(|_| usage(format!("\"{id}\" is no bundle id")))?),
+        Some(id) => Some(
+            id.parse()
+                .map_err(|_| usage(format!("\"{id}\" is no bundle id")))?,
+        ),
         None => None,
     };
-    let valid_ms = op.valid_hours.unwrap_or(VALID_HOURS).saturating_mul(60 * 60 * 1_000);
-    Ok(Wish { flag, valid_ms, exercise: op.exercise, permissible_actions, supersedes })
+    let valid_ms = op
+        .valid_hours
+        .unwrap_or(VALID_HOURS)
+        .saturating_mul(60 * 60 * 1_000);
+    Ok(Wish {
+        flag,
+        valid_ms,
+        exercise: op.exercise,
+        permissible_actions,
+        supersedes,
+    })
 }
 
 fn publish_failure(refused: &PublishFailure) -> Failure {
     let (code, hint) = match refused {
-        PublishFailure::Refused(PublishRefusal::SealingAbsent { .. }) => {
-            (13, Some("nothing was published; only TLP:CLEAR travels until sealing exists"))
+        PublishFailure::Refused(PublishRefusal::SealingAbsent { .. }) => (
+            13,
+            Some("nothing was published; only TLP:CLEAR travels until sealing exists"),
+        ),
+        PublishFailure::Refused(PublishRefusal::Policy { .. })
+        | PublishFailure::Prepare(PrepareError::Marking(_)) => (
+            13,
+            Some("nothing was published; \"--dry-run\" shows what would go where"),
+        ),
+        PublishFailure::Refused(PublishRefusal::Certificate) => {
+            (17, Some("check the clock of this machine"))
         }
-        PublishFailure::Refused(PublishRefusal::Policy { .. }) | PublishFailure::Prepare(PrepareError::Marking(_)) => {
-            (13, Some("nothing was published; \"--dry-run\" shows what would go where"))
-        }
-        PublishFailure::Refused(PublishRefusal::Certificate) => (17, Some("check the clock of this machine")),
         PublishFailure::Refused(PublishRefusal::Quota | PublishRefusal::Form { .. })
         | PublishFailure::Prepare(
             PrepareError::Stix { .. } | PrepareError::TooLarge { .. } | PrepareError::Empty,
@@ -241,14 +321,19 @@ fn publish_failure(refused: &PublishFailure) -> Failure {
 }
 
 async fn status(node: &Node) -> Result<StatusReply, Failure> {
-    let status = node.status().await.map_err(|ended| failure(15, ended.to_string(), None))?;
+    let status = node
+        .status()
+        .await
+        .map_err(|ended| failure(15, ended.to_string(), None))?;
     let roster = node.roster();
     let me = roster.member(&node.member());
     let peers = roster
         .nodes()
         .filter(|certificate| certificate.node != node.certificate().node)
         .map(|certificate| {
-            let slug = roster.member(&certificate.member).map(|member| member.slug.to_string());
+            let slug = roster
+                .member(&certificate.member)
+                .map(|member| member.slug.to_string());
             let connected = status.engine.peers.contains(&certificate.node);
             PeerView {
                 slug: slug.unwrap_or_else(|| certificate.member.to_string()),
@@ -258,7 +343,12 @@ async fn status(node: &Node) -> Result<StatusReply, Failure> {
         })
         .collect();
     let mut counters = status.refusals;
-    counters.extend(status.counters.named().map(|(name, count)| (name.to_owned(), count)));
+    counters.extend(
+        status
+            .counters
+            .named()
+            .map(|(name, count)| (name.to_owned(), count)),
+    );
     counters.retain(|_, count| *count > 0);
     Ok(StatusReply {
         slug: me.map(|me| me.slug.to_string()).unwrap_or_default(),

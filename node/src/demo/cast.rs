@@ -17,8 +17,12 @@ use crate::disk::SledStore;
 use crate::node::{Node, NodeConfig, NodeEnd};
 
 /// Slug, role and community of each.
-const PARTS: [(&str, Role); 4] =
-    [("north-cert", Role::Agency), ("south-cert", Role::Agency), ("west-cert", Role::Agency), ("hub", Role::Hub)];
+const PARTS: [(&str, Role); 4] = [
+    ("north-cert", Role::Agency),
+    ("south-cert", Role::Agency),
+    ("west-cert", Role::Agency),
+    ("hub", Role::Hub),
+];
 
 /// One running member.
 pub(crate) struct Player {
@@ -46,16 +50,26 @@ impl Cast {
         for (number, (slug, role)) in PARTS.iter().enumerate() {
             let keys = fresh_keys()?;
             // Both transports are played: the last agency and the hub on QUIC.
-            let address = if number < 2 { tcp_address()? } else { quic_address()? };
-            let door: Vec<Multiaddr> = (*role == Role::Hub).then(|| door.clone()).into_iter().collect();
+            let address = if number < 2 {
+                tcp_address()?
+            } else {
+                quic_address()?
+            };
+            let door: Vec<Multiaddr> = (*role == Role::Hub)
+                .then(|| door.clone())
+                .into_iter()
+                .collect();
             let profile = Profile {
-                slug: slug.parse().map_err(|error| DemoError::made("a slug", &error))?,
+                slug: slug
+                    .parse()
+                    .map_err(|error| DemoError::made("a slug", &error))?,
                 role: *role,
                 contact: Contact::default(),
                 addresses: vec![address.to_string()],
                 door_addresses: door.iter().map(ToString::to_string).collect(),
             };
-            let card = make_card(&profile, &keys, wall_ms()).map_err(|error| DemoError::made("a card", &error))?;
+            let card = make_card(&profile, &keys, wall_ms())
+                .map_err(|error| DemoError::made("a card", &error))?;
             cards.push((card, vec!["demo".to_owned()]));
             parts.push((*slug, *role, keys, address, door));
         }
@@ -79,14 +93,25 @@ impl Cast {
                 door,
             };
             let (node, end) = Node::start(config)?;
-            players.push(Player { slug: slug.to_owned(), role, node, end });
+            players.push(Player {
+                slug: slug.to_owned(),
+                role,
+                node,
+                end,
+            });
         }
-        Ok(Self { players, roster, door })
+        Ok(Self {
+            players,
+            roster,
+            door,
+        })
     }
 
     /// What people call a member.
     pub(crate) fn slug(&self, member: &MemberId) -> String {
-        self.roster.member(member).map_or_else(|| member.short(), |member| member.slug.to_string())
+        self.roster
+            .member(member)
+            .map_or_else(|| member.short(), |member| member.slug.to_string())
     }
 }
 
@@ -103,17 +128,26 @@ pub(crate) fn fresh_keys() -> Result<Keys, DemoError> {
 /// A TCP port of this machine that is free now. Somebody else may take it
 /// before the node does; the start then says so.
 fn tcp_address() -> Result<Multiaddr, DemoError> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| DemoError::made("a port", &error))?;
-    let port = listener.local_addr().map_err(|error| DemoError::made("a port", &error))?.port();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .map_err(|error| DemoError::made("a port", &error))?;
+    let port = listener
+        .local_addr()
+        .map_err(|error| DemoError::made("a port", &error))?
+        .port();
     address(&format!("/ip4/127.0.0.1/tcp/{port}"))
 }
 
 fn quic_address() -> Result<Multiaddr, DemoError> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| DemoError::made("a port", &error))?;
-    let port = socket.local_addr().map_err(|error| DemoError::made("a port", &error))?.port();
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
+        .map_err(|error| DemoError::made("a port", &error))?;
+    let port = socket
+        .local_addr()
+        .map_err(|error| DemoError::made("a port", &error))?
+        .port();
     address(&format!("/ip4/127.0.0.1/udp/{port}/quic-v1"))
 }
 
 fn address(text: &str) -> Result<Multiaddr, DemoError> {
-    text.parse().map_err(|error| DemoError::made("an address", &error))
+    text.parse()
+        .map_err(|error| DemoError::made("an address", &error))
 }

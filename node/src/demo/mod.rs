@@ -70,7 +70,10 @@ pub enum DemoError {
 
 impl DemoError {
     pub(crate) fn made(what: &'static str, why: &dyn std::fmt::Display) -> Self {
-        Self::Made { what, why: why.to_string() }
+        Self::Made {
+            what,
+            why: why.to_string(),
+        }
     }
 }
 
@@ -79,7 +82,9 @@ impl DemoError {
 /// # Errors
 /// When it cannot be given, or an expectation of it did not hold.
 pub fn run(args: &DemoArgs) -> Result<(), DemoError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(|error| DemoError::made("a runtime", &error))?;
     let (directory, temporary) = directory(args.directory.as_deref())?;
     let told = runtime.block_on(story::tell(args, &directory));
@@ -96,9 +101,13 @@ pub fn run(args: &DemoArgs) -> Result<(), DemoError> {
 fn directory(wished: Option<&Path>) -> Result<(PathBuf, bool), DemoError> {
     let (path, temporary) = match wished {
         Some(path) => (path.to_owned(), false),
-        None => (std::env::temp_dir().join(format!("watchfire-demo-{}", std::process::id())), true),
+        None => (
+            std::env::temp_dir().join(format!("watchfire-demo-{}", std::process::id())),
+            true,
+        ),
     };
-    std::fs::create_dir_all(&path).map_err(|error| DemoError::made("a directory for its stores", &error))?;
+    std::fs::create_dir_all(&path)
+        .map_err(|error| DemoError::made("a directory for its stores", &error))?;
     Ok((path, temporary))
 }
 

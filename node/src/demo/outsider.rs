@@ -43,15 +43,20 @@ impl Outsider {
 
         // It certifies itself, which is all a stranger can do.
         let profile = Profile {
-            slug: "outsider".parse().map_err(|error| DemoError::made("a slug", &error))?,
+            slug: "outsider"
+                .parse()
+                .map_err(|error| DemoError::made("a slug", &error))?,
             role: Role::Agency,
             contact: Contact::default(),
             addresses: Vec::new(),
             door_addresses: Vec::new(),
         };
-        let card = make_card(&profile, &keys, wall_ms()).map_err(|error| DemoError::made("a card", &error))?;
+        let card = make_card(&profile, &keys, wall_ms())
+            .map_err(|error| DemoError::made("a card", &error))?;
         let card = check_card(&card).map_err(|error| DemoError::made("a card", &error))?;
-        let offer = codec::encode(&DoorRequest::Offer { certificate: card.card.certificate });
+        let offer = codec::encode(&DoorRequest::Offer {
+            certificate: card.card.certificate,
+        });
         let answer = door::ask(&keypair, &federation, cast.door.clone(), None, offer).await;
         let answer = answer.map_err(|error| DemoError::made("a visit to the door", &error))?;
         let admitted_at_door = match gate::door_answer(&answer) {
@@ -60,25 +65,44 @@ impl Outsider {
         };
 
         let mut config = TransportConfig::new(federation);
-        let nobody = watchfire_protocol::ids::NodeId::of_transport(&keys.transport.public().to_bytes());
+        let nobody =
+            watchfire_protocol::ids::NodeId::of_transport(&keys.transport.public().to_bytes());
         config.admitted = admitted(&cast.roster, &nobody, wall_ms());
         let everybody: Vec<_> = config.admitted.keys().copied().collect();
-        let (handle, events) =
-            transport::start(config, keypair).map_err(|error| DemoError::made("a transport", &error))?;
+        let (handle, events) = transport::start(config, keypair)
+            .map_err(|error| DemoError::made("a transport", &error))?;
         for (number, peer) in (0..).zip(everybody) {
-            let hello = Request::Hello { federation: cast.roster.federation(), epoch: 0 };
+            let hello = Request::Hello {
+                federation: cast.roster.federation(),
+                epoch: 0,
+            };
             let bytes = codec::encode(&hello);
-            let ask = Command::Request { peer, request: number, bytes, response_bytes_max: ANSWER_BYTES_MAX };
-            handle.send(ask).await.map_err(|error| DemoError::made("a request", &error))?;
+            let ask = Command::Request {
+                peer,
+                request: number,
+                bytes,
+                response_bytes_max: ANSWER_BYTES_MAX,
+            };
+            handle
+                .send(ask)
+                .await
+                .map_err(|error| DemoError::made("a request", &error))?;
         }
         let task = tokio::spawn(keep_everything(events, Arc::clone(&store)));
-        Ok(Self { store, _transport: handle, task, admitted_at_door })
+        Ok(Self {
+            store,
+            _transport: handle,
+            task,
+            admitted_at_door,
+        })
     }
 
     /// How much it was given: entries of its store.
     pub(crate) fn entries(&self) -> Result<usize, DemoError> {
         let entries = self.store.scan(b"outsider", b"outsider", usize::MAX);
-        entries.map(|entries| entries.len()).map_err(|error| DemoError::made("a look into a store", &error))
+        entries
+            .map(|entries| entries.len())
+            .map_err(|error| DemoError::made("a look into a store", &error))
     }
 
     /// Stops trying.
@@ -92,10 +116,16 @@ async fn keep_everything(mut events: mpsc::Receiver<Event>, store: Arc<SledStore
     let mut number: u64 = 0;
     while let Some(event) = events.recv().await {
         let bytes = match event {
-            Event::Message { bytes, .. } | Event::Request { bytes, .. } | Event::DoorRequest { bytes, .. } => bytes,
-            Event::Response { outcome: Ok(bytes), .. } => bytes,
+            Event::Message { bytes, .. }
+            | Event::Request { bytes, .. }
+            | Event::DoorRequest { bytes, .. } => bytes,
+            Event::Response {
+                outcome: Ok(bytes), ..
+            } => bytes,
             Event::PeerUp { peer } => peer.to_bytes(),
-            Event::Response { outcome: Err(_), .. }
+            Event::Response {
+                outcome: Err(_), ..
+            }
             | Event::Listening { .. }
             | Event::DoorListening { .. }
             | Event::PeerDown { .. }
@@ -105,7 +135,10 @@ async fn keep_everything(mut events: mpsc::Receiver<Event>, store: Arc<SledStore
         };
         number += 1;
         let mut batch = Batch::default();
-        batch.put([b"outsider".as_slice(), &number.to_be_bytes()].concat(), bytes);
+        batch.put(
+            [b"outsider".as_slice(), &number.to_be_bytes()].concat(),
+            bytes,
+        );
         if store.apply(&batch).and_then(|()| store.flush()).is_err() {
             return;
         }

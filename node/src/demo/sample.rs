@@ -64,12 +64,43 @@ pub(crate) const PUBLISHED: [Sample; 4] = [
 
 /// What they try to publish and must not, because sealing does not exist yet.
 pub(crate) const REFUSED: [Sample; 4] = [
-    above_clear("tip.green.txt", Marking::Green, "green-tip.example\n", "green-tip.example"),
-    above_clear("case.amber.txt", Marking::Amber, "amber-case.example\n", "amber-case.example"),
-    above_clear("case.strict.txt", Marking::AmberStrict, "strict-case.example\n", "strict-case.example"),
-    above_clear("source.red.txt", Marking::Red, "red-source.example\n", "red-source.example"),
+    above_clear(
+        "tip.green.txt",
+        Marking::Green,
+        "green-tip.example\n",
+        "green-tip.example",
+    ),
+    above_clear(
+        "case.amber.txt",
+        Marking::Amber,
+        "amber-case.example\n",
+        "amber-case.example",
+    ),
+    above_clear(
+        "case.strict.txt",
+        Marking::AmberStrict,
+        "strict-case.example\n",
+        "strict-case.example",
+    ),
+    above_clear(
+        "source.red.txt",
+        Marking::Red,
+        "red-source.example\n",
+        "red-source.example",
+    ),
 ];
 
-const fn above_clear(name: &'static str, marking: Marking, content: &'static str, value: &'static str) -> Sample {
-    Sample { name, author: 0, marking, content, value }
+const fn above_clear(
+    name: &'static str,
+    marking: Marking,
+    content: &'static str,
+    value: &'static str,
+) -> Sample {
+    Sample {
+        name,
+        author: 0,
+        marking,
+        content,
+        value,
+    }
 }

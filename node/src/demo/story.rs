@@ -47,14 +47,31 @@ struct Sent {
 /// Tells the story, then stays until Ctrl-C unless asked for once.
 pub(crate) async fn tell(args: &DemoArgs, directory: &Path) -> Result<(), DemoError> {
     let quiet = args.quiet || args.json;
-    say(quiet, "watchfire demonstration: three agencies, a hub, and an outsider, on this machine");
+    say(
+        quiet,
+        "watchfire demonstration: three agencies, a hub, and an outsider, on this machine",
+    );
     let cast = Cast::start(directory)?;
     let mut heard = listen(&cast);
-    say(quiet, &format!("  federation  {}  ({})", cast.roster.name(), cast.roster.federation().short()));
+    say(
+        quiet,
+        &format!(
+            "  federation  {}  ({})",
+            cast.roster.name(),
+            cast.roster.federation().short()
+        ),
+    );
     meet(&cast, &mut heard, quiet).await?;
     let outsider = Outsider::start(directory, &cast).await?;
-    let door = if outsider.admitted_at_door { "let it in" } else { "refused its certificate: not in the roster" };
-    say(quiet, &format!("  outsider    dials everybody and gets no connection; the door {door}"));
+    let door = if outsider.admitted_at_door {
+        "let it in"
+    } else {
+        "refused its certificate: not in the roster"
+    };
+    say(
+        quiet,
+        &format!("  outsider    dials everybody and gets no connection; the door {door}"),
+    );
     say(quiet, "");
 
     let mut sent = Vec::new();
@@ -71,10 +88,16 @@ pub(crate) async fn tell(args: &DemoArgs, directory: &Path) -> Result<(), DemoEr
     let told: Vec<Told> = sent.into_iter().map(|sent| sent.told).collect();
     let summary = Summary::compute(&cast, &outsider, &told, micros)?;
     say(quiet, "");
-    say(quiet, &format!(
-        "  publish to verified arrival: p50 {:.1} ms, p99 {:.1} ms, longest {:.1} ms; leaks: {}",
-        summary.latencies_ms.p50, summary.latencies_ms.p99, summary.latencies_ms.max, summary.leaks
-    ));
+    say(
+        quiet,
+        &format!(
+            "  publish to verified arrival: p50 {:.1} ms, p99 {:.1} ms, longest {:.1} ms; leaks: {}",
+            summary.latencies_ms.p50,
+            summary.latencies_ms.p99,
+            summary.latencies_ms.max,
+            summary.leaks
+        ),
+    );
     say(quiet, &format!("  stores: {}", directory.display()));
     if args.json {
         let document = serde_json::json!({ "schema": "watchfire.demo/1", "data": summary });
@@ -90,7 +113,11 @@ pub(crate) async fn tell(args: &DemoArgs, directory: &Path) -> Result<(), DemoEr
     outsider.stop();
     end(cast).await?;
     let wrong = summary.disappointments();
-    if wrong.is_empty() { Ok(()) } else { Err(DemoError::Disappointed(wrong.join("; "))) }
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(DemoError::Disappointed(wrong.join("; ")))
+    }
 }
 
 /// Joins what all nodes tell into one line.
@@ -116,33 +143,60 @@ fn listen(cast: &Cast) -> mpsc::Receiver<Heard> {
     receiver
 }
 
-async fn next(heard: &mut mpsc::Receiver<Heard>, until: Instant, what: &str) -> Result<Heard, DemoError> {
-    let waited = || DemoError::Waited { what: what.to_owned(), seconds: PATIENCE.as_secs() };
-    tokio::time::timeout_at(until.into(), heard.recv()).await.map_err(|_| waited())?.ok_or_else(waited)
+async fn next(
+    heard: &mut mpsc::Receiver<Heard>,
+    until: Instant,
+    what: &str,
+) -> Result<Heard, DemoError> {
+    let waited = || DemoError::Waited {
+        what: what.to_owned(),
+        seconds: PATIENCE.as_secs(),
+    };
+    tokio::time::timeout_at(until.into(), heard.recv())
+        .await
+        .map_err(|_| waited())?
+        .ok_or_else(waited)
 }
 
 /// Waits until everybody knows everybody.
-async fn meet(cast: &Cast, heard: &mut mpsc::Receiver<Heard>, quiet: bool) -> Result<(), DemoError> {
+async fn meet(
+    cast: &Cast,
+    heard: &mut mpsc::Receiver<Heard>,
+    quiet: bool,
+) -> Result<(), DemoError> {
     let until = Instant::now() + PATIENCE;
     let begun = Instant::now();
     let mut known = BTreeSet::new();
     // The nodes began before anybody listened, so they are asked as well.
     loop {
         for (at, player) in cast.players.iter().enumerate() {
-            let status = player.node.status().await.map_err(|error| DemoError::Ended(error.to_string()))?;
+            let status = player
+                .node
+                .status()
+                .await
+                .map_err(|error| DemoError::Ended(error.to_string()))?;
             known.extend(status.engine.peers.into_iter().map(|peer| (at, peer)));
         }
         if known.len() == cast.players.len() * (cast.players.len() - 1) {
             break;
         }
         if Instant::now() > until {
-            return Err(DemoError::Waited { what: "the nodes to meet".to_owned(), seconds: PATIENCE.as_secs() });
+            return Err(DemoError::Waited {
+                what: "the nodes to meet".to_owned(),
+                seconds: PATIENCE.as_secs(),
+            });
         }
         // Something may have happened before anybody listened, so time passes
         // too.
         let _ = tokio::time::timeout(LOOK_EVERY, heard.recv()).await;
     }
-    say(quiet, &format!("  met         everybody knows everybody after {} ms", begun.elapsed().as_millis()));
+    say(
+        quiet,
+        &format!(
+            "  met         everybody knows everybody after {} ms",
+            begun.elapsed().as_millis()
+        ),
+    );
     Ok(())
 }
 
@@ -156,16 +210,30 @@ struct Input {
 
 fn inputs(args: &DemoArgs, cast: &Cast) -> Result<Vec<Input>, DemoError> {
     if args.intel.is_empty() {
-        return Ok(PUBLISHED.iter().map(|sample| input_of(sample, cast)).collect());
+        return Ok(PUBLISHED
+            .iter()
+            .map(|sample| input_of(sample, cast))
+            .collect());
     }
     let files = args.intel.iter().zip((0..3).cycle());
     files
         .map(|(path, author)| {
-            let wrong = |why: String| DemoError::Intel { path: path.display().to_string(), why };
+            let wrong = |why: String| DemoError::Intel {
+                path: path.display().to_string(),
+                why,
+            };
             let limit = watchfire_protocol::limits::STIX_DOCUMENT_BYTES_MAX;
             let bytes = read_bounded(path, limit).map_err(|error| wrong(error.to_string()))?;
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            Ok(Input { name, author, bytes, flag: Some(Marking::Clear) })
+            let name = path
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+                .unwrap_or_default();
+            Ok(Input {
+                name,
+                author,
+                bytes,
+                flag: Some(Marking::Clear),
+            })
         })
         .collect()
 }
@@ -181,8 +249,14 @@ fn input_of(sample: &Sample, _cast: &Cast) -> Input {
 
 /// Makes STIX of an input, in its author's name.
 fn imported(cast: &Cast, input: &Input) -> Result<Import, DemoError> {
-    let wrong = |why: String| DemoError::Intel { path: input.name.clone(), why };
-    let author = cast.players.get(input.author).ok_or_else(|| wrong("it has no author".to_owned()))?;
+    let wrong = |why: String| DemoError::Intel {
+        path: input.name.clone(),
+        why,
+    };
+    let author = cast
+        .players
+        .get(input.author)
+        .ok_or_else(|| wrong("it has no author".to_owned()))?;
     let now = Timestamp::from_unix_ms(wall_ms());
     let options = Options {
         format: None,
@@ -199,32 +273,56 @@ fn imported(cast: &Cast, input: &Input) -> Result<Import, DemoError> {
 
 fn wish(flag: Option<Marking>) -> Wish {
     const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
-    Wish { flag, valid_ms: 30 * DAY_MS, exercise: true, permissible_actions: None, supersedes: None }
+    Wish {
+        flag,
+        valid_ms: 30 * DAY_MS,
+        exercise: true,
+        permissible_actions: None,
+        supersedes: None,
+    }
 }
 
-async fn publish(cast: &Cast, input: Input, sent: &mut Vec<Sent>, quiet: bool) -> Result<(), DemoError> {
-    let Some(author) = cast.players.get(input.author) else { return Ok(()) };
+async fn publish(
+    cast: &Cast,
+    input: Input,
+    sent: &mut Vec<Sent>,
+    quiet: bool,
+) -> Result<(), DemoError> {
+    let Some(author) = cast.players.get(input.author) else {
+        return Ok(());
+    };
     let import = imported(cast, &input)?;
     let account = &import.account;
-    say(quiet, &format!(
-        "  {:<11} publishes {}: {} in = {} accepted + {} duplicate + {} refused",
-        author.slug,
-        input.name,
-        account.input(),
-        account.accepted(),
-        account.duplicate(),
-        account.refused().len()
-    ));
+    say(
+        quiet,
+        &format!(
+            "  {:<11} publishes {}: {} in = {} accepted + {} duplicate + {} refused",
+            author.slug,
+            input.name,
+            account.input(),
+            account.accepted(),
+            account.duplicate(),
+            account.refused().len()
+        ),
+    );
     let at = Instant::now();
     let outcome = author.node.publish(import.stix, wish(input.flag)).await;
     let outcome = outcome.map_err(|error| DemoError::Ended(error.to_string()))?;
-    let published = outcome.map_err(|refused| DemoError::Intel { path: input.name.clone(), why: refused.to_string() })?;
+    let published = outcome.map_err(|refused| DemoError::Intel {
+        path: input.name.clone(),
+        why: refused.to_string(),
+    })?;
     let told = Told {
         bundle: published.published.bundle,
         marking: published.summary.marking,
         author: author.slug.clone(),
     };
-    sent.push(Sent { told, at, verified: BTreeSet::new(), searchable: BTreeSet::new() });
+    sent.push(Sent {
+        told,
+        at,
+        verified: BTreeSet::new(),
+        searchable: BTreeSet::new(),
+    });
     Ok(())
 }
 
@@ -237,29 +335,58 @@ async fn arrive(
     quiet: bool,
 ) -> Result<(), DemoError> {
     let until = Instant::now() + PATIENCE;
-    while sent.iter().any(|sent| sent.searchable.len() < cast.players.len()) {
+    while sent
+        .iter()
+        .any(|sent| sent.searchable.len() < cast.players.len())
+    {
         let Heard { at_node, event } = next(heard, until, "a bundle to arrive everywhere").await?;
-        let slug = cast.players.get(at_node).map(|player| player.slug.as_str()).unwrap_or_default();
+        let slug = cast
+            .players
+            .get(at_node)
+            .map(|player| player.slug.as_str())
+            .unwrap_or_default();
         match event.event {
-            Event::Verified { bundle: Some(bundle), author, .. } => {
+            Event::Verified {
+                bundle: Some(bundle),
+                author,
+                ..
+            } => {
                 if let Some((sent, micro)) = mark(sent, &bundle, event.at)
                     && sent.verified.insert(at_node)
                 {
                     micros.push(micro);
                     let from = cast.slug(&author);
-                    say(quiet, &format!("  {slug:<11}   verified {} of {from} after {:.1} ms", bundle.short(), ms(micro)));
+                    say(
+                        quiet,
+                        &format!(
+                            "  {slug:<11}   verified {} of {from} after {:.1} ms",
+                            bundle.short(),
+                            ms(micro)
+                        ),
+                    );
                 }
             }
-            Event::Searchable { bundle, objects, .. } => {
+            Event::Searchable {
+                bundle, objects, ..
+            } => {
                 if let Some((sent, micro)) = mark(sent, &bundle, event.at) {
                     sent.searchable.insert(at_node);
                     if sent.verified.contains(&at_node) {
-                        say(quiet, &format!("  {slug:<11}   {objects} objects searchable after {:.1} ms", ms(micro)));
+                        say(
+                            quiet,
+                            &format!(
+                                "  {slug:<11}   {objects} objects searchable after {:.1} ms",
+                                ms(micro)
+                            ),
+                        );
                     }
                 }
             }
             Event::NotOpened { bundle, why, .. } => {
-                return Err(DemoError::Disappointed(format!("{slug} did not open {}: {why}", bundle.short())));
+                return Err(DemoError::Disappointed(format!(
+                    "{slug} did not open {}: {why}",
+                    bundle.short()
+                )));
             }
             Event::Verified { bundle: None, .. }
             | Event::Stored { .. }
@@ -274,7 +401,8 @@ async fn arrive(
 
 fn mark<'a>(sent: &'a mut [Sent], bundle: &BundleId, at: Instant) -> Option<(&'a mut Sent, u64)> {
     let sent = sent.iter_mut().find(|sent| sent.told.bundle == *bundle)?;
-    let micro = u64::try_from(at.saturating_duration_since(sent.at).as_micros()).unwrap_or(u64::MAX);
+    let micro =
+        u64::try_from(at.saturating_duration_since(sent.at).as_micros()).unwrap_or(u64::MAX);
     Some((sent, micro))
 }
 
@@ -290,12 +418,20 @@ async fn refuse(cast: &Cast, quiet: bool) -> Result<(), DemoError> {
     for sample in &REFUSED {
         let input = input_of(sample, cast);
         let import = imported(cast, &input)?;
-        let Some(author) = cast.players.get(sample.author) else { continue };
+        let Some(author) = cast.players.get(sample.author) else {
+            continue;
+        };
         let outcome = author.node.publish(import.stix, wish(input.flag)).await;
         match outcome.map_err(|error| DemoError::Ended(error.to_string()))? {
-            Err(refused) => say(quiet, &format!("  {:<11} {}: {refused}", author.slug, sample.name)),
+            Err(refused) => say(
+                quiet,
+                &format!("  {:<11} {}: {refused}", author.slug, sample.name),
+            ),
             Ok(_) => {
-                return Err(DemoError::Disappointed(format!("{} was published as {}", sample.name, sample.marking)));
+                return Err(DemoError::Disappointed(format!(
+                    "{} was published as {}",
+                    sample.name, sample.marking
+                )));
             }
         }
     }
@@ -311,15 +447,23 @@ fn search(cast: &Cast, quiet: bool) -> Result<(), DemoError> {
             let found = find(player.node.store(), &player.node.roster(), sample.value)?;
             let authors: BTreeSet<String> = found.iter().map(|author| cast.slug(author)).collect();
             if authors.is_empty() {
-                return Err(DemoError::Disappointed(format!("{} does not find {}", player.slug, sample.value)));
+                return Err(DemoError::Disappointed(format!(
+                    "{} does not find {}",
+                    player.slug, sample.value
+                )));
             }
-            let value = indicator::detect(sample.value).map(|value| value.defanged()).unwrap_or_default();
+            let value = indicator::detect(sample.value)
+                .map(|value| value.defanged())
+                .unwrap_or_default();
             let authors: Vec<String> = authors.into_iter().collect();
             line.push_str(&format!("  {value} from {}", authors.join(", ")));
         }
         for sample in &REFUSED {
             if !find(player.node.store(), &player.node.roster(), sample.value)?.is_empty() {
-                return Err(DemoError::Disappointed(format!("{} finds {}", player.slug, sample.name)));
+                return Err(DemoError::Disappointed(format!(
+                    "{} finds {}",
+                    player.slug, sample.name
+                )));
             }
         }
         say(quiet, &line);
@@ -333,8 +477,17 @@ fn find(
     value: &str,
 ) -> Result<Vec<MemberId>, DemoError> {
     let value = indicator::detect(value).map_err(|error| DemoError::made("a search", &error))?;
-    let query = Query::new(store, Asker { reader: Reader::LocalPerson, roster, wall_ms: wall_ms() });
-    let hits = query.by_values(&value.search_prefixes(), 10).map_err(|error| DemoError::made("a search", &error))?;
+    let query = Query::new(
+        store,
+        Asker {
+            reader: Reader::LocalPerson,
+            roster,
+            wall_ms: wall_ms(),
+        },
+    );
+    let hits = query
+        .by_values(&value.search_prefixes(), 10)
+        .map_err(|error| DemoError::made("a search", &error))?;
     Ok(hits.iter().map(|hit| hit.value().author).collect())
 }
 

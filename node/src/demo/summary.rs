@@ -64,9 +64,15 @@ impl Latencies {
         let rank = |percent: usize| {
             let at = (micros.len() * percent).div_ceil(100).saturating_sub(1);
             // Microseconds of a demonstration are far below 2^52.
-            micros.get(at).map_or(0.0, |micros| u32::try_from(*micros).map_or(f64::MAX, f64::from) / 1_000.0)
+            micros.get(at).map_or(0.0, |micros| {
+                u32::try_from(*micros).map_or(f64::MAX, f64::from) / 1_000.0
+            })
         };
-        Self { p50: rank(50), p99: rank(99), max: rank(100) }
+        Self {
+            p50: rank(50),
+            p99: rank(99),
+            max: rank(100),
+        }
     }
 }
 
@@ -86,13 +92,25 @@ struct Held {
 
 fn look_into(player: &Player, told: &[Told]) -> Result<Held, DemoError> {
     let roster = player.node.roster();
-    let asker = Asker { reader: Reader::LocalPerson, roster: &roster, wall_ms: wall_ms() };
+    let asker = Asker {
+        reader: Reader::LocalPerson,
+        roster: &roster,
+        wall_ms: wall_ms(),
+    };
     let query = Query::new(&**player.node.store(), asker);
-    let mut held = Held { holds: BTreeSet::new(), opened: BTreeSet::new(), leaks: 0 };
+    let mut held = Held {
+        holds: BTreeSet::new(),
+        opened: BTreeSet::new(),
+        leaks: 0,
+    };
     let mut from = 0;
     loop {
-        let page = query.bundles(from, 1_000).map_err(|error| DemoError::made("a look into a store", &error))?;
-        let Some((last, _)) = page.last() else { return Ok(held) };
+        let page = query
+            .bundles(from, 1_000)
+            .map_err(|error| DemoError::made("a look into a store", &error))?;
+        let Some((last, _)) = page.last() else {
+            return Ok(held);
+        };
         from = last + 1;
         for (_, record) in page {
             let record = record.into_inner();
@@ -125,30 +143,49 @@ impl Summary {
             .collect::<Result<Vec<_>, _>>()?;
         let given_to_outsider = u64::try_from(outsider.entries()?).unwrap_or(u64::MAX);
         let leaks = stores.iter().map(|(_, held)| held.leaks).sum::<u64>() + given_to_outsider;
-        let removed = Standing { subject: Membership::Removed, ..Standing::BEST };
+        let removed = Standing {
+            subject: Membership::Removed,
+            ..Standing::BEST
+        };
         let bundles = told
             .iter()
             .map(|told| {
                 let with = |set: fn(&Held) -> &BTreeSet<BundleId>| {
-                    let holders = stores.iter().filter(|(_, held)| set(held).contains(&told.bundle));
+                    let holders = stores
+                        .iter()
+                        .filter(|(_, held)| set(held).contains(&told.bundle));
                     holders.map(|(slug, _)| slug.clone()).collect()
                 };
                 let outside = Subject::Peer(Peer::Outside);
                 let decision = decide(told.marking, Action::RelayCiphertext, outside, removed);
-                let rule = RefusedLine { member: "outsider".to_owned(), rule: decision.rule() };
+                let rule = RefusedLine {
+                    member: "outsider".to_owned(),
+                    rule: decision.rule(),
+                };
                 BundleLine {
                     id: told.bundle.to_string(),
                     marking: told.marking.to_string(),
                     author: told.author.clone(),
                     holds: with(|held| &held.holds),
                     opened: with(|held| &held.opened),
-                    refused: (given_to_outsider == 0 && !outsider.admitted_at_door).then_some(rule).into_iter().collect(),
+                    refused: (given_to_outsider == 0 && !outsider.admitted_at_door)
+                        .then_some(rule)
+                        .into_iter()
+                        .collect(),
                 }
             })
             .collect();
         let members = cast.players.iter();
-        let members = members.map(|player| MemberLine { slug: player.slug.clone(), role: player.role.name() });
-        Ok(Self { members: members.collect(), bundles, latencies_ms: Latencies::of(micros), leaks })
+        let members = members.map(|player| MemberLine {
+            slug: player.slug.clone(),
+            role: player.role.name(),
+        });
+        Ok(Self {
+            members: members.collect(),
+            bundles,
+            latencies_ms: Latencies::of(micros),
+            leaks,
+        })
     }
 
     /// What did not happen as it must, in words; empty when all is well.
@@ -163,10 +200,18 @@ impl Summary {
         for bundle in &self.bundles {
             let short: String = bundle.id.chars().take(8).collect();
             if bundle.holds.len() != self.members.len() {
-                wrong.push(format!("bundle {short} is held by {} of {}", bundle.holds.len(), self.members.len()));
+                wrong.push(format!(
+                    "bundle {short} is held by {} of {}",
+                    bundle.holds.len(),
+                    self.members.len()
+                ));
             }
             if bundle.opened.len() != self.members.len() {
-                wrong.push(format!("bundle {short} is opened by {} of {}", bundle.opened.len(), self.members.len()));
+                wrong.push(format!(
+                    "bundle {short} is opened by {} of {}",
+                    bundle.opened.len(),
+                    self.members.len()
+                ));
             }
             if bundle.refused.is_empty() {
                 wrong.push(format!("bundle {short} was not refused to the outsider"));
@@ -183,7 +228,10 @@ mod tests {
     #[test]
     fn percentiles_are_nearest_ranks() {
         let latencies = Latencies::of((1..=100).map(|at| at * 1_000).collect());
-        assert_eq!((latencies.p50, latencies.p99, latencies.max), (50.0, 99.0, 100.0));
+        assert_eq!(
+            (latencies.p50, latencies.p99, latencies.max),
+            (50.0, 99.0, 100.0)
+        );
         assert_eq!(Latencies::of(Vec::new()).max, 0.0);
         assert_eq!(Latencies::of(vec![1_500]).p50, 1.5);
     }

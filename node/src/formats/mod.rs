@@ -229,5 +229,4 @@ fn as_text(bytes: &[u8]) -> Result<&str, ImportError> {
 }
 
 #[cfg(test)]
-#[path = "formats_tests.rs"]
 mod tests;

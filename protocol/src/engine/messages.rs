@@ -83,6 +83,12 @@ pub enum Input {
         /// What; `None` if it did not decode.
         request: Option<DoorRequest>,
     },
+    /// A person's answer was read from the store: tell when all of that is
+    /// durable.
+    Barrier {
+        /// To tell.
+        client: ClientToken,
+    },
     /// A commit is durable.
     Committed(crate::store::CommitNo),
     /// Frames of ours may not have reached a peer, or any: the way was full.
@@ -141,6 +147,11 @@ pub enum Output {
         /// What became of it.
         outcome: Result<Published, PublishRefusal>,
     },
+    /// Claim: everything written before the barrier is durable.
+    Durable {
+        /// Whose barrier.
+        client: ClientToken,
+    },
     /// The link looks dead although it is open: close it and dial again.
     Reconnect {
         /// To whom.
@@ -193,7 +204,9 @@ pub struct Published {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishRefusal {
     /// Above CLEAR must be sealed, which this version cannot do yet.
-    #[error("publish refused: {marking} must be sealed to its audience, which this version cannot do yet")]
+    #[error(
+        "publish refused: {marking} must be sealed to its audience, which this version cannot do yet"
+    )]
     SealingAbsent {
         /// How it is marked.
         marking: Marking,
@@ -207,7 +220,9 @@ pub enum PublishRefusal {
         about: &'static str,
     },
     /// Over the published rate.
-    #[error("publish refused: this node's published rate is used up; publish fewer, larger bundles, or try again in a minute")]
+    #[error(
+        "publish refused: this node's published rate is used up; publish fewer, larger bundles, or try again in a minute"
+    )]
     Quota,
     /// Over a bound, or contradicting itself.
     #[error("publish refused: {why}")]
@@ -216,7 +231,9 @@ pub enum PublishRefusal {
         why: String,
     },
     /// The certificate is not valid now.
-    #[error("publish refused: this node's certificate is not valid now; check the clock, or renew it")]
+    #[error(
+        "publish refused: this node's certificate is not valid now; check the clock, or renew it"
+    )]
     Certificate,
 }
 
@@ -391,11 +408,23 @@ impl Work {
     /// Does it.
     pub fn run(self) -> Done {
         match self {
-            Self::Check { from, frames, roster } => Done::Checked {
+            Self::Check {
                 from,
-                frames: frames.iter().map(|frame| crate::gate::check(frame, &roster).map(Box::new)).collect(),
+                frames,
+                roster,
+            } => Done::Checked {
+                from,
+                frames: frames
+                    .iter()
+                    .map(|frame| crate::gate::check(frame, &roster).map(Box::new))
+                    .collect(),
             },
-            Self::Open { arrival, frame, payload, roster } => {
+            Self::Open {
+                arrival,
+                frame,
+                payload,
+                roster,
+            } => {
                 let frame = match frame {
                     OpenFrame::Verified(frame) => Ok(frame),
                     OpenFrame::Logged(bytes) => crate::gate::check(&bytes, &roster).map(Box::new),
@@ -403,10 +432,17 @@ impl Work {
                 match frame {
                     Ok(frame) => Done::Opened {
                         arrival,
-                        bundle: frame.value().bundle_id().map(|id| (id, frame.value().header().prefix.author)),
+                        bundle: frame
+                            .value()
+                            .bundle_id()
+                            .map(|id| (id, frame.value().header().prefix.author)),
                         outcome: crate::opening::open(frame.value(), payload.as_deref()),
                     },
-                    Err(why) => Done::Opened { arrival, bundle: None, outcome: Err(OpenRefusal::Gate(why)) },
+                    Err(why) => Done::Opened {
+                        arrival,
+                        bundle: None,
+                        outcome: Err(OpenRefusal::Gate(why)),
+                    },
                 }
             }
         }

@@ -73,7 +73,9 @@ pub enum OpenError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// No certificate for this node's keys.
-    #[error("the federation holds no certificate for this node's keys; was it made with this node's card?")]
+    #[error(
+        "the federation holds no certificate for this node's keys; was it made with this node's card?"
+    )]
     NotCertified,
 }
 
@@ -106,9 +108,16 @@ pub struct Engine<S> {
 enum Asked {
     Hello,
     Probe,
-    Frontier { after: Option<StreamId> },
-    Range { stream: StreamId },
-    Chunk { envelope: crate::ids::EnvelopeId, index: u32 },
+    Frontier {
+        after: Option<StreamId>,
+    },
+    Range {
+        stream: StreamId,
+    },
+    Chunk {
+        envelope: crate::ids::EnvelopeId,
+        index: u32,
+    },
 }
 
 /// Why the engine wants to be woken.
@@ -185,13 +194,35 @@ impl<S: Store> Engine<S> {
         match input {
             Input::PeerConnected { node } => self.on_connected(now, node),
             Input::PeerDisconnected { node } => self.on_disconnected(now, node),
-            Input::Gossip { from, token, checked } => self.on_gossip(now, from, token, checked),
-            Input::Request { from, token, request } => self.on_request(now, from, token, request),
-            Input::Answered { id, answer } => self.on_answered(now, id, answer.map(|answer| *answer)),
+            Input::Gossip {
+                from,
+                token,
+                checked,
+            } => self.on_gossip(now, from, token, checked),
+            Input::Request {
+                from,
+                token,
+                request,
+            } => self.on_request(now, from, token, request),
+            Input::Answered { id, answer } => {
+                self.on_answered(now, id, answer.map(|answer| *answer))
+            }
             Input::Done(Done::Checked { from, frames }) => self.on_checked(now, from, frames),
-            Input::Done(Done::Opened { arrival, bundle, outcome }) => self.on_opened(now, arrival, bundle, outcome),
+            Input::Done(Done::Opened {
+                arrival,
+                bundle,
+                outcome,
+            }) => self.on_opened(now, arrival, bundle, outcome),
             Input::Publish { client, draft } => self.on_publish(now, client, *draft),
-            Input::Door { token, transport_key, request } => self.on_door(now, token, &transport_key, request),
+            Input::Door {
+                token,
+                transport_key,
+                request,
+            } => self.on_door(now, token, &transport_key, request),
+            Input::Barrier { client } => {
+                self.claim(Output::Durable { client });
+                Ok(())
+            }
             Input::Committed(number) => {
                 self.staged.committed(number);
                 let later = self.claims.split_off(&number.next());
@@ -222,7 +253,10 @@ impl<S: Store> Engine<S> {
     pub fn deadline(&self) -> Option<(Instant, TimerKind)> {
         let probe = self.peers.deadline().map(|at| (at, TimerKind::Probe));
         let pull = self.pulls.deadline().map(|at| (at, TimerKind::Pull));
-        [probe, pull].into_iter().flatten().min_by_key(|(at, _)| *at)
+        [probe, pull]
+            .into_iter()
+            .flatten()
+            .min_by_key(|(at, _)| *at)
     }
 
     /// What frames are to be checked against.
@@ -281,7 +315,11 @@ impl<S: Store> Engine<S> {
     }
 
     const fn own_stream(&self) -> StreamId {
-        StreamId { node: self.me.node, incarnation: self.me.incarnation, tag: Tag::PUBLIC }
+        StreamId {
+            node: self.me.node,
+            incarnation: self.me.incarnation,
+            tag: Tag::PUBLIC,
+        }
     }
 
     const fn own_member(&self) -> MemberId {
@@ -313,10 +351,15 @@ pub(crate) fn for_each<S: Store>(
 }
 
 fn damaged(key: &[u8]) -> StoreError {
-    StoreError::Damaged { key: hex::encode(key) }
+    StoreError::Damaged {
+        key: hex::encode(key),
+    }
 }
 
-fn restore_certificates<S: Store>(staged: &Staged<S>, roster: &mut Roster) -> Result<(), StoreError> {
+fn restore_certificates<S: Store>(
+    staged: &Staged<S>,
+    roster: &mut Roster,
+) -> Result<(), StoreError> {
     let mut held = Vec::new();
     for_each(staged, table::CERTIFICATES, |key, value| {
         let certificate: CertificateBytes =
@@ -338,7 +381,10 @@ fn restore_streams<S: Store>(staged: &Staged<S>) -> Result<Streams, StoreError> 
     let mut throughs: BTreeMap<StreamId, Option<Through>> = BTreeMap::new();
     for_each(staged, table::THROUGHS, |key, value| {
         let (stream, _) = table::stream_of(key).ok_or_else(|| damaged(key))?;
-        throughs.insert(stream, Some(codec::decode(value, 64).map_err(|_| damaged(key))?));
+        throughs.insert(
+            stream,
+            Some(codec::decode(value, 64).map_err(|_| damaged(key))?),
+        );
         Ok(())
     })?;
     // A stream whose beginning is missing has places and no end yet. Each scan

@@ -5,7 +5,9 @@ use super::messages::{Event, OpenFrame, Output, Work};
 use super::{Engine, for_each};
 use crate::gate::Frame;
 use crate::ids::{BundleId, EnvelopeId, MemberId};
-use crate::limits::{FRAME_BYTES_MAX, HEAD_BYTES_MAX, OPENING_MAX, PAYLOAD_BYTES_MAX, UNOPENED_IN_MEMORY_MAX};
+use crate::limits::{
+    FRAME_BYTES_MAX, HEAD_BYTES_MAX, OPENING_MAX, PAYLOAD_BYTES_MAX, UNOPENED_IN_MEMORY_MAX,
+};
 use crate::opening::{OpenRefusal, Opened};
 use crate::store::{Store, StoreError};
 use crate::table::{self, Arrival, LogEntry, Outcome, ROWS_PER_BLOCK, Rows};
@@ -73,19 +75,28 @@ impl<S: Store> Engine<S> {
             };
             self.opening.active.insert(arrival);
             let roster = self.roster();
-            self.outputs.push_back(Output::Work(Work::Open { arrival, frame, payload, roster }));
+            self.outputs.push_back(Output::Work(Work::Open {
+                arrival,
+                frame,
+                payload,
+                roster,
+            }));
         }
         Ok(())
     }
 
     pub(super) fn logged(&self, arrival: Arrival) -> Result<LogEntry, StoreError> {
         let key = table::log(arrival);
-        self.staged.get_as(&key, FRAME_BYTES_MAX + 64)?.ok_or_else(|| super::damaged(&key))
+        self.staged
+            .get_as(&key, FRAME_BYTES_MAX + 64)?
+            .ok_or_else(|| super::damaged(&key))
     }
 
     /// A pulled payload out of its chunks.
     fn assemble(&self, id: &EnvelopeId, header: &Header) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some(payload) = header.binding.payload else { return Ok(None) };
+        let Some(payload) = header.binding.payload else {
+            return Ok(None);
+        };
         let length = payload.length.min(PAYLOAD_BYTES_MAX);
         let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
         for index in 0..payload.chunks {
@@ -111,15 +122,24 @@ impl<S: Store> Engine<S> {
         match (outcome, bundle) {
             (Ok(opened), Some((bundle, author))) => {
                 let objects = self.file(arrival, &opened);
-                self.event(Event::Searchable { bundle, author, objects });
+                self.event(Event::Searchable {
+                    bundle,
+                    author,
+                    objects,
+                });
             }
             (Ok(_), None) => {}
             (Err(why), bundle) => {
                 let text: String = why.to_string().chars().take(120).collect();
                 let why_text = Text::new(text).unwrap_or_default();
-                self.staged.put_as(table::outcome(arrival), &Outcome::Refused { why: why_text });
+                self.staged
+                    .put_as(table::outcome(arrival), &Outcome::Refused { why: why_text });
                 if let Some((bundle, author)) = bundle {
-                    self.event(Event::NotOpened { bundle, author, why });
+                    self.event(Event::NotOpened {
+                        bundle,
+                        author,
+                        why,
+                    });
                 }
             }
         }
@@ -135,10 +155,12 @@ impl<S: Store> Engine<S> {
             }
         }
         for (object, row) in (0..).zip(opened.rows()) {
-            self.staged.put(table::object(row.id.as_str(), arrival, object), Vec::new());
+            self.staged
+                .put(table::object(row.id.as_str(), arrival, object), Vec::new());
         }
         for (key, object) in opened.keys() {
-            self.staged.put(table::value(key, arrival, *object), Vec::new());
+            self.staged
+                .put(table::value(key, arrival, *object), Vec::new());
         }
         let objects = opened.rows().len() as u64;
         let outcome = Outcome::Opened {
@@ -173,9 +195,11 @@ pub(crate) fn header_of_frame(bytes: &[u8]) -> Option<LoggedFrame> {
     let id = EnvelopeId::from_bytes(signed.id());
     let in_clear = matches!(header.prefix.class, Class::Open { .. });
     let inner = codec::decode::<Inner>(envelope.head.as_slice(), HEAD_BYTES_MAX).ok();
-    let bundle = inner.filter(|inner| in_clear && inner.kind == Kind::Bundle.number()).and_then(|inner| {
-        let signed = inner.statement.to_signed::<Bundle>();
-        Some((BundleId::from_bytes(signed.id()), signed.claims().ok()?))
-    });
+    let bundle = inner
+        .filter(|inner| in_clear && inner.kind == Kind::Bundle.number())
+        .and_then(|inner| {
+            let signed = inner.statement.to_signed::<Bundle>();
+            Some((BundleId::from_bytes(signed.id()), signed.claims().ok()?))
+        });
     Some(LoggedFrame { id, header, bundle })
 }

@@ -13,12 +13,12 @@ use super::{Asked, Engine};
 use crate::gate::{Blame, Content, Frame, Refusal};
 use crate::ids::NodeId;
 use crate::limits::{
-    FRONTIER_ENTRIES_MAX, PROBE_AGAIN_MS, PROBE_EVERY_MS, RETRY_MS, SILENT_PROBES_MAX,
-    UNANSWERED_MAX,
+    FRONTIER_ENTRIES_MAX, FRUITLESS_MAX, PROBE_AGAIN_MS, PROBE_EVERY_MS, RETRY_MS,
+    SILENT_PROBES_MAX, UNANSWERED_MAX,
 };
 use crate::store::{Store, StoreError};
 use crate::time::{Instant, Now};
-use crate::wire::exchange::{Answer, FrontierEntry, RangeItem, Request, StreamId};
+use crate::wire::exchange::{Answer, FrontierEntry, RangeItem, Request, StreamId, Unavailable};
 use std::collections::{BTreeMap, VecDeque};
 use watchfire_crypto::Verified;
 
@@ -42,6 +42,8 @@ struct Peer {
     unanswered: u32,
     /// Probes in a row that found its own envelopes missing here.
     silent: u32,
+    /// Catch-ups in a row that brought nothing new.
+    fruitless: u32,
     catch_up: Option<CatchUp>,
 }
 
@@ -57,6 +59,8 @@ struct CatchUp {
     more: bool,
     /// Envelopes of the peer itself that gossip should have brought.
     missed_gossip: bool,
+    /// Whether it brought anything.
+    fruit: bool,
 }
 
 impl Peers {
@@ -65,7 +69,10 @@ impl Peers {
     }
 
     pub(crate) fn ready(&self) -> impl Iterator<Item = NodeId> {
-        self.peers.iter().filter(|(_, peer)| peer.heard_hello && peer.said_hello).map(|(node, _)| *node)
+        self.peers
+            .iter()
+            .filter(|(_, peer)| peer.heard_hello && peer.said_hello)
+            .map(|(node, _)| *node)
     }
 
     pub(crate) fn quota(&mut self, node: &NodeId) -> Option<&mut Quota> {
@@ -98,6 +105,7 @@ impl<S: Store> Engine<S> {
             probes: 0,
             unanswered: 0,
             silent: 0,
+            fruitless: 0,
             catch_up: None,
         };
         self.peers.peers.insert(node, peer);
@@ -106,36 +114,50 @@ impl<S: Store> Engine<S> {
     }
 
     fn say_hello(&mut self, node: NodeId) {
-        let hello = Request::Hello { federation: self.roster.federation(), epoch: self.roster.epoch() };
+        let hello = Request::Hello {
+            federation: self.roster.federation(),
+            epoch: self.roster.epoch(),
+        };
         self.ask(node, hello, Asked::Hello);
     }
 
     pub(super) fn on_disconnected(&mut self, now: Now, node: NodeId) -> Result<(), StoreError> {
         self.peers.peers.remove(&node);
-        self.forget_requests(now, &node);
-        Ok(())
+        self.forget_requests(now, &node)
     }
 
     /// A peer says hello.
-    pub(super) fn heard_hello_of(&mut self, now: Now, node: NodeId) {
-        let Some(peer) = self.peers.peers.get_mut(&node) else { return };
+    pub(super) fn heard_hello_of(&mut self, now: Now, node: NodeId) -> Result<(), StoreError> {
+        let Some(peer) = self.peers.peers.get_mut(&node) else {
+            return Ok(());
+        };
         let first = !core::mem::replace(&mut peer.said_hello, true);
         if first && peer.heard_hello {
-            self.peer_ready(now, node);
+            self.peer_ready(now, node)
+        } else {
+            Ok(())
         }
     }
 
-    fn peer_ready(&mut self, now: Now, node: NodeId) {
+    fn peer_ready(&mut self, now: Now, node: NodeId) -> Result<(), StoreError> {
         self.event(Event::PeerReady { node });
         self.probe(now, node);
-        self.retry_pulls(Now { mono: now.mono.plus_ms(RETRY_MS), ..now });
+        self.retry_pulls_early();
+        self.start_pulls(now)
     }
 
     /// Something may be missing here or there: the next probe comes forward. A
-    /// moment later, so that what is on its way can arrive first.
+    /// moment later, so that what is on its way can arrive first. Not where
+    /// that brought nothing lately: two who hold the two sides of a fork
+    /// differ for good, and would keep each other asking.
     pub(super) fn probe_soon(&mut self, now: Now, node: &NodeId) {
-        if let Some(peer) = self.peers.peers.get_mut(node) {
-            let soon = now.mono.plus_ms(PROBE_AGAIN_MS).max(peer.probed_at.plus_ms(PROBE_AGAIN_MS));
+        if let Some(peer) = self
+            .peers
+            .peers
+            .get_mut(node)
+            .filter(|peer| peer.fruitless < FRUITLESS_MAX)
+        {
+            let soon = now.mono.max(peer.probed_at).plus_ms(PROBE_AGAIN_MS);
             peer.probe_at = peer.probe_at.min(soon);
         }
     }
@@ -154,10 +176,14 @@ impl<S: Store> Engine<S> {
 
     fn probe(&mut self, now: Now, node: NodeId) {
         let digest = self.streams.digest();
-        let Some(peer) = self.peers.peers.get_mut(&node) else { return };
+        let Some(peer) = self.peers.peers.get_mut(&node) else {
+            return;
+        };
         peer.probes += 1;
         // Spread, so that a federation does not probe in step.
-        let jitter_ms = self.chance.below("probe", node.as_bytes(), peer.probes, PROBE_EVERY_MS / 8);
+        let jitter_ms =
+            self.chance
+                .below("probe", node.as_bytes(), peer.probes, PROBE_EVERY_MS / 8);
         peer.probed_at = now.mono;
         peer.probe_at = now.mono.plus_ms(PROBE_EVERY_MS + jitter_ms);
         if peer.heard_hello {
@@ -168,8 +194,13 @@ impl<S: Store> Engine<S> {
     }
 
     pub(super) fn on_wake(&mut self, now: Now) -> Result<(), StoreError> {
-        let due: Vec<NodeId> =
-            self.peers.peers.iter().filter(|(_, peer)| peer.probe_at <= now.mono).map(|(node, _)| *node).collect();
+        let due: Vec<NodeId> = self
+            .peers
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.probe_at <= now.mono)
+            .map(|(node, _)| *node)
+            .collect();
         for node in due {
             self.probe(now, node);
         }
@@ -177,8 +208,15 @@ impl<S: Store> Engine<S> {
         self.start_pulls(now)
     }
 
-    pub(super) fn on_answered(&mut self, now: Now, id: RequestId, answer: Option<Answer>) -> Result<(), StoreError> {
-        let Some((from, asked)) = self.requests.remove(&id) else { return Ok(()) };
+    pub(super) fn on_answered(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        answer: Option<Answer>,
+    ) -> Result<(), StoreError> {
+        let Some((from, asked)) = self.requests.remove(&id) else {
+            return Ok(());
+        };
         let Some(answer) = answer else {
             self.unanswered(now, from);
             if let Asked::Chunk { envelope, index } = asked {
@@ -190,11 +228,13 @@ impl<S: Store> Engine<S> {
             peer.unanswered = 0;
         }
         match (asked, answer) {
-            (Asked::Hello, Answer::Hello { federation, .. }) if federation == self.roster.federation() => {
+            (Asked::Hello, Answer::Hello { federation, .. })
+                if federation == self.roster.federation() =>
+            {
                 if let Some(peer) = self.peers.peers.get_mut(&from) {
                     let first = !core::mem::replace(&mut peer.heard_hello, true);
                     if first && peer.said_hello {
-                        self.peer_ready(now, from);
+                        self.peer_ready(now, from)?;
                     }
                 }
             }
@@ -208,7 +248,22 @@ impl<S: Store> Engine<S> {
             (Asked::Chunk { envelope, index }, Answer::Chunk { bytes, path }) => {
                 return self.on_chunk(now, from, envelope, index, Some((bytes.as_slice(), &path)));
             }
-            (Asked::Chunk { envelope, index }, _) => return self.on_chunk(now, from, envelope, index, None),
+            (Asked::Chunk { envelope, index }, _) => {
+                return self.on_chunk(now, from, envelope, index, None);
+            }
+            // It does not know our hello any more, or never took it: with the
+            // next probe it is said again.
+            (
+                Asked::Probe | Asked::Frontier { .. } | Asked::Range { .. },
+                Answer::Unavailable {
+                    reason: Unavailable::Refused,
+                },
+            ) => {
+                if let Some(peer) = self.peers.peers.get_mut(&from) {
+                    peer.heard_hello = false;
+                }
+                self.end_catch_up(now, from);
+            }
             // Unavailable, or an answer to another question.
             (Asked::Hello | Asked::Probe | Asked::Frontier { .. } | Asked::Range { .. }, _) => {
                 self.end_catch_up(now, from);
@@ -218,7 +273,9 @@ impl<S: Store> Engine<S> {
     }
 
     fn unanswered(&mut self, now: Now, node: NodeId) {
-        let Some(peer) = self.peers.peers.get_mut(&node) else { return };
+        let Some(peer) = self.peers.peers.get_mut(&node) else {
+            return;
+        };
         peer.catch_up = None;
         peer.unanswered += 1;
         peer.probe_at = now.mono.plus_ms(RETRY_MS);
@@ -230,12 +287,21 @@ impl<S: Store> Engine<S> {
 
     fn on_probed(&mut self, from: NodeId, digest: [u8; 32]) {
         let ours = self.streams.digest();
-        let Some(peer) = self.peers.peers.get_mut(&from) else { return };
+        let Some(peer) = self.peers.peers.get_mut(&from) else {
+            return;
+        };
+        if digest == ours {
+            peer.fruitless = 0;
+        }
         if digest == ours || peer.catch_up.is_some() {
             return;
         }
         peer.catch_up = Some(CatchUp::default());
-        self.ask(from, Request::Frontier { after: None }, Asked::Frontier { after: None });
+        self.ask(
+            from,
+            Request::Frontier { after: None },
+            Asked::Frontier { after: None },
+        );
     }
 
     fn on_frontier(
@@ -249,15 +315,26 @@ impl<S: Store> Engine<S> {
         let wants: Vec<StreamId> = entries
             .iter()
             .filter(|entry| {
-                let ours = self.streams.through(&entry.stream).map_or(0, |through| through.sequence);
+                let ours = self
+                    .streams
+                    .through(&entry.stream)
+                    .map_or(0, |through| through.sequence);
                 self.roster.node(&entry.stream.node).is_some() && entry.through > ours
             })
             .map(|entry| entry.stream)
             .collect();
         let last = entries.last().map(|entry| entry.stream);
-        let Some(catch_up) = self.peers.peers.get_mut(&from).and_then(|peer| peer.catch_up.as_mut()) else { return };
+        let Some(catch_up) = self
+            .peers
+            .peers
+            .get_mut(&from)
+            .and_then(|peer| peer.catch_up.as_mut())
+        else {
+            return;
+        };
         // Only forward, so that an answer that repeats itself ends it.
-        catch_up.frontier_after = last.filter(|last| more && after.is_none_or(|after| *last > after));
+        catch_up.frontier_after =
+            last.filter(|last| more && after.is_none_or(|after| *last > after));
         let room = FRONTIER_ENTRIES_MAX.saturating_sub(catch_up.wants.len());
         catch_up.wants.extend(wants.into_iter().take(room));
         self.next_range(now, from);
@@ -265,20 +342,52 @@ impl<S: Store> Engine<S> {
 
     /// Asks for the next range, or the next page of the frontier, or ends.
     fn next_range(&mut self, now: Now, from: NodeId) {
-        let Some(catch_up) = self.peers.peers.get_mut(&from).and_then(|peer| peer.catch_up.as_mut()) else { return };
+        let Some(catch_up) = self
+            .peers
+            .peers
+            .get_mut(&from)
+            .and_then(|peer| peer.catch_up.as_mut())
+        else {
+            return;
+        };
         if let Some(stream) = catch_up.wants.pop_front() {
-            let after = self.streams.through(&stream).map_or(0, |through| through.sequence);
+            let after = self
+                .streams
+                .through(&stream)
+                .map_or(0, |through| through.sequence);
             catch_up.asked = Some((stream, after));
-            self.ask(from, Request::Range { stream, after }, Asked::Range { stream });
+            self.ask(
+                from,
+                Request::Range { stream, after },
+                Asked::Range { stream },
+            );
         } else if let Some(after) = catch_up.frontier_after.take() {
-            self.ask(from, Request::Frontier { after: Some(after) }, Asked::Frontier { after: Some(after) });
+            self.ask(
+                from,
+                Request::Frontier { after: Some(after) },
+                Asked::Frontier { after: Some(after) },
+            );
         } else {
             self.end_catch_up(now, from);
         }
     }
 
-    fn on_range(&mut self, now: Now, from: NodeId, stream: StreamId, items: Vec<RangeItem>, more: bool) {
-        let Some(catch_up) = self.peers.peers.get_mut(&from).and_then(|peer| peer.catch_up.as_mut()) else { return };
+    fn on_range(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        stream: StreamId,
+        items: Vec<RangeItem>,
+        more: bool,
+    ) {
+        let Some(catch_up) = self
+            .peers
+            .peers
+            .get_mut(&from)
+            .and_then(|peer| peer.catch_up.as_mut())
+        else {
+            return;
+        };
         if catch_up.asked.map(|(asked, _)| asked) != Some(stream) {
             return;
         }
@@ -295,7 +404,12 @@ impl<S: Store> Engine<S> {
             return;
         }
         let roster = self.roster();
-        self.outputs.push_back(Output::Work(super::messages::Work::Check { from, frames, roster }));
+        self.outputs
+            .push_back(Output::Work(super::messages::Work::Check {
+                from,
+                frames,
+                roster,
+            }));
     }
 
     /// The frames of a range have been through the gate.
@@ -307,6 +421,7 @@ impl<S: Store> Engine<S> {
     ) -> Result<(), StoreError> {
         let mut spoiled = false;
         let mut missed_gossip = false;
+        let mut fruit = false;
         for checked in frames {
             match checked {
                 Err(refusal) => {
@@ -317,9 +432,18 @@ impl<S: Store> Engine<S> {
                     let by_itself = self.should_have_come(from, frame.value());
                     let taken = self.take(now, from, *frame)?;
                     missed_gossip |= by_itself && taken.is_ok();
+                    fruit |= taken.is_ok();
                     self.note_not_taken(from, taken);
                 }
             }
+        }
+        if let Some(catch_up) = self
+            .peers
+            .peers
+            .get_mut(&from)
+            .and_then(|peer| peer.catch_up.as_mut())
+        {
+            catch_up.fruit |= fruit;
         }
         self.after_range(now, from, spoiled, missed_gossip);
         self.start_pulls(now)?;
@@ -328,17 +452,29 @@ impl<S: Store> Engine<S> {
 
     /// Whether gossip from its own author ought to have brought this one.
     fn should_have_come(&self, from: NodeId, frame: &Frame) -> bool {
-        let connected = self.peers.peers.get(&from).map(|peer| peer.connected_wall_ms);
+        let connected = self
+            .peers
+            .peers
+            .get(&from)
+            .map(|peer| peer.connected_wall_ms);
         match (frame.content(), frame.stream(), connected) {
             (Content::Bundle(bundle), Some(stream), Some(connected_ms)) => {
-                stream.node == from && bundle.value().created_ms > connected_ms.saturating_add(PROBE_EVERY_MS)
+                stream.node == from
+                    && bundle.value().created_ms > connected_ms.saturating_add(PROBE_EVERY_MS)
             }
             (Content::Bundle(_) | Content::Carried { .. } | Content::Sealed { .. }, _, _) => false,
         }
     }
 
     fn after_range(&mut self, now: Now, from: NodeId, spoiled: bool, missed_gossip: bool) {
-        let Some(catch_up) = self.peers.peers.get_mut(&from).and_then(|peer| peer.catch_up.as_mut()) else { return };
+        let Some(catch_up) = self
+            .peers
+            .peers
+            .get_mut(&from)
+            .and_then(|peer| peer.catch_up.as_mut())
+        else {
+            return;
+        };
         catch_up.missed_gossip |= missed_gossip;
         if spoiled {
             // It serves what the gate rejects: the same is asked elsewhere.
@@ -346,7 +482,10 @@ impl<S: Store> Engine<S> {
             return;
         }
         if let Some((stream, before)) = catch_up.asked.take() {
-            let ours = self.streams.through(&stream).map_or(0, |through| through.sequence);
+            let ours = self
+                .streams
+                .through(&stream)
+                .map_or(0, |through| through.sequence);
             // Again only after progress, so that nobody keeps us asking.
             if catch_up.more && ours > before {
                 catch_up.wants.push_front(stream);
@@ -356,9 +495,18 @@ impl<S: Store> Engine<S> {
     }
 
     fn end_catch_up(&mut self, _now: Now, node: NodeId) {
-        let Some(peer) = self.peers.peers.get_mut(&node) else { return };
-        let missed = peer.catch_up.take().is_some_and(|catch_up| catch_up.missed_gossip);
-        if missed {
+        let Some(peer) = self.peers.peers.get_mut(&node) else {
+            return;
+        };
+        let ended = peer.catch_up.take();
+        if let Some(catch_up) = &ended {
+            peer.fruitless = if catch_up.fruit {
+                0
+            } else {
+                peer.fruitless.saturating_add(1)
+            };
+        }
+        if ended.is_some_and(|catch_up| catch_up.missed_gossip) {
             peer.silent += 1;
         }
         if peer.silent >= SILENT_PROBES_MAX {
@@ -367,4 +515,3 @@ impl<S: Store> Engine<S> {
         }
     }
 }
-

@@ -33,18 +33,31 @@ struct Made {
 impl<S: Store> Engine<S> {
     /// When the newest bundle of this node's public stream was made.
     pub(super) fn last_created(&self) -> Result<u64, StoreError> {
-        let Some(through) = self.streams.through(&self.own_stream()) else { return Ok(0) };
-        let Some(arrival) = self.staged.get_as(&table::envelope(&through.head), 9)? else { return Ok(0) };
+        let Some(through) = self.streams.through(&self.own_stream()) else {
+            return Ok(0);
+        };
+        let Some(arrival) = self.staged.get_as(&table::envelope(&through.head), 9)? else {
+            return Ok(0);
+        };
         let entry = self.logged(arrival)?;
-        let bundle = super::opening::header_of_frame(entry.frame.as_slice()).and_then(|logged| logged.bundle);
+        let bundle = super::opening::header_of_frame(entry.frame.as_slice())
+            .and_then(|logged| logged.bundle);
         Ok(bundle.map_or(0, |(_, bundle)| bundle.created_ms))
     }
 
-    pub(super) fn on_publish(&mut self, now: Now, client: ClientToken, draft: Draft) -> Result<(), StoreError> {
+    pub(super) fn on_publish(
+        &mut self,
+        now: Now,
+        client: ClientToken,
+        draft: Draft,
+    ) -> Result<(), StoreError> {
         let outcome = self.publish(now, draft);
         if let Err(refusal) = outcome {
             // Nothing was written, so there is nothing to wait for.
-            self.outputs.push_back(Output::Published { client, outcome: Err(refusal) });
+            self.outputs.push_back(Output::Published {
+                client,
+                outcome: Err(refusal),
+            });
         } else {
             self.claim(Output::Published { client, outcome });
         }
@@ -54,7 +67,9 @@ impl<S: Store> Engine<S> {
     fn publish(&mut self, now: Now, draft: Draft) -> Result<Published, PublishRefusal> {
         if draft.marking != Marking::Clear {
             // Closed, never open: what must be sealed does not leave in clear.
-            return Err(PublishRefusal::SealingAbsent { marking: draft.marking });
+            return Err(PublishRefusal::SealingAbsent {
+                marking: draft.marking,
+            });
         }
         if !self.me.is_current(now.wall_ms) {
             return Err(PublishRefusal::Certificate);
@@ -64,33 +79,63 @@ impl<S: Store> Engine<S> {
             return Err(PublishRefusal::Quota);
         }
         let to = Peer::of(true, false);
-        let decision = decide(draft.marking, Action::RelayCiphertext, Subject::Peer(to), Standing::BEST);
+        let decision = decide(
+            draft.marking,
+            Action::RelayCiphertext,
+            Subject::Peer(to),
+            Standing::BEST,
+        );
         if !decision.is_allowed() {
-            return Err(PublishRefusal::Policy { rule: decision.rule(), about: decision.about() });
+            return Err(PublishRefusal::Policy {
+                rule: decision.rule(),
+                about: decision.about(),
+            });
         }
         let marking = draft.marking;
-        let made = self.make(now, &draft).map_err(|error| PublishRefusal::Form { why: error.to_string() })?;
-        let frame = Bytes::new(made.frame.clone()).map_err(|error| PublishRefusal::Form { why: error.to_string() })?;
+        let made = self
+            .make(now, &draft)
+            .map_err(|error| PublishRefusal::Form {
+                why: error.to_string(),
+            })?;
+        let frame = Bytes::new(made.frame.clone()).map_err(|error| PublishRefusal::Form {
+            why: error.to_string(),
+        })?;
         let Some(outgoing) = release_frame(made.frame, marking, to) else {
-            return Err(PublishRefusal::Policy { rule: decision.rule(), about: decision.about() });
+            return Err(PublishRefusal::Policy {
+                rule: decision.rule(),
+                about: decision.about(),
+            });
         };
         self.own_quota.take(bytes);
         self.own_created_ms = made.created_ms;
         let stream = self.own_stream();
-        let entry = LogEntry { received_ms: now.wall_ms, frame };
+        let entry = LogEntry {
+            received_ms: now.wall_ms,
+            frame,
+        };
         let arrival = self.append_bytes(&stream, &made.position, made.envelope, entry);
         self.staged.put_as(table::bundle(&made.bundle), &arrival);
         if let Some(leaves) = made.leaves {
-            self.staged.put(table::leaves(&made.envelope), leaves.concat());
+            self.staged
+                .put(table::leaves(&made.envelope), leaves.concat());
             for (index, chunk) in (0..).zip(draft.payload.chunks(CHUNK_BYTES)) {
-                self.staged.put(table::chunk(&made.envelope, index), chunk.to_vec());
+                self.staged
+                    .put(table::chunk(&made.envelope, index), chunk.to_vec());
             }
         }
         let objects = self.file(arrival, &draft.opened);
         self.claim(Output::Gossip { frame: outgoing });
         let author = self.own_member();
-        self.event(Event::Searchable { bundle: made.bundle, author, objects });
-        Ok(Published { bundle: made.bundle, envelope: made.envelope, sequence: made.position.sequence })
+        self.event(Event::Searchable {
+            bundle: made.bundle,
+            author,
+            objects,
+        });
+        Ok(Published {
+            bundle: made.bundle,
+            envelope: made.envelope,
+            sequence: made.position.sequence,
+        })
     }
 
     /// Signs statement and envelope.
@@ -98,7 +143,11 @@ impl<S: Store> Engine<S> {
         let stream = self.own_stream();
         let through = self.streams.through(&stream);
         let sequence = through.map_or(0, |through| through.sequence) + 1;
-        let position = Position { tag: stream.tag, sequence, previous: through.map(|through| through.head) };
+        let position = Position {
+            tag: stream.tag,
+            sequence,
+            previous: through.map(|through| through.head),
+        };
         let valid_ms = draft.wish.valid_ms.clamp(1, BUNDLE_LIFE_MS_MAX);
         // Created never decreases along a stream, whatever the clock does.
         let created_ms = now.wall_ms.max(self.own_created_ms);
@@ -122,7 +171,10 @@ impl<S: Store> Engine<S> {
         let expiry_hour = u32::try_from(bundle.expiry_hour()).unwrap_or(u32::MAX - 1);
         let statement: Signed<Bundle> = Signed::seal(codec::encode(&bundle), &self.signing_key);
         let bundle_id = BundleId::from_bytes(statement.id());
-        let head = codec::encode(&Inner { kind: Kind::Bundle.number(), statement: SignedBytes::new(statement)? });
+        let head = codec::encode(&Inner {
+            kind: Kind::Bundle.number(),
+            statement: SignedBytes::new(statement)?,
+        });
         let leaves = leaves(&draft.payload);
         let header = Header {
             prefix: Prefix {
@@ -131,7 +183,11 @@ impl<S: Store> Engine<S> {
                 certificate: self.me.id,
                 epoch: self.roster.epoch(),
                 expiry_hour,
-                class: Class::Open { tag: position.tag, sequence, previous: position.previous },
+                class: Class::Open {
+                    tag: position.tag,
+                    sequence,
+                    previous: position.previous,
+                },
             },
             binding: Binding {
                 head: sha256(&head),
@@ -152,7 +208,11 @@ impl<S: Store> Engine<S> {
             second_signature: None,
             key_block: None,
             head: Bytes::new(head)?,
-            payload: if inline { Some(Bytes::new(draft.payload.clone())?) } else { None },
+            payload: if inline {
+                Some(Bytes::new(draft.payload.clone())?)
+            } else {
+                None
+            },
         };
         Ok(Made {
             bundle: bundle_id,

@@ -14,35 +14,56 @@ use crate::wire::envelope::{Header, PayloadBinding};
 use crate::wire::exchange::Request;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Bodies being fetched, and those in line. A line on disk outlives a crash.
+/// Bodies being fetched, those in line, and those that nobody had. A line on
+/// disk outlives a crash.
+///
+/// What nobody has gives its place to the next in line, so that bodies that
+/// are announced and never served keep no others waiting.
 #[derive(Debug, Default)]
 pub(crate) struct Pulls {
     active: BTreeMap<EnvelopeId, Pull>,
-    waiting: VecDeque<(Arrival, EnvelopeId, Option<NodeId>)>,
+    waiting: VecDeque<Wanted>,
+    /// By when they are to be in line again.
+    resting: BTreeMap<(Instant, Arrival), Wanted>,
+}
+
+/// A body that is not being fetched.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    arrival: Arrival,
+    id: EnvelopeId,
+    /// Who announced it, asked first; its author where that is forgotten.
+    announcer: Option<NodeId>,
+    /// How often everybody was asked in vain.
+    rounds: u32,
 }
 
 /// One body.
 #[derive(Debug)]
 struct Pull {
-    arrival: Arrival,
+    wanted: Wanted,
     bound: PayloadBinding,
     leaves: Vec<Option<[u8; 32]>>,
     missing: BTreeSet<u32>,
     asked: BTreeMap<u32, NodeId>,
-    /// Who announced it, asked first.
-    announcer: Option<NodeId>,
     /// Who did not have it, this round.
     without: BTreeSet<NodeId>,
-    retry_at: Option<Instant>,
 }
+
+/// How often the time between two rounds doubles: from 2 to 64 seconds.
+const ROUNDS_DOUBLED_MAX: u32 = 5;
+
+/// Rounds in vain, 30 seconds, after which somebody new is no reason to ask
+/// everybody again before the time: who withholds bodies could come and go.
+const ROUNDS_HOPEFUL: u32 = 4;
 
 impl Pulls {
     pub(crate) fn len(&self) -> usize {
-        self.active.len() + self.waiting.len()
+        self.active.len() + self.waiting.len() + self.resting.len()
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.active.values().filter_map(|pull| pull.retry_at).min()
+        self.resting.keys().next().map(|(at, _)| *at)
     }
 }
 
@@ -52,7 +73,12 @@ impl<S: Store> Engine<S> {
         for_each(&self.staged, table::PULLS, |key, value| {
             let arrival = table::arrival_of(key).ok_or_else(|| super::damaged(key))?;
             let id = codec::decode(value, 32).map_err(|_| super::damaged(key))?;
-            waiting.push_back((arrival, id, None));
+            waiting.push_back(Wanted {
+                arrival,
+                id,
+                announcer: None,
+                rounds: 0,
+            });
             Ok(())
         })?;
         self.pulls.waiting = waiting;
@@ -60,28 +86,42 @@ impl<S: Store> Engine<S> {
     }
 
     /// Puts a body in line.
-    pub(super) fn want_body(&mut self, arrival: Arrival, id: EnvelopeId, from: NodeId, header: &Header) {
+    pub(super) fn want_body(
+        &mut self,
+        arrival: Arrival,
+        id: EnvelopeId,
+        from: NodeId,
+        header: &Header,
+    ) {
         if header.binding.payload.is_some() {
             self.staged.put_as(table::pull(arrival), &id);
-            self.pulls.waiting.push_back((arrival, id, Some(from)));
+            self.pulls.waiting.push_back(Wanted {
+                arrival,
+                id,
+                announcer: Some(from),
+                rounds: 0,
+            });
         }
     }
 
-    /// Begins as many as may run.
+    /// Begins as many as may run. Where nobody is, nobody can be asked.
     pub(super) fn start_pulls(&mut self, now: Now) -> Result<(), StoreError> {
         while self.pulls.active.len() < PULLS_ACTIVE_MAX
-            && let Some((arrival, id, announcer)) = self.pulls.waiting.pop_front()
+            && self.peers.ready().next().is_some()
+            && let Some(mut wanted) = self.pulls.waiting.pop_front()
         {
-            let Some(bound) = self.bound_payload(arrival)? else { continue };
+            let Some((author, bound)) = self.bound_payload(wanted.arrival)? else {
+                continue;
+            };
+            wanted.announcer = wanted.announcer.or(author);
+            let id = wanted.id;
             let mut pull = Pull {
-                arrival,
+                wanted,
                 bound,
                 leaves: Vec::new(),
                 missing: BTreeSet::new(),
                 asked: BTreeMap::new(),
-                announcer,
                 without: BTreeSet::new(),
-                retry_at: None,
             };
             for index in 0..bound.chunks {
                 let held = self.staged.get(&table::chunk(&id, index))?;
@@ -96,50 +136,89 @@ impl<S: Store> Engine<S> {
         Ok(())
     }
 
-    fn bound_payload(&self, arrival: Arrival) -> Result<Option<PayloadBinding>, StoreError> {
+    /// The author's node and the payload as the header binds it.
+    fn bound_payload(
+        &self,
+        arrival: Arrival,
+    ) -> Result<Option<(Option<NodeId>, PayloadBinding)>, StoreError> {
         let key = table::log(arrival);
-        let entry: Option<table::LogEntry> = self.staged.get_as(&key, crate::limits::FRAME_BYTES_MAX + 64)?;
+        let entry: Option<table::LogEntry> = self
+            .staged
+            .get_as(&key, crate::limits::FRAME_BYTES_MAX + 64)?;
         let header = entry.and_then(|entry| super::opening::header_of(entry.frame.as_slice()));
-        Ok(header.and_then(|(_, header)| header.binding.payload))
+        let Some((_, header)) = header else {
+            return Ok(None);
+        };
+        let author = self
+            .roster
+            .certificate(&header.prefix.certificate)
+            .map(|certificate| certificate.node);
+        Ok(header.binding.payload.map(|payload| (author, payload)))
     }
 
-    /// Asks for as many chunks as may be under way.
+    /// Asks for as many chunks as may be under way. A body that nobody who is
+    /// here has rests, and everybody is asked again later.
     fn ask_chunks(&mut self, now: Now, id: &EnvelopeId) {
-        while let Some((index, to)) = self.next_chunk(now, id) {
-            self.ask(to, Request::Chunk { envelope: *id, index }, Asked::Chunk { envelope: *id, index });
+        while let Some((index, to)) = self.next_chunk(id) {
+            self.ask(
+                to,
+                Request::Chunk {
+                    envelope: *id,
+                    index,
+                },
+                Asked::Chunk {
+                    envelope: *id,
+                    index,
+                },
+            );
+        }
+        if self
+            .pulls
+            .active
+            .get(id)
+            .is_some_and(|pull| pull.asked.is_empty())
+            && let Some(pull) = self.pulls.active.remove(id)
+        {
+            let mut wanted = pull.wanted;
+            let rest_ms = RETRY_MS << wanted.rounds.min(ROUNDS_DOUBLED_MAX);
+            wanted.rounds = wanted.rounds.saturating_add(1);
+            self.pulls
+                .resting
+                .insert((now.mono.plus_ms(rest_ms), wanted.arrival), wanted);
         }
     }
 
-    fn next_chunk(&mut self, now: Now, id: &EnvelopeId) -> Option<(u32, NodeId)> {
+    fn next_chunk(&mut self, id: &EnvelopeId) -> Option<(u32, NodeId)> {
         let pull = self.pulls.active.get_mut(id)?;
-        if pull.asked.len() >= CHUNKS_ASKED_MAX || pull.retry_at.is_some() {
+        if pull.asked.len() >= CHUNKS_ASKED_MAX {
             return None;
         }
-        let index = pull.missing.iter().find(|index| !pull.asked.contains_key(index)).copied()?;
-        let holders: Vec<NodeId> = self.peers.ready().filter(|peer| !pull.without.contains(peer)).collect();
-        let to = match pull.announcer.filter(|announcer| holders.contains(announcer)) {
-            Some(announcer) => Some(announcer),
+        let index = pull
+            .missing
+            .iter()
+            .find(|index| !pull.asked.contains_key(index))
+            .copied()?;
+        let holders: Vec<NodeId> = self
+            .peers
+            .ready()
+            .filter(|peer| !pull.without.contains(peer))
+            .collect();
+        let to = match pull
+            .wanted
+            .announcer
+            .filter(|announcer| holders.contains(announcer))
+        {
+            Some(announcer) => announcer,
             None => {
                 let count = holders.len() as u64;
                 let turn = pull.without.len() as u64;
-                let at = usize::try_from(self.chance.below("pull", id.as_bytes(), turn, count)).unwrap_or(0);
-                holders.get(at).copied()
+                let at = usize::try_from(self.chance.below("pull", id.as_bytes(), turn, count))
+                    .unwrap_or(0);
+                *holders.get(at)?
             }
         };
-        match to {
-            Some(to) => {
-                pull.asked.insert(index, to);
-                Some((index, to))
-            }
-            None => {
-                // Nobody who is here has it: ask them all again later.
-                if pull.asked.is_empty() {
-                    pull.without.clear();
-                    pull.retry_at = Some(now.mono.plus_ms(RETRY_MS));
-                }
-                None
-            }
-        }
+        pull.asked.insert(index, to);
+        Some((index, to))
     }
 
     /// A chunk came, or did not.
@@ -151,7 +230,9 @@ impl<S: Store> Engine<S> {
         index: u32,
         chunk: Option<(&[u8], &ChunkPath)>,
     ) -> Result<(), StoreError> {
-        let Some(pull) = self.pulls.active.get_mut(&id) else { return Ok(()) };
+        let Some(pull) = self.pulls.active.get_mut(&id) else {
+            return Ok(());
+        };
         pull.asked.remove(&index);
         let good = chunk.filter(|(bytes, path)| {
             bytes.len() == chunk_length(pull.bound.length, index)
@@ -159,7 +240,10 @@ impl<S: Store> Engine<S> {
         });
         match good {
             Some((bytes, _)) => {
-                if let Some(slot) = usize::try_from(index).ok().and_then(|at| pull.leaves.get_mut(at)) {
+                if let Some(slot) = usize::try_from(index)
+                    .ok()
+                    .and_then(|at| pull.leaves.get_mut(at))
+                {
                     *slot = Some(leaf(bytes));
                 }
                 pull.missing.remove(&index);
@@ -176,36 +260,42 @@ impl<S: Store> Engine<S> {
             return self.start_opening();
         }
         self.ask_chunks(now, &id);
-        Ok(())
+        self.start_pulls(now)
     }
 
     fn body_complete(&mut self, id: EnvelopeId) {
-        let Some(pull) = self.pulls.active.remove(&id) else { return };
-        self.staged.remove(table::pull(pull.arrival));
+        let Some(pull) = self.pulls.active.remove(&id) else {
+            return;
+        };
+        self.staged.remove(table::pull(pull.wanted.arrival));
         let leaves: Vec<[u8; 32]> = pull.leaves.into_iter().flatten().collect();
         self.staged.put(table::leaves(&id), leaves.concat());
-        self.want_opened(pull.arrival, None);
+        self.want_opened(pull.wanted.arrival, None);
     }
 
-    /// Asks again where nobody had it, and whoever is new.
+    /// Puts what has rested in line again.
     pub(super) fn retry_pulls(&mut self, now: Now) {
-        let due: Vec<EnvelopeId> = self
-            .pulls
-            .active
-            .iter_mut()
-            .filter(|(_, pull)| pull.retry_at.is_some_and(|at| at <= now.mono))
-            .map(|(id, pull)| {
-                pull.retry_at = None;
-                *id
-            })
-            .collect();
-        for id in due {
-            self.ask_chunks(now, &id);
+        while let Some(entry) = self.pulls.resting.first_entry()
+            && entry.key().0 <= now.mono
+        {
+            self.pulls.waiting.push_back(entry.remove());
+        }
+    }
+
+    /// Somebody new is here, who may have what nobody had.
+    pub(super) fn retry_pulls_early(&mut self) {
+        let resting = core::mem::take(&mut self.pulls.resting);
+        for (at, wanted) in resting {
+            if wanted.rounds < ROUNDS_HOPEFUL {
+                self.pulls.waiting.push_back(wanted);
+            } else {
+                self.pulls.resting.insert(at, wanted);
+            }
         }
     }
 
     /// A peer left: what it was asked for is asked elsewhere.
-    pub(super) fn forget_requests(&mut self, now: Now, node: &NodeId) {
+    pub(super) fn forget_requests(&mut self, now: Now, node: &NodeId) -> Result<(), StoreError> {
         self.requests.retain(|_: &RequestId, (to, _)| to != node);
         let ids: Vec<EnvelopeId> = self
             .pulls
@@ -219,5 +309,6 @@ impl<S: Store> Engine<S> {
         for id in ids {
             self.ask_chunks(now, &id);
         }
+        self.start_pulls(now)
     }
 }

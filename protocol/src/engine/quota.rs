@@ -14,19 +14,31 @@ pub struct Rate {
 
 impl Rate {
     /// Envelopes of one author node.
-    pub const AUTHOR_ENVELOPES: Self = Self { burst: 20_000, per_second: 50 };
+    pub const AUTHOR_ENVELOPES: Self = Self {
+        burst: 20_000,
+        per_second: 50,
+    };
     /// Bytes, frame and body, of one author node.
-    pub const AUTHOR_BYTES: Self = Self { burst: 268_435_456, per_second: 1_048_576 };
+    pub const AUTHOR_BYTES: Self = Self {
+        burst: 268_435_456,
+        per_second: 1_048_576,
+    };
 
     /// A quarter more: what a receiver grants, so that clocks and jitter hurt
     /// no author who keeps to the rate.
     pub const fn with_tolerance(self) -> Self {
-        Self { burst: self.burst + self.burst / 4, per_second: self.per_second + self.per_second / 4 }
+        Self {
+            burst: self.burst + self.burst / 4,
+            per_second: self.per_second + self.per_second / 4,
+        }
     }
 
     /// Ten times: what one peer may bring of all authors.
     pub const fn for_peer(self) -> Self {
-        Self { burst: self.burst * 10, per_second: self.per_second * 10 }
+        Self {
+            burst: self.burst * 10,
+            per_second: self.per_second * 10,
+        }
     }
 }
 
@@ -42,7 +54,11 @@ pub struct Bucket {
 impl Bucket {
     /// A full bucket.
     pub const fn new(rate: Rate, now: Instant) -> Self {
-        Self { rate, level_milli: rate.burst.saturating_mul(1_000), filled: now }
+        Self {
+            rate,
+            level_milli: rate.burst.saturating_mul(1_000),
+            filled: now,
+        }
     }
 
     /// Whether `amount` is there; nothing is taken.
@@ -59,7 +75,9 @@ impl Bucket {
 
     /// Takes `amount`, down to nothing.
     pub const fn take(&mut self, amount: u64) {
-        self.level_milli = self.level_milli.saturating_sub(amount.saturating_mul(1_000));
+        self.level_milli = self
+            .level_milli
+            .saturating_sub(amount.saturating_mul(1_000));
     }
 }
 
@@ -78,16 +96,27 @@ impl Quota {
 
     /// What it grants another author.
     pub const fn author(now: Instant) -> Self {
-        Self::of(Rate::AUTHOR_ENVELOPES.with_tolerance(), Rate::AUTHOR_BYTES.with_tolerance(), now)
+        Self::of(
+            Rate::AUTHOR_ENVELOPES.with_tolerance(),
+            Rate::AUTHOR_BYTES.with_tolerance(),
+            now,
+        )
     }
 
     /// What it grants a peer.
     pub const fn peer(now: Instant) -> Self {
-        Self::of(Rate::AUTHOR_ENVELOPES.for_peer(), Rate::AUTHOR_BYTES.for_peer(), now)
+        Self::of(
+            Rate::AUTHOR_ENVELOPES.for_peer(),
+            Rate::AUTHOR_BYTES.for_peer(),
+            now,
+        )
     }
 
     const fn of(envelopes: Rate, bytes: Rate, now: Instant) -> Self {
-        Self { envelopes: Bucket::new(envelopes, now), bytes: Bucket::new(bytes, now) }
+        Self {
+            envelopes: Bucket::new(envelopes, now),
+            bytes: Bucket::new(bytes, now),
+        }
     }
 
     /// Whether there is room for one envelope of so many bytes.
@@ -109,7 +138,13 @@ mod tests {
 
     #[test]
     fn a_bucket_empties_and_fills() {
-        let mut bucket = Bucket::new(Rate { burst: 2, per_second: 1 }, Instant::ZERO);
+        let mut bucket = Bucket::new(
+            Rate {
+                burst: 2,
+                per_second: 1,
+            },
+            Instant::ZERO,
+        );
         assert!(bucket.has(2, Instant::ZERO));
         bucket.take(2);
         assert!(!bucket.has(1, Instant::from_ms(999)));

@@ -1,6 +1,6 @@
 //! Taking verified frames: what depends on this node's state is decided here.
 
-use super::messages::{Event, GossipToken, NotTaken, Output, Outgoing, Verdict};
+use super::messages::{Event, GossipToken, NotTaken, Outgoing, Output, Verdict};
 use super::quota::Quota;
 use super::streams::Fit;
 use super::{Engine, StreamId};
@@ -62,8 +62,10 @@ impl<S: Store> Engine<S> {
         frame: Verified<Frame>,
     ) -> Result<Result<(), NotTaken>, StoreError> {
         let id = envelope_id(&frame);
-        let (Some(stream), Some(position)) = (frame.value().stream(), frame.value().header().prefix.class.position())
-        else {
+        let (Some(stream), Some(position)) = (
+            frame.value().stream(),
+            frame.value().header().prefix.class.position(),
+        ) else {
             return Ok(Err(NotTaken::Gate(Refusal::Direct)));
         };
         if self.staged.get(&table::envelope(&id))?.is_some() {
@@ -76,7 +78,7 @@ impl<S: Store> Engine<S> {
             Fit::Fits => {}
             // It is not the one held there, or it would have been found above.
             Fit::Below | Fit::Taken | Fit::Unchained => {
-                self.keep_evidence(&stream, &position, &id, frame.value());
+                self.keep_evidence(&stream, &position, &id, frame.value())?;
                 return Ok(Err(NotTaken::Conflict));
             }
             Fit::TooFarAhead => {
@@ -88,14 +90,29 @@ impl<S: Store> Engine<S> {
         if let Err(why) = self.charge(now, from, &stream, frame.value()) {
             return Ok(Err(why));
         }
-        if self.streams.decreases(&stream, &position, cited(frame.value())) {
-            self.keep_evidence(&stream, &position, &id, frame.value());
+        if self
+            .streams
+            .decreases(&stream, &position, cited(frame.value()))
+        {
+            self.keep_evidence(&stream, &position, &id, frame.value())?;
             return Ok(Err(NotTaken::Conflict));
         }
         let arrival = self.append(now, &stream, &position, id, frame.value());
-        let (envelope, bundle, author) = (id, frame.value().bundle_id(), frame.value().header().prefix.author);
-        self.outputs.push_back(Output::Event(Event::Verified { envelope, bundle, author }));
-        self.event(Event::Stored { envelope, bundle, author });
+        let (envelope, bundle, author) = (
+            id,
+            frame.value().bundle_id(),
+            frame.value().header().prefix.author,
+        );
+        self.outputs.push_back(Output::Event(Event::Verified {
+            envelope,
+            bundle,
+            author,
+        }));
+        self.event(Event::Stored {
+            envelope,
+            bundle,
+            author,
+        });
         self.route(arrival, id, from, frame);
         if self.streams.has_gap(&stream) {
             self.probe_soon(now, &from);
@@ -136,24 +153,42 @@ impl<S: Store> Engine<S> {
             (Action::RelayCiphertext, Peer::of(in_clear, false)),
         ];
         for (action, peer) in questions {
-            let carried = Outgoing { marking: marking_of(frame), bytes: Vec::new() };
+            let carried = Outgoing {
+                marking: marking_of(frame),
+                bytes: Vec::new(),
+            };
             if let Err(denied) = release(action, Subject::Peer(peer), Standing::BEST, carried) {
-                return Err(NotTaken::Policy { rule: denied.rule.name() });
+                return Err(NotTaken::Policy {
+                    rule: denied.rule.name(),
+                });
             }
         }
         Ok(())
     }
 
     /// Charges peer and author, both or neither.
-    fn charge(&mut self, now: Now, from: NodeId, stream: &StreamId, frame: &Frame) -> Result<(), NotTaken> {
+    fn charge(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        stream: &StreamId,
+        frame: &Frame,
+    ) -> Result<(), NotTaken> {
         let header = frame.header();
-        let pulled = if header.body_is_inline() { 0 } else { header.body_length() };
+        let pulled = if header.body_is_inline() {
+            0
+        } else {
+            header.body_length()
+        };
         let bytes = frame.bytes().len() as u64 + pulled;
         let peer = self.peers.quota(&from).ok_or(NotTaken::BeforeHello)?;
         if !peer.has(bytes, now.mono) {
             return Err(NotTaken::Quota { whose: "peer" });
         }
-        let author = self.author_quotas.entry(stream.node).or_insert_with(|| Quota::author(now.mono));
+        let author = self
+            .author_quotas
+            .entry(stream.node)
+            .or_insert_with(|| Quota::author(now.mono));
         if !author.has(bytes, now.mono) {
             return Err(NotTaken::Quota { whose: "author" });
         }
@@ -172,7 +207,15 @@ impl<S: Store> Engine<S> {
         frame: &Frame,
     ) -> Arrival {
         let bytes = Bytes::new(frame.bytes().to_vec()).unwrap_or_default();
-        let arrival = self.append_bytes(stream, position, id, LogEntry { received_ms: now.wall_ms, frame: bytes });
+        let arrival = self.append_bytes(
+            stream,
+            position,
+            id,
+            LogEntry {
+                received_ms: now.wall_ms,
+                frame: bytes,
+            },
+        );
         self.streams.note_cited(stream, position, cited(frame));
         arrival
     }
@@ -186,10 +229,12 @@ impl<S: Store> Engine<S> {
     ) -> Arrival {
         let arrival = self.next_arrival;
         self.next_arrival += 1;
-        self.staged.put_as(table::next_arrival(), &self.next_arrival);
+        self.staged
+            .put_as(table::next_arrival(), &self.next_arrival);
         self.staged.put_as(table::log(arrival), &entry);
         self.staged.put_as(table::envelope(&id), &arrival);
-        self.staged.put_as(table::sequence(stream, position.sequence), &id);
+        self.staged
+            .put_as(table::sequence(stream, position.sequence), &id);
         if let Some(through) = self.streams.insert(*stream, position, id) {
             self.staged.put_as(table::through(stream), &through);
         }
@@ -201,7 +246,8 @@ impl<S: Store> Engine<S> {
         if let Some(bundle) = frame.value().bundle_id() {
             self.staged.put_as(table::bundle(&bundle), &arrival);
         } else {
-            self.staged.put_as(table::outcome(arrival), &Outcome::NeedsUpgrade);
+            self.staged
+                .put_as(table::outcome(arrival), &Outcome::NeedsUpgrade);
         }
         let header = frame.value().header();
         if header.binding.payload.is_some() && !header.body_is_inline() {
@@ -211,15 +257,30 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    fn keep_evidence(&mut self, stream: &StreamId, position: &Position, id: &EnvelopeId, frame: &Frame) {
+    fn keep_evidence(
+        &mut self,
+        stream: &StreamId,
+        position: &Position,
+        id: &EnvelopeId,
+        frame: &Frame,
+    ) -> Result<(), StoreError> {
+        let key = table::evidence(stream, position.sequence, id);
+        // The same one comes again with every catch-up: it is one proof.
+        if self.staged.get(&key)?.is_some() {
+            return Ok(());
+        }
         let kept = self.evidence.entry(*stream).or_default();
         if *kept >= EVIDENCE_PER_STREAM_MAX {
-            return;
+            return Ok(());
         }
         *kept += 1;
-        self.staged.put(table::evidence(stream, position.sequence, id), frame.bytes().to_vec());
+        self.staged.put(key, frame.bytes().to_vec());
         let author = frame.header().prefix.author;
-        self.event(Event::Conflict { author, envelope: *id });
+        self.event(Event::Conflict {
+            author,
+            envelope: *id,
+        });
+        Ok(())
     }
 }
 
@@ -252,8 +313,17 @@ pub(super) const fn marking_of_header(header: &Header) -> Marking {
 }
 
 /// Lets a frame go to a member's node, if the policy does.
-pub(super) fn release_frame(bytes: Vec<u8>, marking: Marking, to: Peer) -> Option<Release<Outgoing>> {
+pub(super) fn release_frame(
+    bytes: Vec<u8>,
+    marking: Marking,
+    to: Peer,
+) -> Option<Release<Outgoing>> {
     let outgoing = Outgoing { marking, bytes };
-    release(Action::RelayCiphertext, Subject::Peer(to), Standing::BEST, outgoing).ok()
+    release(
+        Action::RelayCiphertext,
+        Subject::Peer(to),
+        Standing::BEST,
+        outgoing,
+    )
+    .ok()
 }
-

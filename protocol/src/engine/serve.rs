@@ -14,7 +14,8 @@ use crate::time::Now;
 use crate::wire::card::CertificateBytes;
 use crate::wire::chunk_tree::path_of;
 use crate::wire::exchange::{
-    Answer, DOOR_PIECE_BYTES_MAX, DoorAnswer, DoorRequest, RangeItem, Request, StreamId, Unavailable,
+    Answer, DOOR_PIECE_BYTES_MAX, DoorAnswer, DoorRequest, RangeItem, Request, StreamId,
+    Unavailable,
 };
 use crate::wire::{Bytes, List};
 use std::sync::Arc;
@@ -27,11 +28,16 @@ impl<S: Store> Engine<S> {
         token: AnswerToken,
         request: Option<Request>,
     ) -> Result<(), StoreError> {
-        let refused = Answer::Unavailable { reason: Unavailable::Refused };
+        let refused = Answer::Unavailable {
+            reason: Unavailable::Refused,
+        };
         let answer = match request {
             Some(Request::Hello { federation, .. }) if federation == self.roster.federation() => {
-                self.heard_hello_of(now, from);
-                Answer::Hello { federation, epoch: self.roster.epoch() }
+                self.heard_hello_of(now, from)?;
+                Answer::Hello {
+                    federation,
+                    epoch: self.roster.epoch(),
+                }
             }
             Some(Request::Hello { .. }) | None => refused,
             // Hello comes first; until then nothing else is answered.
@@ -42,7 +48,10 @@ impl<S: Store> Engine<S> {
                     self.probe_soon(now, &from);
                 }
                 // A frontier is a claim: it waits for the disk.
-                self.claim(Output::Answer { token, answer: Answer::Probe { digest: ours } });
+                self.claim(Output::Answer {
+                    token,
+                    answer: Answer::Probe { digest: ours },
+                });
                 return Ok(());
             }
             Some(Request::Frontier { after }) => {
@@ -54,16 +63,24 @@ impl<S: Store> Engine<S> {
                 self.claim(Output::Answer { token, answer });
                 return Ok(());
             }
-            Some(Request::Range { stream, after }) => self.range(&from, &stream, after)?,
+            Some(Request::Range { stream, after }) => {
+                // A claim: what the store shows may not be flushed yet, and an
+                // author who forgot what a peer already holds would sign
+                // another at its place.
+                let answer = self.range(&from, &stream, after)?;
+                self.claim(Output::Answer { token, answer });
+                return Ok(());
+            }
             Some(Request::Chunk { envelope, index }) => self.chunk(&from, &envelope, index)?,
-            Some(Request::KeyBlock { .. }) => Answer::Unavailable { reason: Unavailable::NotHeld },
+            Some(Request::KeyBlock { .. }) => Answer::Unavailable {
+                reason: Unavailable::NotHeld,
+            },
         };
         self.outputs.push_back(Output::Answer { token, answer });
         Ok(())
     }
 
-    /// Durable envelopes of a stream: what might still be forgotten is not
-    /// given away.
+    /// Envelopes of a stream, of those that the store shows.
     fn range(&self, to: &NodeId, stream: &StreamId, after: u64) -> Result<Answer, StoreError> {
         let prefix = table::sequences(stream);
         let first = table::sequence(stream, after.saturating_add(1));
@@ -73,7 +90,9 @@ impl<S: Store> Engine<S> {
         let mut more = places.len() > RANGE_FRAMES_MAX;
         for (key, value) in places.into_iter().take(RANGE_FRAMES_MAX) {
             let id: EnvelopeId = super::staged::read_value(&key, &value, 32)?;
-            let Some((_, frame)) = self.releasable(to, &id)? else { continue };
+            let Some((_, frame)) = self.releasable(to, &id)? else {
+                continue;
+            };
             let frame = frame.into_inner().bytes;
             bytes += frame.len() + 8;
             if bytes > RANGE_BYTES_MAX {
@@ -84,7 +103,9 @@ impl<S: Store> Engine<S> {
         }
         Ok(match List::new(items) {
             Ok(items) => Answer::Range { items, more },
-            Err(_) => Answer::Unavailable { reason: Unavailable::Refused },
+            Err(_) => Answer::Unavailable {
+                reason: Unavailable::Refused,
+            },
         })
     }
 
@@ -94,23 +115,35 @@ impl<S: Store> Engine<S> {
         to: &NodeId,
         id: &EnvelopeId,
     ) -> Result<Option<(crate::wire::Header, Release<super::Outgoing>)>, StoreError> {
-        let Some(arrival) = self.staged.get_as::<Arrival>(&table::envelope(id), 9)? else { return Ok(None) };
+        let Some(arrival) = self.staged.get_as::<Arrival>(&table::envelope(id), 9)? else {
+            return Ok(None);
+        };
         let key = table::log(arrival);
-        let Some(entry) = self.staged.get_as::<LogEntry>(&key, FRAME_BYTES_MAX + 64)? else { return Ok(None) };
+        let Some(entry) = self.staged.get_as::<LogEntry>(&key, FRAME_BYTES_MAX + 64)? else {
+            return Ok(None);
+        };
         let frame = entry.frame.into_vec();
-        let Some((_, header)) = header_of(&frame) else { return Err(super::damaged(&key)) };
+        let Some((_, header)) = header_of(&frame) else {
+            return Err(super::damaged(&key));
+        };
         let marking = marking_of_header(&header);
         let peer = self.peer_of(to, marking == Marking::Clear);
-        Ok(peer.and_then(|peer| release_frame(frame, marking, peer)).map(|frame| (header, frame)))
+        Ok(peer
+            .and_then(|peer| release_frame(frame, marking, peer))
+            .map(|frame| (header, frame)))
     }
 
     fn chunk(&self, to: &NodeId, id: &EnvelopeId, index: u32) -> Result<Answer, StoreError> {
-        let not_held = Answer::Unavailable { reason: Unavailable::NotHeld };
+        let not_held = Answer::Unavailable {
+            reason: Unavailable::NotHeld,
+        };
         // The decision is about the envelope that the chunk is of.
         if self.releasable(to, id)?.is_none() {
             return Ok(not_held);
         }
-        let Some(leaves) = self.staged.get(&table::leaves(id))? else { return Ok(not_held) };
+        let Some(leaves) = self.staged.get(&table::leaves(id))? else {
+            return Ok(not_held);
+        };
         let (leaves, _) = leaves.as_chunks::<32>();
         let chunk = self.staged.get(&table::chunk(id, index))?;
         Ok(match (chunk.map(Bytes::new), path_of(leaves, index)) {
@@ -144,30 +177,49 @@ impl<S: Store> Engine<S> {
         let rest = self.genesis_file.get(at..).unwrap_or_default();
         let piece = rest.get(..DOOR_PIECE_BYTES_MAX).unwrap_or(rest);
         match Bytes::new(piece.to_vec()) {
-            Ok(bytes) => DoorAnswer::Genesis { total, offset, bytes },
+            Ok(bytes) => DoorAnswer::Genesis {
+                total,
+                offset,
+                bytes,
+            },
             Err(_) => DoorAnswer::Unavailable,
         }
     }
 
     /// Takes a certificate offered by the node it is for.
-    fn offered(&mut self, now: Now, transport_key: &[u8; 32], certificate: &CertificateBytes) -> bool {
-        let of_connection = certificate.claims().is_ok_and(|claimed| claimed.transport_key == *transport_key);
+    fn offered(
+        &mut self,
+        now: Now,
+        transport_key: &[u8; 32],
+        certificate: &CertificateBytes,
+    ) -> bool {
+        let of_connection = certificate
+            .claims()
+            .is_ok_and(|claimed| claimed.transport_key == *transport_key);
         if !of_connection {
             return false;
         }
         let known = certificate.claims().is_ok_and(|claimed| {
             let node = NodeId::of_transport(&claimed.transport_key);
-            self.roster.node(&node).is_some_and(|held| held.serial == claimed.serial && held.is_current(now.wall_ms))
+            self.roster
+                .node(&node)
+                .is_some_and(|held| held.serial == claimed.serial && held.is_current(now.wall_ms))
         });
         if known {
             return true;
         }
         let mut roster = (*self.roster).clone();
-        let Ok(admitted) = roster.admit_certificate(certificate, now.wall_ms) else { return false };
-        self.staged.put_as(table::certificate(&admitted.id), certificate);
+        let Ok(admitted) = roster.admit_certificate(certificate, now.wall_ms) else {
+            return false;
+        };
+        self.staged
+            .put_as(table::certificate(&admitted.id), certificate);
         self.roster = Arc::new(roster);
         self.outputs.push_back(Output::Roster(self.roster()));
-        self.event(Event::Admitted { certificate: admitted.id, member: admitted.member });
+        self.event(Event::Admitted {
+            certificate: admitted.id,
+            member: admitted.member,
+        });
         true
     }
 }

@@ -20,7 +20,12 @@ const IN_FLIGHT_MAX: usize = 4;
 
 impl<S: Store> Staged<S> {
     pub(crate) fn new(store: S) -> Self {
-        Self { store, in_flight: VecDeque::new(), open: Batch::default(), next: CommitNo::FIRST }
+        Self {
+            store,
+            in_flight: VecDeque::new(),
+            open: Batch::default(),
+            next: CommitNo::FIRST,
+        }
     }
 
     pub(crate) const fn store(&self) -> &S {
@@ -28,19 +33,34 @@ impl<S: Store> Staged<S> {
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let layers = self.in_flight.iter().map(|(_, batch)| batch).chain([&self.open]);
+        let layers = self
+            .in_flight
+            .iter()
+            .map(|(_, batch)| batch)
+            .chain([&self.open]);
         match layers.rev().find_map(|batch| batch.get(key)) {
             Some(value) => Ok(value.map(<[u8]>::to_vec)),
             None => self.store.get(key),
         }
     }
 
-    pub(crate) fn get_as<T: Decode<()> + Encode>(&self, key: &[u8], bytes_max: usize) -> Result<Option<T>, StoreError> {
-        self.get(key)?.map(|bytes| read_value(key, &bytes, bytes_max)).transpose()
+    pub(crate) fn get_as<T: Decode<()> + Encode>(
+        &self,
+        key: &[u8],
+        bytes_max: usize,
+    ) -> Result<Option<T>, StoreError> {
+        self.get(key)?
+            .map(|bytes| read_value(key, &bytes, bytes_max))
+            .transpose()
     }
 
     /// Durable entries only: for what is asked at the start.
-    pub(crate) fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError> {
+    pub(crate) fn scan(
+        &self,
+        prefix: &[u8],
+        from: &[u8],
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
         self.store.scan(prefix, from, limit)
     }
 
@@ -59,7 +79,11 @@ impl<S: Store> Staged<S> {
     /// The commit after which everything written so far is durable; none if it
     /// is already.
     pub(crate) fn commit_holding_all(&self) -> Option<CommitNo> {
-        if self.open.is_empty() { self.in_flight.back().map(|(number, _)| *number) } else { Some(self.next) }
+        if self.open.is_empty() {
+            self.in_flight.back().map(|(number, _)| *number)
+        } else {
+            Some(self.next)
+        }
     }
 
     pub(crate) fn begin(&mut self) -> Option<(CommitNo, Batch)> {
@@ -74,13 +98,23 @@ impl<S: Store> Staged<S> {
     }
 
     pub(crate) fn committed(&mut self, number: CommitNo) {
-        while self.in_flight.front().is_some_and(|(first, _)| *first <= number) {
+        while self
+            .in_flight
+            .front()
+            .is_some_and(|(first, _)| *first <= number)
+        {
             self.in_flight.pop_front();
         }
     }
 }
 
 /// Reads a value that this program wrote; one that does not read is damage.
-pub(crate) fn read_value<T: Decode<()> + Encode>(key: &[u8], bytes: &[u8], bytes_max: usize) -> Result<T, StoreError> {
-    codec::decode(bytes, bytes_max).map_err(|_| StoreError::Damaged { key: hex::encode(key) })
+pub(crate) fn read_value<T: Decode<()> + Encode>(
+    key: &[u8],
+    bytes: &[u8],
+    bytes_max: usize,
+) -> Result<T, StoreError> {
+    codec::decode(bytes, bytes_max).map_err(|_| StoreError::Damaged {
+        key: hex::encode(key),
+    })
 }

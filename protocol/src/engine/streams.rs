@@ -61,18 +61,29 @@ impl Stream {
 
 impl Streams {
     /// Takes a stream as the store has it.
-    pub(crate) fn restore(&mut self, id: StreamId, through: Option<Through>, ahead: Vec<(u64, EnvelopeId)>) {
+    pub(crate) fn restore(
+        &mut self,
+        id: StreamId,
+        through: Option<Through>,
+        ahead: Vec<(u64, EnvelopeId)>,
+    ) {
         let stream = self.streams.entry(id).or_default();
         stream.through = through;
         // What they cite was checked when they were taken, against whatever
         // neighbour there was; the gap before the first has none.
-        stream.ahead = ahead.into_iter().map(|(sequence, id)| (sequence, (id, None))).collect();
+        stream.ahead = ahead
+            .into_iter()
+            .map(|(sequence, id)| (sequence, (id, None)))
+            .collect();
         stream.advance();
     }
 
     pub(crate) fn fit(&self, id: &StreamId, position: &Position, envelope: &EnvelopeId) -> Fit {
         let Some(stream) = self.streams.get(id) else {
-            let of_node = self.streams.keys().filter(|other| other.node == id.node && other.incarnation == id.incarnation);
+            let of_node = self
+                .streams
+                .keys()
+                .filter(|other| other.node == id.node && other.incarnation == id.incarnation);
             return if of_node.count() >= STREAMS_PER_NODE_MAX {
                 Fit::TooManyStreams
             } else if position.sequence > SEQUENCE_AHEAD_MAX {
@@ -106,31 +117,50 @@ impl Streams {
     }
 
     /// Takes an envelope that fits. Returns the new gapless end if it moved.
-    pub(crate) fn insert(&mut self, id: StreamId, position: &Position, envelope: EnvelopeId) -> Option<Through> {
+    pub(crate) fn insert(
+        &mut self,
+        id: StreamId,
+        position: &Position,
+        envelope: EnvelopeId,
+    ) -> Option<Through> {
         let stream = self.streams.entry(id).or_default();
         let before = stream.through;
-        stream.ahead.insert(position.sequence, (envelope, position.previous));
+        stream
+            .ahead
+            .insert(position.sequence, (envelope, position.previous));
         stream.advance();
         stream.through.filter(|through| Some(*through) != before)
     }
 
     /// Whether something beyond a gap is held.
     pub(crate) fn has_gap(&self, id: &StreamId) -> bool {
-        self.streams.get(id).is_some_and(|stream| !stream.ahead.is_empty())
+        self.streams
+            .get(id)
+            .is_some_and(|stream| !stream.ahead.is_empty())
     }
 
     /// Whether epoch or creation time go back against the newest that was
     /// taken in this run. A time of 0 is one that cannot be read.
-    pub(crate) fn decreases(&self, id: &StreamId, position: &Position, (epoch, created_ms): (u64, u64)) -> bool {
-        let Some((sequence, (newest_epoch, newest_ms))) = self.streams.get(id).and_then(|stream| stream.cited) else {
+    pub(crate) fn decreases(
+        &self,
+        id: &StreamId,
+        position: &Position,
+        (epoch, created_ms): (u64, u64),
+    ) -> bool {
+        let Some((sequence, (newest_epoch, newest_ms))) =
+            self.streams.get(id).and_then(|stream| stream.cited)
+        else {
             return false;
         };
-        position.sequence > sequence && (epoch < newest_epoch || (created_ms > 0 && created_ms < newest_ms))
+        position.sequence > sequence
+            && (epoch < newest_epoch || (created_ms > 0 && created_ms < newest_ms))
     }
 
     pub(crate) fn note_cited(&mut self, id: &StreamId, position: &Position, cited: (u64, u64)) {
         if let Some(stream) = self.streams.get_mut(id)
-            && stream.cited.is_none_or(|(sequence, _)| position.sequence > sequence)
+            && stream
+                .cited
+                .is_none_or(|(sequence, _)| position.sequence > sequence)
         {
             stream.cited = Some((position.sequence, cited));
         }
@@ -142,7 +172,11 @@ impl Streams {
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = FrontierEntry> {
         self.streams.iter().filter_map(|(stream, held)| {
-            held.through.map(|through| FrontierEntry { stream: *stream, through: through.sequence, head: through.head })
+            held.through.map(|through| FrontierEntry {
+                stream: *stream,
+                through: through.sequence,
+                head: through.head,
+            })
         })
     }
 
@@ -173,21 +207,32 @@ mod tests {
     use crate::ids::NodeId;
     use crate::wire::Tag;
 
-    const STREAM: StreamId = StreamId { node: NodeId::from_bytes([1; 32]), incarnation: 1, tag: Tag::PUBLIC };
+    const STREAM: StreamId = StreamId {
+        node: NodeId::from_bytes([1; 32]),
+        incarnation: 1,
+        tag: Tag::PUBLIC,
+    };
 
     fn id(sequence: u64) -> EnvelopeId {
         EnvelopeId::from_bytes([u8::try_from(sequence).unwrap(); 32])
     }
 
     fn at(sequence: u64) -> Position {
-        Position { tag: Tag::PUBLIC, sequence, previous: (sequence > 1).then(|| id(sequence - 1)) }
+        Position {
+            tag: Tag::PUBLIC,
+            sequence,
+            previous: (sequence > 1).then(|| id(sequence - 1)),
+        }
     }
 
     #[test]
     fn a_gap_closes() {
         let mut streams = Streams::default();
         for sequence in [1, 3, 4] {
-            assert_eq!(streams.fit(&STREAM, &at(sequence), &id(sequence)), Fit::Fits);
+            assert_eq!(
+                streams.fit(&STREAM, &at(sequence), &id(sequence)),
+                Fit::Fits
+            );
             streams.insert(STREAM, &at(sequence), id(sequence));
         }
         assert_eq!(streams.through(&STREAM).unwrap().sequence, 1);
@@ -201,13 +246,22 @@ mod tests {
         let mut streams = Streams::default();
         streams.insert(STREAM, &at(1), id(1));
         streams.insert(STREAM, &at(3), id(3));
-        let fork = Position { previous: Some(id(9)), ..at(2) };
+        let fork = Position {
+            previous: Some(id(9)),
+            ..at(2)
+        };
         assert_eq!(streams.fit(&STREAM, &fork, &id(2)), Fit::Unchained);
         assert_eq!(streams.fit(&STREAM, &at(2), &id(8)), Fit::Unchained);
         assert_eq!(streams.fit(&STREAM, &at(3), &id(7)), Fit::Taken);
-        let far = Position { sequence: 1 + SEQUENCE_AHEAD_MAX + 1, ..at(2) };
+        let far = Position {
+            sequence: 1 + SEQUENCE_AHEAD_MAX + 1,
+            ..at(2)
+        };
         assert_eq!(streams.fit(&STREAM, &far, &id(2)), Fit::TooFarAhead);
-        let first_far = StreamId { incarnation: 2, ..STREAM };
+        let first_far = StreamId {
+            incarnation: 2,
+            ..STREAM
+        };
         assert_eq!(streams.fit(&first_far, &far, &id(2)), Fit::TooFarAhead);
     }
 
@@ -215,11 +269,17 @@ mod tests {
     fn streams_of_a_node_are_bounded() {
         let mut streams = Streams::default();
         for tag in 0..STREAMS_PER_NODE_MAX {
-            let stream = StreamId { tag: Tag::from_bytes([u8::try_from(tag).unwrap(); 16]), ..STREAM };
+            let stream = StreamId {
+                tag: Tag::from_bytes([u8::try_from(tag).unwrap(); 16]),
+                ..STREAM
+            };
             assert_eq!(streams.fit(&stream, &at(1), &id(1)), Fit::Fits);
             streams.insert(stream, &at(1), id(1));
         }
-        let one_more = StreamId { tag: Tag::from_bytes([255; 16]), ..STREAM };
+        let one_more = StreamId {
+            tag: Tag::from_bytes([255; 16]),
+            ..STREAM
+        };
         assert_eq!(streams.fit(&one_more, &at(1), &id(1)), Fit::TooManyStreams);
     }
 

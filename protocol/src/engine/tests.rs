@@ -1,1 +1,612 @@
+//! What an engine promises, one promise a test.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::wildcard_enum_match_arm)]
+
+use super::*;
+use crate::founding::{Keys, derived_federation};
+use crate::gate::{Refusal, check};
+use crate::ids::EnvelopeId;
+use crate::limits::{PROBE_EVERY_MS, PULLS_ACTIVE_MAX, UNANSWERED_MAX};
+use crate::marking::Marking;
+use crate::opening::{Draft, Wish};
+use crate::store::MemoryStore;
+use crate::wire::card::NodeCert;
+use crate::wire::exchange::{Answer, DoorAnswer, DoorRequest, RangeItem, Unavailable};
+use crate::wire::Bytes;
+use watchfire_crypto::sha256;
+
+const WALL_MS: u64 = 1_800_000_000_000;
+const SEED: [u8; 32] = [9; 32];
+
+/// An engine, the time at which it is, and what it said last.
+struct Node {
+    engine: Engine<MemoryStore>,
+    ms: u64,
+    /// Commits handed out and not reported durable.
+    begun: Vec<(CommitNo, Batch)>,
+    token: u64,
+}
+
+fn keys(number: u64) -> Keys {
+    Keys::derived(&SEED, number)
+}
+
+fn node_id(number: u64) -> NodeId {
+    NodeId::of_transport(&keys(number).transport.public().to_bytes())
+}
+
+impl Node {
+    fn start(number: u64) -> Self {
+        Self::on(MemoryStore::default(), number)
+    }
+
+    fn on(store: MemoryStore, number: u64) -> Self {
+        let (file, roster, _) = derived_federation(&SEED, &[Role::Agency; 4], WALL_MS - 1_000).unwrap();
+        let config = Config {
+            roster,
+            genesis_file: file.to_bytes(),
+            transport_key: keys(number).transport.public().to_bytes(),
+            signing_key: keys(number).signing,
+            seed: [u8::try_from(number).unwrap(); 32],
+        };
+        let engine = Engine::open(store, config, Now { mono: Instant::ZERO, wall_ms: WALL_MS }).unwrap();
+        Self { engine, ms: 0, begun: Vec::new(), token: 0 }
+    }
+
+    /// What a power cut leaves, started again.
+    fn restart(self, number: u64) -> Self {
+        let store = MemoryStore::default();
+        let mut batch = Batch::default();
+        for (key, value) in self.engine.store().snapshot() {
+            batch.put(key, value);
+        }
+        store.apply(&batch).unwrap();
+        Self::on(store, number)
+    }
+
+    fn now(&self) -> Now {
+        Now { mono: Instant::from_ms(self.ms), wall_ms: WALL_MS + self.ms }
+    }
+
+    fn feed(&mut self, input: Input) -> Vec<Output> {
+        self.engine.handle(self.now(), input).unwrap();
+        std::iter::from_fn(|| self.engine.poll()).collect()
+    }
+
+    /// Makes everything written so far durable.
+    fn commit(&mut self) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        while let Some((number, batch)) = self.engine.begin_commit() {
+            self.begun.push((number, batch));
+        }
+        for (number, batch) in core::mem::take(&mut self.begun) {
+            self.engine.store().apply(&batch).unwrap();
+            outputs.extend(self.feed(Input::Committed(number)));
+        }
+        outputs
+    }
+
+    fn later(&mut self, ms: u64) -> Vec<Output> {
+        self.ms += ms;
+        self.feed(Input::Wake)
+    }
+
+    fn publish(&mut self, draft: Draft) -> Vec<Output> {
+        self.feed(Input::Publish { client: ClientToken(7), draft: Box::new(draft) })
+    }
+
+    /// Publishes, makes it durable, and gives the frame.
+    fn frame_of(&mut self, name: &str, bytes: usize) -> Vec<u8> {
+        let mut outputs = self.publish(draft(name, bytes, Marking::Clear));
+        outputs.extend(self.commit());
+        outputs
+            .into_iter()
+            .find_map(|output| match output {
+                Output::Gossip { frame } => Some(frame.into_inner().bytes),
+                _ => None,
+            })
+            .unwrap()
+    }
+
+    fn gossip(&mut self, from: u64, frame: &[u8]) -> Vec<Output> {
+        let checked = check(frame, &self.engine.roster()).map(Box::new);
+        self.token += 1;
+        self.feed(Input::Gossip { from: node_id(from), token: GossipToken(self.token), checked })
+    }
+
+    fn request(&mut self, from: u64, request: Request) -> Vec<Output> {
+        self.token += 1;
+        self.feed(Input::Request { from: node_id(from), token: AnswerToken(self.token), request: Some(request) })
+    }
+
+    fn hello(&self) -> Request {
+        Request::Hello { federation: self.engine.roster.federation(), epoch: self.engine.roster.epoch() }
+    }
+
+    /// Connects and says hello both ways; gives what comes of it.
+    fn meet(&mut self, peer: u64) -> Vec<Output> {
+        let connected = self.feed(Input::PeerConnected { node: node_id(peer) });
+        let (id, _) = asked(&connected, peer).remove(0);
+        let (federation, epoch) = (self.engine.roster.federation(), self.engine.roster.epoch());
+        let mut outputs = self.request(peer, self.hello());
+        outputs.extend(self.answered(id, Some(Answer::Hello { federation, epoch })));
+        outputs
+    }
+
+    fn answered(&mut self, id: RequestId, answer: Option<Answer>) -> Vec<Output> {
+        self.feed(Input::Answered { id, answer: answer.map(Box::new) })
+    }
+
+    /// Does all work and feeds back what it gives.
+    fn work(&mut self, outputs: Vec<Output>) -> Vec<Output> {
+        let mut rest = Vec::new();
+        let mut queue: VecDeque<Output> = outputs.into();
+        while let Some(output) = queue.pop_front() {
+            match output {
+                Output::Work(work) => queue.extend(self.feed(Input::Done(work.run()))),
+                other => rest.push(other),
+            }
+        }
+        rest
+    }
+
+    fn holds(&self, frame: &[u8]) -> bool {
+        let id = id_of(frame, &self.engine.roster());
+        self.engine.staged.get(&table::envelope(&id)).unwrap().is_some()
+    }
+
+    fn evidence(&self) -> usize {
+        self.engine.store().scan(b"X", b"X", 100).unwrap().len()
+    }
+}
+
+fn id_of(frame: &[u8], roster: &Roster) -> EnvelopeId {
+    crate::gate::envelope_id(&check(frame, roster).unwrap())
+}
+
+fn draft(name: &str, bytes: usize, marking: Marking) -> Draft {
+    let stix = format!(
+        "{{\"type\":\"bundle\",\"id\":\"bundle--11111111-1111-4111-8111-111111111111\",\"objects\":[\
+         {{\"type\":\"domain-name\",\"spec_version\":\"2.1\",\
+         \"id\":\"domain-name--22222222-2222-4222-8222-222222222222\",\"value\":\"{name}.example\"}},\
+         {{\"type\":\"note\",\"spec_version\":\"2.1\",\"id\":\"note--33333333-3333-4333-8333-333333333333\",\
+         \"created\":\"2027-01-01T00:00:00.000Z\",\"modified\":\"2027-01-01T00:00:00.000Z\",\"content\":\"{}\",\
+         \"object_refs\":[\"domain-name--22222222-2222-4222-8222-222222222222\"]}}]}}",
+        "x".repeat(bytes)
+    );
+    let wish = Wish {
+        flag: Some(marking),
+        valid_ms: 86_400_000,
+        exercise: false,
+        permissible_actions: None,
+        supersedes: None,
+    };
+    Draft::prepare(stix.into_bytes(), None, wish).unwrap()
+}
+
+fn asked(outputs: &[Output], of: u64) -> Vec<(RequestId, Request)> {
+    outputs
+        .iter()
+        .filter_map(|output| match output {
+            Output::Request { to, id, request } if *to == node_id(of) => Some((*id, request.clone())),
+            _ => None,
+        })
+        .collect()
+}
+
+fn chunks_asked(outputs: &[Output], of: u64) -> Vec<(RequestId, u32)> {
+    asked(outputs, of)
+        .into_iter()
+        .filter_map(|(id, request)| match request {
+            Request::Chunk { index, .. } => Some((id, index)),
+            _ => None,
+        })
+        .collect()
+}
+
+fn verdict(outputs: &[Output]) -> Verdict {
+    outputs
+        .iter()
+        .find_map(|output| match output {
+            Output::Verdict { verdict, .. } => Some(*verdict),
+            _ => None,
+        })
+        .unwrap()
+}
+
+fn answer(outputs: &[Output]) -> Option<Answer> {
+    outputs.iter().find_map(|output| match output {
+        Output::Answer { answer, .. } => Some(answer.clone()),
+        _ => None,
+    })
+}
+
+fn events(outputs: &[Output]) -> Vec<&Event> {
+    outputs
+        .iter()
+        .filter_map(|output| match output {
+            Output::Event(event) => Some(event),
+            _ => None,
+        })
+        .collect()
+}
+
+fn not_taken(outputs: &[Output]) -> Option<&NotTaken> {
+    events(outputs).into_iter().find_map(|event| match event {
+        Event::NotTaken { why, .. } => Some(why),
+        _ => None,
+    })
+}
+
+fn is_searchable(outputs: &[Output]) -> bool {
+    events(outputs).iter().any(|event| matches!(event, Event::Searchable { .. }))
+}
+
+#[test]
+fn the_verdict_waits_for_no_disk_and_what_people_see_does() {
+    let frame = Node::start(0).frame_of("a", 10);
+    let mut node = Node::start(1);
+    node.meet(0);
+    node.commit();
+    let outputs = node.gossip(0, &frame);
+    assert_eq!(verdict(&outputs), Verdict::Accept);
+    assert!(matches!(events(&outputs).as_slice(), [Event::Verified { .. }]));
+    let outputs = node.work(outputs);
+    assert!(events(&outputs).is_empty());
+    let outputs = node.commit();
+    assert!(events(&outputs).iter().any(|event| matches!(event, Event::Stored { .. })));
+    assert!(is_searchable(&outputs));
+    assert!(node.commit().is_empty());
+}
+
+#[test]
+fn a_publication_shows_only_once_it_is_durable() {
+    let mut node = Node::start(0);
+    assert!(node.publish(draft("a", 10, Marking::Clear)).is_empty());
+    let (number, batch) = node.engine.begin_commit().unwrap();
+    assert!(node.engine.poll().is_none());
+    node.engine.store().apply(&batch).unwrap();
+    assert!(node.engine.poll().is_none());
+    // One more on the way has its own commit.
+    assert!(node.publish(draft("b", 10, Marking::Clear)).is_empty());
+    let outputs = node.feed(Input::Committed(number));
+    let published = |output: &&Output| matches!(output, Output::Published { outcome: Ok(_), .. });
+    assert_eq!(outputs.iter().filter(published).count(), 1);
+    assert_eq!(outputs.iter().filter(|output| matches!(output, Output::Gossip { .. })).count(), 1);
+    assert_eq!(node.commit().iter().filter(published).count(), 1);
+}
+
+#[test]
+fn above_clear_is_refused_and_nothing_is_written() {
+    for marking in [Marking::Green, Marking::Amber, Marking::AmberStrict, Marking::Red] {
+        let mut node = Node::start(0);
+        let outputs = node.publish(draft("a", 10, marking));
+        assert!(matches!(
+            outputs.as_slice(),
+            [Output::Published { outcome: Err(PublishRefusal::SealingAbsent { .. }), .. }]
+        ));
+        assert!(node.engine.begin_commit().is_none());
+    }
+}
+
+#[test]
+fn hello_comes_first() {
+    let frame = Node::start(0).frame_of("a", 10);
+    let mut node = Node::start(1);
+    let connected = node.feed(Input::PeerConnected { node: node_id(0) });
+    assert!(matches!(asked(&connected, 0).as_slice(), [(_, Request::Hello { .. })]));
+    let outputs = node.gossip(0, &frame);
+    assert_eq!(verdict(&outputs), Verdict::Ignore);
+    assert_eq!(not_taken(&outputs), Some(&NotTaken::BeforeHello));
+    let refused = Some(Answer::Unavailable { reason: Unavailable::Refused });
+    assert_eq!(answer(&node.request(0, Request::Frontier { after: None })), refused);
+    let hello = node.hello();
+    node.request(0, hello);
+    assert!(matches!(answer(&node.request(0, Request::Frontier { after: None })), Some(Answer::Frontier { .. })));
+    assert_eq!(verdict(&node.gossip(0, &frame)), Verdict::Accept);
+    // A stranger may say hello as often as it likes.
+    let hello = node.hello();
+    node.request(77, hello);
+    assert_eq!(answer(&node.request(77, Request::Frontier { after: None })), refused);
+}
+
+#[test]
+fn whoever_refuses_for_want_of_a_hello_gets_it_again() {
+    let mut node = Node::start(1);
+    let outputs = node.meet(0);
+    let (probe, _) = asked(&outputs, 0).remove(0);
+    node.answered(probe, Some(Answer::Unavailable { reason: Unavailable::Refused }));
+    let outputs = node.later(2 * PROBE_EVERY_MS);
+    assert!(matches!(asked(&outputs, 0).as_slice(), [(_, Request::Hello { .. })]));
+}
+
+#[test]
+fn what_a_quota_ignores_comes_by_catch_up_when_it_has_filled() {
+    let mut author = Node::start(0);
+    let frame = author.frame_of("a", 10);
+    author.meet(1);
+    let mut node = Node::start(1);
+    let probe = node.meet(0);
+    node.commit();
+    let mut empty = Quota::author(node.now().mono);
+    empty.take(u64::MAX / 2_000);
+    node.engine.author_quotas.insert(node_id(0), empty);
+    let mut outputs = node.gossip(0, &frame);
+    assert_eq!(verdict(&outputs), Verdict::Ignore);
+    outputs.extend(node.commit());
+    assert_eq!(not_taken(&outputs), Some(&NotTaken::Quota { whose: "author" }));
+    assert!(!node.holds(&frame));
+    // The probe differs; frontier and range follow.
+    node.ms += 5_000;
+    let (mut id, mut request) = asked(&probe, 0).remove(0);
+    for expected in ["probe", "frontier", "range"] {
+        let mut outputs = author.request(1, request);
+        outputs.extend(author.commit());
+        let outputs = node.answered(id, answer(&outputs));
+        let more = asked(&outputs, 0);
+        if expected == "range" {
+            let outputs = node.work(outputs);
+            assert!(not_taken(&outputs).is_none());
+            break;
+        }
+        (id, request) = more[0].clone();
+    }
+    assert!(node.holds(&frame));
+}
+
+#[test]
+fn two_envelopes_at_one_place_are_kept_as_evidence_once() {
+    let first = Node::start(0).frame_of("a", 10);
+    let second = Node::start(0).frame_of("b", 10);
+    let mut node = Node::start(1);
+    node.meet(0);
+    assert_eq!(verdict(&node.gossip(0, &first)), Verdict::Accept);
+    assert_eq!(verdict(&node.gossip(0, &second)), Verdict::Ignore);
+    assert_eq!(verdict(&node.gossip(0, &second)), Verdict::Ignore);
+    let outputs = node.commit();
+    let conflicts = events(&outputs).into_iter().filter(|event| matches!(event, Event::Conflict { .. })).count();
+    assert_eq!((conflicts, node.evidence()), (1, 1));
+    assert!(node.holds(&first) && !node.holds(&second));
+    // Another author's stream is as it was.
+    let other = Node::start(2).frame_of("c", 10);
+    assert_eq!(verdict(&node.gossip(0, &other)), Verdict::Accept);
+}
+
+#[test]
+fn a_fork_does_not_keep_two_honest_nodes_asking() {
+    let mut node = Node::start(1);
+    node.meet(2);
+    node.commit();
+    let mut brought_forward = 0;
+    for _ in 0..10 {
+        node.ms += 2_000;
+        node.request(2, Request::Probe { digest: [7; 32] });
+        for (id, request) in asked(&node.feed(Input::Wake), 2) {
+            brought_forward += u32::from(matches!(request, Request::Probe { .. }));
+            for (frontier, _) in asked(&node.answered(id, Some(Answer::Probe { digest: [7; 32] })), 2) {
+                let empty = Answer::Frontier { entries: crate::wire::List::new(Vec::new()).unwrap(), more: false };
+                node.answered(frontier, Some(empty));
+            }
+        }
+    }
+    assert!(brought_forward <= 3, "{brought_forward} probes in 20 seconds");
+}
+
+#[test]
+fn a_range_is_not_given_before_it_is_durable() {
+    let mut author = Node::start(0);
+    author.meet(1);
+    author.commit();
+    author.publish(draft("a", 10, Marking::Clear));
+    // The store shows it, and the flush is not over.
+    let (number, batch) = author.engine.begin_commit().unwrap();
+    author.engine.store().apply(&batch).unwrap();
+    let stream = author.engine.own_stream();
+    assert_eq!(answer(&author.request(1, Request::Range { stream, after: 0 })), None);
+    let Some(Answer::Range { items, .. }) = answer(&author.feed(Input::Committed(number))) else {
+        panic!("no range after the commit");
+    };
+    assert!(matches!(items.as_slice(), [RangeItem::Frame(_)]));
+}
+
+/// A payload of three chunks: the announcement, and its author to serve it.
+fn large() -> (Node, Vec<u8>) {
+    let mut author = Node::start(0);
+    let frame = author.frame_of("large", 600_000);
+    author.meet(1);
+    author.commit();
+    (author, frame)
+}
+
+fn serve(author: &mut Node, frame: &[u8], index: u32) -> Option<Answer> {
+    let envelope = id_of(frame, &author.engine.roster());
+    answer(&author.request(1, Request::Chunk { envelope, index }))
+}
+
+#[test]
+fn a_pull_goes_on_after_a_restart() {
+    let (mut author, frame) = large();
+    let mut node = Node::start(1);
+    node.meet(0);
+    let outputs = node.gossip(0, &frame);
+    let (id, index) = chunks_asked(&outputs, 0)[1];
+    node.answered(id, serve(&mut author, &frame, index));
+    node.commit();
+    let mut node = node.restart(1);
+    assert_eq!(node.engine.status().pulls, 1);
+    let mut outputs = node.meet(0);
+    assert_eq!(chunks_asked(&outputs, 0).len(), 2, "the one that is here is not asked for again");
+    let mut searchable = false;
+    for (id, index) in chunks_asked(&outputs, 0) {
+        outputs = node.answered(id, serve(&mut author, &frame, index));
+        let outputs = node.work(outputs);
+        searchable |= is_searchable(&outputs) || is_searchable(&node.commit());
+    }
+    assert!(searchable);
+    assert_eq!(node.engine.status().pulls, 0);
+}
+
+#[test]
+fn a_chunk_that_one_does_not_have_or_spoils_is_asked_of_another() {
+    let (mut author, frame) = large();
+    let mut node = Node::start(1);
+    node.meet(2);
+    node.meet(3);
+    node.meet(0);
+    let outputs = node.gossip(2, &frame);
+    let (id, index) = chunks_asked(&outputs, 2)[0];
+    let outputs = node.answered(id, Some(Answer::Unavailable { reason: Unavailable::NotHeld }));
+    assert!(chunks_asked(&outputs, 2).is_empty());
+    let (to, (id, _)) = [0, 3]
+        .into_iter()
+        .find_map(|peer| chunks_asked(&outputs, peer).first().copied().map(|chunk| (peer, chunk)))
+        .unwrap();
+    let Some(Answer::Chunk { bytes, path }) = serve(&mut author, &frame, index) else { panic!("not served") };
+    let mut spoiled = bytes.into_vec();
+    spoiled[0] ^= 1;
+    let outputs = node.answered(id, Some(Answer::Chunk { bytes: Bytes::new(spoiled).unwrap(), path }));
+    let elsewhere = if to == 0 { 3 } else { 0 };
+    assert!(chunks_asked(&outputs, elsewhere).iter().any(|(_, asked)| *asked == index));
+}
+
+#[test]
+fn bodies_that_are_withheld_keep_no_other_waiting() {
+    let mut hostile = Node::start(2);
+    let withheld: Vec<_> = (0..=PULLS_ACTIVE_MAX).map(|at| hostile.frame_of(&format!("w{at}"), 40_000)).collect();
+    let (_, frame) = large();
+    let mut node = Node::start(1);
+    node.meet(0);
+    node.meet(2);
+    let mut outputs = Vec::new();
+    for frame in &withheld {
+        outputs.extend(node.gossip(2, frame));
+    }
+    outputs.extend(node.gossip(0, &frame));
+    let envelope = id_of(&frame, &node.engine.roster());
+    let mut answers = 0;
+    let mut queue: VecDeque<_> = outputs.into();
+    let mut asked_for_it = false;
+    while let Some(output) = queue.pop_front() {
+        let Output::Request { id, request: Request::Chunk { envelope: of, .. }, .. } = output else { continue };
+        asked_for_it |= of == envelope;
+        answers += 1;
+        assert!(answers < 100, "asks on and on");
+        let not_held = Answer::Unavailable { reason: Unavailable::NotHeld };
+        queue.extend(node.answered(id, Some(not_held)));
+    }
+    assert!(asked_for_it);
+    // All rest now, and are asked for again later.
+    assert!(node.engine.deadline().is_some());
+    assert!(!chunks_asked(&node.later(2_000), 2).is_empty());
+}
+
+#[test]
+fn attack_08_a_spoiled_signature_first_does_not_keep_the_good_copy_out() {
+    let frame = Node::start(0).frame_of("a", 10);
+    let mut node = Node::start(1);
+    node.meet(0);
+    let roster = node.engine.roster();
+    // Some byte of the outer signature: the one change that only it notices.
+    let spoiled = (2..frame.len())
+        .find_map(|at| {
+            let mut spoiled = frame.clone();
+            spoiled[at] ^= 1;
+            matches!(check(&spoiled, &roster), Err(Refusal::Signature)).then_some(spoiled)
+        })
+        .unwrap();
+    assert_eq!(verdict(&node.gossip(0, &spoiled)), Verdict::Reject);
+    assert!(!node.holds(&frame));
+    let outputs = node.gossip(0, &frame);
+    assert_eq!(verdict(&outputs), Verdict::Accept);
+    let outputs = node.work(outputs);
+    assert!(is_searchable(&outputs) || is_searchable(&node.commit()));
+    // And the other way round: the good one stays what it was.
+    assert_eq!(verdict(&node.gossip(0, &spoiled)), Verdict::Reject);
+    assert_eq!(verdict(&node.gossip(0, &frame)), Verdict::Ignore);
+}
+
+#[test]
+fn a_link_that_does_not_answer_is_dialled_again() {
+    let mut node = Node::start(1);
+    let mut outputs = node.meet(0);
+    for turn in 1..=UNANSWERED_MAX {
+        let (id, _) = asked(&outputs, 0).remove(0);
+        outputs = node.answered(id, None);
+        let reconnects = outputs.iter().any(|output| matches!(output, Output::Reconnect { node } if *node == node_id(0)));
+        assert_eq!(reconnects, turn == UNANSWERED_MAX);
+        if turn < UNANSWERED_MAX {
+            outputs = node.later(2_500);
+        }
+    }
+}
+
+#[test]
+fn the_door_takes_a_certificate_of_a_member_for_the_key_that_knocks() {
+    let member = keys(0);
+    let new = keys(50);
+    let cert = NodeCert {
+        root_key: member.root.public().to_bytes(),
+        signing_key: new.signing.public().to_bytes(),
+        transport_key: new.transport.public().to_bytes(),
+        serial: 1,
+        incarnation: 1,
+        role: Role::Agency,
+        not_before_ms: WALL_MS - 1_000,
+        not_after_ms: WALL_MS + 1_000_000,
+    };
+    let good = CertificateBytes::sign(&cert, &member.root, &new.signing, &new.transport).unwrap();
+    let stranger = NodeCert { root_key: new.root.public().to_bytes(), ..cert.clone() };
+    let foreign = CertificateBytes::sign(&stranger, &new.root, &new.signing, &new.transport).unwrap();
+    let mut node = Node::start(1);
+    let knock = |node: &mut Node, key: &Keys, certificate: &CertificateBytes| {
+        let request = Some(DoorRequest::Offer { certificate: certificate.clone() });
+        let transport_key = key.transport.public().to_bytes();
+        let mut outputs = node.feed(Input::Door { token: AnswerToken(1), transport_key, request });
+        outputs.extend(node.commit());
+        let accepted = outputs.iter().any(|output| {
+            matches!(output, Output::Door { answer: DoorAnswer::Offer { accepted: true }, .. })
+        });
+        let admitted = outputs.iter().any(|output| matches!(output, Output::Roster(_)));
+        (accepted, admitted)
+    };
+    assert_eq!(knock(&mut node, &new, &foreign), (false, false));
+    assert_eq!(knock(&mut node, &member, &good), (false, false));
+    assert!(node.engine.roster.node(&cert.node()).is_none());
+    assert_eq!(knock(&mut node, &new, &good), (true, true));
+    assert_eq!(knock(&mut node, &new, &good), (true, false), "known already");
+    let node = node.restart(1);
+    assert!(node.engine.roster.node(&cert.node()).is_some(), "it is known after a restart");
+}
+
+/// A story with everything in it, and a hash over what was said and stored.
+fn story(name: &str) -> ([u8; 32], [u8; 32]) {
+    let (mut author, frame) = large();
+    let mut node = Node::start(1);
+    let mut said = String::new();
+    let mut note = |outputs: &[Output]| said.push_str(&format!("{outputs:?}"));
+    note(&node.meet(0));
+    note(&node.meet(2));
+    let outputs = node.gossip(0, &frame);
+    note(&outputs);
+    for (id, index) in chunks_asked(&outputs, 0) {
+        let outputs = node.answered(id, serve(&mut author, &frame, index));
+        note(&outputs);
+        let outputs = node.work(outputs);
+        note(&outputs);
+    }
+    note(&node.publish(draft(name, 100, Marking::Clear)));
+    note(&node.commit());
+    note(&node.later(PROBE_EVERY_MS * 2));
+    note(&node.feed(Input::PeerDisconnected { node: node_id(0) }));
+    note(&node.commit());
+    (sha256(said.as_bytes()), node.engine.store().digest())
+}
+
+#[test]
+fn the_same_inputs_give_the_same_outputs_and_the_same_store() {
+    let first = story("a");
+    assert_eq!(first, story("a"));
+    let other = story("b");
+    assert_ne!(first.0, other.0);
+    assert_ne!(first.1, other.1);
+}

@@ -124,7 +124,11 @@ impl Value {
     /// What the keys that answer a search for this value start with: the value
     /// with or without its port, and what stands on exactly this host.
     pub fn search_prefixes(&self) -> Vec<Vec<u8>> {
-        let own = if self.port.is_some() { self.index_key() } else { self.any_port_prefix() };
+        let own = if self.port.is_some() {
+            self.index_key()
+        } else {
+            self.any_port_prefix()
+        };
         let hosted = self.hosted_prefix().map(|mut prefix| {
             // Without the end of a name, names below it would begin so too.
             if self.kind == Kind::Domain {
@@ -138,7 +142,8 @@ impl Value {
     /// As [`Value::search_prefixes`], with sub-domains; nothing for other kinds
     /// than domains.
     pub fn subdomain_prefixes(&self) -> Option<Vec<Vec<u8>>> {
-        self.subdomain_prefix().map(|own| core::iter::once(own).chain(self.hosted_prefix()).collect())
+        self.subdomain_prefix()
+            .map(|own| core::iter::once(own).chain(self.hosted_prefix()).collect())
     }
 
     /// Every key the value is filed under: its own and, for a URL or an e-mail

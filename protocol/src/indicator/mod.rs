@@ -194,5 +194,4 @@ const fn bytes_max(kind: Kind) -> usize {
 }
 
 #[cfg(test)]
-#[path = "indicator_tests.rs"]
 mod tests;

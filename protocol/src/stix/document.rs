@@ -373,5 +373,4 @@ fn refused(json: &Json, range: Range<usize>, reason: ObjectRefusal) -> Verdict {
 }
 
 #[cfg(test)]
-#[path = "document_tests.rs"]
 mod tests;

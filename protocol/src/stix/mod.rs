@@ -15,4 +15,3 @@ pub mod strict;
 pub mod time;
 
 mod links;
-

@@ -188,5 +188,4 @@ impl fmt::Display for Json {
 }
 
 #[cfg(test)]
-#[path = "strict_tests.rs"]
 mod tests;

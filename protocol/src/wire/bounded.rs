@@ -23,7 +23,11 @@ pub struct TooLong {
 }
 
 fn within(length: usize, length_max: usize) -> Result<(), TooLong> {
-    if length > length_max { Err(TooLong { length, length_max }) } else { Ok(()) }
+    if length > length_max {
+        Err(TooLong { length, length_max })
+    } else {
+        Ok(())
+    }
 }
 
 /// Reads a length and refuses one over the bound.
@@ -31,7 +35,9 @@ fn decode_length<D: Decoder>(decoder: &mut D, length_max: usize) -> Result<usize
     let length = u64::decode(decoder)?;
     match usize::try_from(length) {
         Ok(length) if length <= length_max => Ok(length),
-        _ => Err(DecodeError::OtherString(format!("length {length} where at most {length_max} are allowed"))),
+        _ => Err(DecodeError::OtherString(format!(
+            "length {length} where at most {length_max} are allowed"
+        ))),
     }
 }
 
@@ -87,14 +93,21 @@ impl<C, const MAX: usize> Decode<C> for Bytes<MAX> {
     fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
         let length = decode_length(decoder, MAX)?;
         decoder.claim_bytes_read(length)?;
-        let mut bytes = vec![0; length];
-        decoder.reader().read(&mut bytes)?;
+        // Taken from what is there: a claimed length alone reserves nothing.
+        let reader = decoder.reader();
+        let bytes = reader
+            .peek_read(length)
+            .ok_or(DecodeError::UnexpectedEnd { additional: length })?
+            .to_vec();
+        reader.consume(length);
         Ok(Self(bytes))
     }
 }
 
 impl<'de, C, const MAX: usize> BorrowDecode<'de, C> for Bytes<MAX> {
-    fn borrow_decode<D: BorrowDecoder<'de, Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+    fn borrow_decode<D: BorrowDecoder<'de, Context = C>>(
+        decoder: &mut D,
+    ) -> Result<Self, DecodeError> {
         Self::decode(decoder)
     }
 }
@@ -149,7 +162,9 @@ impl<C, const MAX: usize> Decode<C> for Text<MAX> {
 }
 
 impl<'de, C, const MAX: usize> BorrowDecode<'de, C> for Text<MAX> {
-    fn borrow_decode<D: BorrowDecoder<'de, Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+    fn borrow_decode<D: BorrowDecoder<'de, Context = C>>(
+        decoder: &mut D,
+    ) -> Result<Self, DecodeError> {
         Self::decode(decoder)
     }
 }
@@ -203,13 +218,17 @@ impl<T, const MAX: usize> List<T, MAX> {
 impl<T: Ord, const MAX: usize> List<T, MAX> {
     /// Whether the items ascend strictly: the only form of a set on the wire.
     pub fn is_set(&self) -> bool {
-        self.0.windows(2).all(|pair| matches!(pair, [a, b] if a < b))
+        self.0
+            .windows(2)
+            .all(|pair| matches!(pair, [a, b] if a < b))
     }
 }
 
 impl<T: Encode, const MAX: usize> Encode for List<T, MAX> {
     fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
-        u64::try_from(self.0.len()).unwrap_or(u64::MAX).encode(encoder)?;
+        u64::try_from(self.0.len())
+            .unwrap_or(u64::MAX)
+            .encode(encoder)?;
         self.0.iter().try_for_each(|item| item.encode(encoder))
     }
 }
@@ -217,7 +236,10 @@ impl<T: Encode, const MAX: usize> Encode for List<T, MAX> {
 impl<C, T: Decode<C>, const MAX: usize> Decode<C> for List<T, MAX> {
     fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
         const {
-            assert!(size_of::<T>() > 0, "a list of zero-sized items would cost time without costing bytes");
+            assert!(
+                size_of::<T>() > 0,
+                "a list of zero-sized items would cost time without costing bytes"
+            );
         }
         let length = decode_length(decoder, MAX)?;
         // Grown as items really arrive: a claimed length alone reserves nothing.
@@ -230,7 +252,9 @@ impl<C, T: Decode<C>, const MAX: usize> Decode<C> for List<T, MAX> {
 }
 
 impl<'de, C, T: Decode<C>, const MAX: usize> BorrowDecode<'de, C> for List<T, MAX> {
-    fn borrow_decode<D: BorrowDecoder<'de, Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+    fn borrow_decode<D: BorrowDecoder<'de, Context = C>>(
+        decoder: &mut D,
+    ) -> Result<Self, DecodeError> {
         Self::decode(decoder)
     }
 }

@@ -6,7 +6,7 @@ use super::codec::CodecError;
 use super::envelope::Tag;
 use super::kind::Kind;
 use crate::ids::{BundleId, CertificateId, FederationId, MemberId};
-use crate::limits::{BUNDLE_LIFE_MS_MAX, HEAD_BYTES_MAX, PLAIN_BYTES_MAX};
+use crate::limits::{BUNDLE_LIFE_MS_MAX, INNER_BYTES_MAX, PLAIN_BYTES_MAX};
 use crate::marking::Marking;
 use bincode::{Decode, Encode};
 use watchfire_crypto::{Domain, Statement};
@@ -144,7 +144,9 @@ impl Bundle {
 
     /// Length of the plain payload in bytes.
     pub fn plain_length(&self) -> u64 {
-        self.parts.iter().fold(0, |sum: u64, part| sum.saturating_add(part.length))
+        self.parts
+            .iter()
+            .fold(0, |sum: u64, part| sum.saturating_add(part.length))
     }
 
     /// The first contradiction within the statement, if there is one.
@@ -155,7 +157,9 @@ impl Bundle {
         }
         match (&self.audience, self.marking) {
             (Audience::Everyone, Marking::Clear) => {}
-            (Audience::Everyone, _) | (Audience::Named(_), Marking::Clear) => return Some(BundleDefect::Audience),
+            (Audience::Everyone, _) | (Audience::Named(_), Marking::Clear) => {
+                return Some(BundleDefect::Audience);
+            }
             (Audience::Named(named), _) => {
                 if named.is_empty() {
                     return Some(BundleDefect::Audience);
@@ -169,7 +173,8 @@ impl Bundle {
             return Some(BundleDefect::RelayAllowed);
         }
         let mut media = self.parts.iter().map(|part| part.media);
-        let first_is_stix = media.next() == Some(Media::Stix) && media.all(|media| media != Media::Stix);
+        let first_is_stix =
+            media.next() == Some(Media::Stix) && media.all(|media| media != Media::Stix);
         let none_is_empty = self.parts.iter().all(|part| part.length > 0);
         if !first_is_stix || !none_is_empty || self.plain_length() > PLAIN_BYTES_MAX {
             return Some(BundleDefect::Parts);
@@ -181,11 +186,17 @@ impl Bundle {
 impl Named {
     /// Whether it names nobody: refused, never read as everybody.
     pub fn is_empty(&self) -> bool {
-        self.communities.is_empty() && self.groups.is_empty() && self.members.is_empty() && self.people.is_empty()
+        self.communities.is_empty()
+            && self.groups.is_empty()
+            && self.members.is_empty()
+            && self.people.is_empty()
     }
 
     fn is_canonical(&self) -> bool {
-        self.communities.is_set() && self.groups.is_set() && self.members.is_set() && self.people.is_set()
+        self.communities.is_set()
+            && self.groups.is_set()
+            && self.members.is_set()
+            && self.people.is_set()
     }
 }
 
@@ -194,6 +205,6 @@ impl Statement for Bundle {
     type Malformed = CodecError;
 
     fn parse(bytes: &[u8]) -> Result<Self, CodecError> {
-        codec::decode(bytes, HEAD_BYTES_MAX)
+        codec::decode(bytes, INNER_BYTES_MAX)
     }
 }

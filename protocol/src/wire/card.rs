@@ -31,7 +31,9 @@ pub struct Slug(Text<32>);
 
 /// The text is not a slug.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a slug: use 2 to 32 of a-z, 0-9 and single hyphens, beginning with a letter, such as \"at-cert\"")]
+#[error(
+    "not a slug: use 2 to 32 of a-z, 0-9 and single hyphens, beginning with a letter, such as \"at-cert\""
+)]
 pub struct NotASlug;
 
 impl Slug {
@@ -48,7 +50,9 @@ impl Slug {
             && text.starts_with(|first: char| first.is_ascii_lowercase())
             && !text.ends_with('-')
             && !text.contains("--")
-            && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
     }
 }
 
@@ -57,7 +61,11 @@ impl FromStr for Slug {
 
     fn from_str(text: &str) -> Result<Self, NotASlug> {
         let slug = Self(Text::new(text).map_err(|_| NotASlug)?);
-        if slug.is_well_formed() { Ok(slug) } else { Err(NotASlug) }
+        if slug.is_well_formed() {
+            Ok(slug)
+        } else {
+            Err(NotASlug)
+        }
     }
 }
 
@@ -99,7 +107,10 @@ impl FromStr for Role {
     type Err = NotARole;
 
     fn from_str(text: &str) -> Result<Self, NotARole> {
-        [Self::Agency, Self::Hub, Self::Observer].into_iter().find(|role| role.name() == text).ok_or(NotARole)
+        [Self::Agency, Self::Hub, Self::Observer]
+            .into_iter()
+            .find(|role| role.name() == text)
+            .ok_or(NotARole)
     }
 }
 
@@ -205,7 +216,12 @@ impl CertificateBytes {
     ) -> Result<Self, TooLong> {
         let statement = codec::encode(cert);
         let by = |key: &SigningKey| key.sign(NodeCert::DOMAIN, &statement).to_bytes();
-        Ok(Self { root: by(root), signing: by(signing), transport: by(transport), statement: Bytes::new(statement)? })
+        Ok(Self {
+            root: by(root),
+            signing: by(signing),
+            transport: by(transport),
+            statement: Bytes::new(statement)?,
+        })
     }
 
     /// What it says, nothing checked yet.
@@ -220,11 +236,19 @@ impl CertificateBytes {
     ///
     /// # Errors
     /// Says what does not hold.
-    pub fn verify(&self, root: &PublicKey) -> Result<(CertificateId, NodeCert), CertificateRefused> {
+    pub fn verify(
+        &self,
+        root: &PublicKey,
+    ) -> Result<(CertificateId, NodeCert), CertificateRefused> {
         let bytes = self.statement.as_slice();
         let by = |key: &PublicKey, signature: &[u8; 64], name| {
-            check(key, NodeCert::DOMAIN, bytes, &Signature::from_bytes(*signature))
-                .map_err(|_| CertificateRefused::Signature { key: name })
+            check(
+                key,
+                NodeCert::DOMAIN,
+                bytes,
+                &Signature::from_bytes(*signature),
+            )
+            .map_err(|_| CertificateRefused::Signature { key: name })
         };
         by(root, &self.root, "root")?;
         let cert = self.claims()?;
@@ -234,10 +258,14 @@ impl CertificateBytes {
         if cert.root_key != *root.as_bytes() {
             return Err(CertificateRefused::Defect("it names another root key"));
         }
-        let enrol = |key| PublicKey::enrol(key).map_err(|_| CertificateRefused::Defect("a key is weak"));
+        let enrol =
+            |key| PublicKey::enrol(key).map_err(|_| CertificateRefused::Defect("a key is weak"));
         by(&enrol(&cert.signing_key)?, &self.signing, "signing")?;
         by(&enrol(&cert.transport_key)?, &self.transport, "transport")?;
-        Ok((CertificateId::from_bytes(NodeCert::DOMAIN.digest(bytes)), cert))
+        Ok((
+            CertificateId::from_bytes(NodeCert::DOMAIN.digest(bytes)),
+            cert,
+        ))
     }
 }
 
@@ -291,7 +319,18 @@ mod tests {
         for good in ["at-cert", "europol", "xk", "a1-b2-c3"] {
             assert!(good.parse::<Slug>().is_ok(), "{good}");
         }
-        for bad in ["", "a", "-at", "at-", "a--b", "At-cert", "at_cert", "1at", "ät-cert", &"a".repeat(33)] {
+        for bad in [
+            "",
+            "a",
+            "-at",
+            "at-",
+            "a--b",
+            "At-cert",
+            "at_cert",
+            "1at",
+            "ät-cert",
+            &"a".repeat(33),
+        ] {
             assert!(bad.parse::<Slug>().is_err(), "{bad}");
         }
     }

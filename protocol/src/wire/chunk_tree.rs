@@ -4,7 +4,7 @@
 //! the root its author signed, so any chunk may come from anybody.
 
 use super::bounded::List;
-use crate::limits::{CHUNK_BYTES, CHUNKS_MAX, CHUNK_PATH_MAX};
+use crate::limits::{CHUNK_BYTES, CHUNK_PATH_MAX, CHUNKS_MAX};
 use watchfire_crypto::sha256;
 
 /// The root hash of a chunk tree.
@@ -45,7 +45,9 @@ pub fn chunk_count(length: u64) -> u64 {
 /// How long chunk `index` of a payload of `length` bytes is; 0 past its end.
 pub fn chunk_length(length: u64, index: u32) -> usize {
     let start = u64::from(index).saturating_mul(CHUNK_BYTES as u64);
-    usize::try_from(length.saturating_sub(start)).unwrap_or(usize::MAX).min(CHUNK_BYTES)
+    usize::try_from(length.saturating_sub(start))
+        .unwrap_or(usize::MAX)
+        .min(CHUNK_BYTES)
 }
 
 /// The inclusion path of chunk `index`, for whoever knows every leaf hash.
@@ -159,7 +161,12 @@ mod tests {
                 }
                 let mut longer = path.clone().into_vec();
                 longer.push([0; 32]);
-                assert!(!root.holds(&index.to_le_bytes(), index, count, &ChunkPath::new(longer).unwrap()));
+                assert!(!root.holds(
+                    &index.to_le_bytes(),
+                    index,
+                    count,
+                    &ChunkPath::new(longer).unwrap()
+                ));
             }
         }
     }

@@ -27,13 +27,22 @@ pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
 /// Says which of these does not hold.
 pub fn decode<T: Decode<()> + Encode>(bytes: &[u8], bytes_max: usize) -> Result<T, CodecError> {
     if bytes.len() > bytes_max {
-        return Err(CodecError::TooLong { bytes: bytes.len(), bytes_max });
+        return Err(CodecError::TooLong {
+            bytes: bytes.len(),
+            bytes_max,
+        });
     }
-    let (value, read) =
-        bincode::decode_from_slice::<T, _>(bytes, config::standard().with_limit::<CLAIM_BYTES_MAX>())
-            .map_err(|error| CodecError::Malformed { why: error.to_string() })?;
+    let (value, read) = bincode::decode_from_slice::<T, _>(
+        bytes,
+        config::standard().with_limit::<CLAIM_BYTES_MAX>(),
+    )
+    .map_err(|error| CodecError::Malformed {
+        why: error.to_string(),
+    })?;
     if read != bytes.len() {
-        return Err(CodecError::Trailing { bytes: bytes.len() - read });
+        return Err(CodecError::Trailing {
+            bytes: bytes.len() - read,
+        });
     }
     if encode(&value) != bytes {
         return Err(CodecError::NotCanonical);
@@ -77,12 +86,18 @@ mod tests {
     #[test]
     fn attack_30_non_minimal_integer_refused() {
         assert_eq!(decode::<u64>(&[5], 16), Ok(5));
-        assert_eq!(decode::<u64>(&[251, 5, 0], 16), Err(CodecError::NotCanonical));
+        assert_eq!(
+            decode::<u64>(&[251, 5, 0], 16),
+            Err(CodecError::NotCanonical)
+        );
     }
 
     #[test]
     fn attack_30_trailing_bytes_refused() {
-        assert_eq!(decode::<u64>(&[5, 0], 16), Err(CodecError::Trailing { bytes: 1 }));
+        assert_eq!(
+            decode::<u64>(&[5, 0], 16),
+            Err(CodecError::Trailing { bytes: 1 })
+        );
     }
 
     #[test]
@@ -95,6 +110,12 @@ mod tests {
 
     #[test]
     fn over_the_limit_is_refused_before_reading() {
-        assert_eq!(decode::<u8>(&[1, 1], 1), Err(CodecError::TooLong { bytes: 2, bytes_max: 1 }));
+        assert_eq!(
+            decode::<u8>(&[1, 1], 1),
+            Err(CodecError::TooLong {
+                bytes: 2,
+                bytes_max: 1
+            })
+        );
     }
 }

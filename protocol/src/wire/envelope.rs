@@ -7,8 +7,8 @@ use super::codec::CodecError;
 use super::kind::Kind;
 use crate::ids::{CertificateId, EnvelopeId, FederationId, MemberId, NodeId};
 use crate::limits::{
-    BODY_INLINE_BYTES_MAX, HEAD_BYTES_MAX, HEADER_BYTES_MAX, KEY_BLOCK_BYTES_MAX, PAYLOAD_BYTES_MAX,
-    SEALING_BYTES_MAX, SECOND_SIGNATURE_BYTES_MAX, SEQUENCE_MAX,
+    BODY_INLINE_BYTES_MAX, HEAD_BYTES_MAX, HEADER_BYTES_MAX, INNER_BYTES_MAX, KEY_BLOCK_BYTES_MAX,
+    PAYLOAD_BYTES_MAX, SEALING_BYTES_MAX, SECOND_SIGNATURE_BYTES_MAX, SEQUENCE_MAX,
 };
 use bincode::{Decode, Encode};
 use core::fmt;
@@ -106,9 +106,21 @@ impl Class {
     /// The place in a stream; none for class direct.
     pub fn position(&self) -> Option<Position> {
         match *self {
-            Self::Open { tag, sequence, previous } | Self::Sealed { tag, sequence, previous, .. } => {
-                Some(Position { tag, sequence, previous })
+            Self::Open {
+                tag,
+                sequence,
+                previous,
             }
+            | Self::Sealed {
+                tag,
+                sequence,
+                previous,
+                ..
+            } => Some(Position {
+                tag,
+                sequence,
+                previous,
+            }),
             Self::Direct { .. } => None,
         }
     }
@@ -202,7 +214,10 @@ impl Header {
 
     /// The key block, if there is one.
     pub fn key_block(&self) -> Option<KeyBlockBinding> {
-        self.binding.sealing.as_ref().and_then(|sealing| sealing.key_block)
+        self.binding
+            .sealing
+            .as_ref()
+            .and_then(|sealing| sealing.key_block)
     }
 
     /// Whether the body travels inside the frame. There is no third form.
@@ -219,13 +234,21 @@ impl Header {
             Class::Sealed { tag, .. } if reserved(tag) => return Some(FormDefect::TagOfOtherClass),
             Class::Open { .. } | Class::Sealed { .. } | Class::Direct { .. } => {}
         }
-        if let Some(Position { sequence, previous, .. }) = self.prefix.class.position()
+        if let Some(Position {
+            sequence, previous, ..
+        }) = self.prefix.class.position()
             && (sequence == 0 || sequence > SEQUENCE_MAX || (sequence == 1) != previous.is_none())
         {
             return Some(FormDefect::SequenceAndPrevious);
         }
         if self.prefix.expiry_hour == EXPIRY_NEVER
-            && !matches!(self.prefix.class, Class::Open { tag: Tag::CONTROL, .. })
+            && !matches!(
+                self.prefix.class,
+                Class::Open {
+                    tag: Tag::CONTROL,
+                    ..
+                }
+            )
         {
             return Some(FormDefect::Expiry);
         }
@@ -233,7 +256,9 @@ impl Header {
         if open != self.binding.sealing.is_none() {
             return Some(FormDefect::SealingFields);
         }
-        if self.key_block().is_some_and(|block| !(1..=KEY_BLOCK_BYTES_MAX as u64).contains(&u64::from(block.length))) {
+        if self.key_block().is_some_and(|block| {
+            !(1..=KEY_BLOCK_BYTES_MAX as u64).contains(&u64::from(block.length))
+        }) {
             return Some(FormDefect::SealingFields);
         }
         if let Some(payload) = &self.binding.payload {
@@ -283,12 +308,18 @@ impl<const MAX: usize> SignedBytes<MAX> {
     /// When the statement is longer than `MAX` bytes.
     pub fn new<T>(signed: Signed<T>) -> Result<Self, super::TooLong> {
         let (bytes, signature) = signed.into_parts();
-        Ok(Self { bytes: Bytes::new(bytes)?, signature: signature.to_bytes() })
+        Ok(Self {
+            bytes: Bytes::new(bytes)?,
+            signature: signature.to_bytes(),
+        })
     }
 
     /// The statement as one of type `T`, nothing checked yet.
     pub fn to_signed<T>(&self) -> Signed<T> {
-        Signed::new(self.bytes.as_slice().to_vec(), Signature::from_bytes(self.signature))
+        Signed::new(
+            self.bytes.as_slice().to_vec(),
+            Signature::from_bytes(self.signature),
+        )
     }
 }
 
@@ -319,7 +350,7 @@ pub struct Inner {
     /// Number of the statement's kind; an unknown one is carried.
     pub kind: u16,
     /// The statement.
-    pub statement: SignedBytes<HEAD_BYTES_MAX>,
+    pub statement: SignedBytes<INNER_BYTES_MAX>,
 }
 
 /// Version of the frame layout.
@@ -327,7 +358,10 @@ pub const FRAME_VERSION: u8 = 1;
 
 /// Writes a frame of `kind` around an encoded body.
 pub fn frame<T: Encode>(kind: Kind, body: &T) -> Vec<u8> {
-    let mut bytes = vec![FRAME_VERSION, u8::try_from(kind.number()).unwrap_or(u8::MAX)];
+    let mut bytes = vec![
+        FRAME_VERSION,
+        u8::try_from(kind.number()).unwrap_or(u8::MAX),
+    ];
     bytes.extend(codec::encode(body));
     bytes
 }

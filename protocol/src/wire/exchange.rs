@@ -2,12 +2,13 @@
 //! who speaks, and bounded like everything else.
 
 use super::bounded::{Bytes, List};
-use super::chunk_tree::ChunkPath;
 use super::card::CertificateBytes;
+use super::chunk_tree::ChunkPath;
 use super::envelope::{SignedBytes, Tag};
 use crate::ids::{EnvelopeId, FederationId, NodeId};
 use crate::limits::{
-    CHUNK_BYTES, FRAME_BYTES_MAX, FRONTIER_ENTRIES_MAX, HEADER_BYTES_MAX, KEY_BLOCK_BYTES_MAX, RANGE_FRAMES_MAX,
+    CHUNK_BYTES, FRAME_BYTES_MAX, FRONTIER_ENTRIES_MAX, HEADER_BYTES_MAX, KEY_BLOCK_BYTES_MAX,
+    RANGE_FRAMES_MAX,
 };
 use bincode::{Decode, Encode};
 

@@ -98,9 +98,17 @@ fn to_file<T: Encode>(kind: Kind, value: &T) -> Vec<u8> {
     super::envelope::frame(kind, value)
 }
 
-fn from_file<T: Decode<()> + Encode>(kind: Kind, bytes: &[u8], bytes_max: usize) -> Result<T, CodecError> {
+fn from_file<T: Decode<()> + Encode>(
+    kind: Kind,
+    bytes: &[u8],
+    bytes_max: usize,
+) -> Result<T, CodecError> {
     match bytes {
-        [FRAME_VERSION, number, rest @ ..] if u16::from(*number) == kind.number() => codec::decode(rest, bytes_max),
-        _ => Err(CodecError::Malformed { why: format!("this is not a {} file", kind.name()) }),
+        [FRAME_VERSION, number, rest @ ..] if u16::from(*number) == kind.number() => {
+            codec::decode(rest, bytes_max)
+        }
+        _ => Err(CodecError::Malformed {
+            why: format!("this is not a {} file", kind.name()),
+        }),
     }
 }

@@ -111,7 +111,13 @@ mod tests {
         for (at, kind) in Kind::ALL.iter().enumerate() {
             assert_eq!(usize::from(kind.number()), at + 1);
             assert_eq!(Kind::from_number(kind.number()), Some(*kind));
-            assert!(Kind::ALL.iter().filter(|other| other.name() == kind.name()).count() == 1);
+            assert!(
+                Kind::ALL
+                    .iter()
+                    .filter(|other| other.name() == kind.name())
+                    .count()
+                    == 1
+            );
         }
         assert_eq!(Kind::from_number(0), None);
         assert_eq!(Kind::from_number(22), None);

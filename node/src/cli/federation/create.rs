@@ -10,7 +10,7 @@ use super::GenesisView;
 use crate::cli::error::{CliError, Code};
 use crate::cli::{Context, files};
 use crate::home::Home;
-use crate::keystore::{MODE_PUBLIC, PassphraseSource, write_new};
+use crate::keystore::{FileError, MODE_PUBLIC, PassphraseSource, write_new};
 
 /// Create the genesis of a federation from its members' cards
 ///
@@ -43,22 +43,41 @@ pub(crate) struct CreateArgs {
 
 pub(crate) fn run(context: &Context, args: CreateArgs) -> Result<(), CliError> {
     let ui = &context.ui;
-    let communities = args.community.iter().map(|text| Community::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let communities = args
+        .community
+        .iter()
+        .map(|text| Community::parse(text))
+        .collect::<Result<Vec<_>, _>>()?;
+    // Said before a passphrase is asked for.
+    if args.output.exists() {
+        return Err(FileError::Exists { path: args.output }.into());
+    }
     let mut cards = Vec::new();
     let mut slugs = BTreeSet::new();
     for path in &args.cards {
         let (signed, checked) = files::card(path)?;
         let slug = checked.card.slug.to_string();
-        let of_it: Vec<String> =
-            communities.iter().filter(|community| community.has(&slug)).map(|community| community.name.clone()).collect();
+        let of_it: Vec<String> = communities
+            .iter()
+            .filter(|community| community.has(&slug))
+            .map(|community| community.name.clone())
+            .collect();
         slugs.insert(slug);
         cards.push((signed, of_it));
     }
     for community in &communities {
-        if let Some(stranger) = community.members.iter().flatten().find(|member| !slugs.contains(*member)) {
+        if let Some(stranger) = community
+            .members
+            .iter()
+            .flatten()
+            .find(|member| !slugs.contains(*member))
+        {
             return Err(CliError::new(
                 Code::Usage,
-                format!("--community {} names {stranger}, and no card is of {stranger}", community.name),
+                format!(
+                    "--community {} names {stranger}, and no card is of {stranger}",
+                    community.name
+                ),
             ));
         }
     }
@@ -76,7 +95,10 @@ pub(crate) fn run(context: &Context, args: CreateArgs) -> Result<(), CliError> {
                 let source = PassphraseSource::choose(args.passphrase_file, files::env);
                 file = sign_genesis(&file, &files::root_key(&path, &source, ui)?)?;
             } else {
-                unsigned_because = Some(format!("your root key is not at {}; name it with --root-key", path.display()));
+                unsigned_because = Some(format!(
+                    "your root key is not at {}; name it with --root-key",
+                    path.display()
+                ));
             }
         }
         Err(error) if error.code == Code::NotInitialised => {
@@ -105,21 +127,38 @@ struct Community {
 impl Community {
     fn parse(text: &str) -> Result<Self, CliError> {
         let (name, members) = match text.split_once('=') {
-            Some((name, members)) => (name, Some(members.split(',').map(|slug| slug.trim().to_owned()).collect())),
+            Some((name, members)) => (
+                name,
+                Some(
+                    members
+                        .split(',')
+                        .map(|slug| slug.trim().to_owned())
+                        .collect(),
+                ),
+            ),
             None => (text, None),
         };
         let well_formed = (1..=32).contains(&name.len())
-            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         if !well_formed {
             return Err(CliError::new(
                 Code::Usage,
-                format!("{name:?} is no name of a community: use 1 to 32 of a-z, 0-9 and hyphens, such as \"eu\""),
+                format!(
+                    "{name:?} is no name of a community: use 1 to 32 of a-z, 0-9 and hyphens, such as \"eu\""
+                ),
             ));
         }
-        Ok(Self { name: name.to_owned(), members })
+        Ok(Self {
+            name: name.to_owned(),
+            members,
+        })
     }
 
     fn has(&self, slug: &str) -> bool {
-        self.members.as_ref().is_none_or(|members| members.iter().any(|member| member == slug))
+        self.members
+            .as_ref()
+            .is_none_or(|members| members.iter().any(|member| member == slug))
     }
 }

@@ -18,7 +18,11 @@ mod sign;
 /// and everybody joins with the complete file, after comparing its fingerprint
 /// by telephone.
 #[derive(Debug, Subcommand)]
-#[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
 pub(crate) enum FederationCommand {
     Create(create::CreateArgs),
     Sign(sign::SignArgs),
@@ -68,8 +72,17 @@ impl GenesisView {
                 slug: member.slug.to_string(),
                 role: member.role.name(),
                 name: checked.card.contact.name.as_str().to_owned(),
-                communities: member.communities.iter().map(|text| text.as_str().to_owned()).collect(),
-                addresses: checked.card.addresses.iter().map(|text| text.as_str().to_owned()).collect(),
+                communities: member
+                    .communities
+                    .iter()
+                    .map(|text| text.as_str().to_owned())
+                    .collect(),
+                addresses: checked
+                    .card
+                    .addresses
+                    .iter()
+                    .map(|text| text.as_str().to_owned())
+                    .collect(),
                 card_fingerprint: checked.id.to_string(),
                 certificate_until: files::moment(checked.certificate.not_after_ms),
                 signed: *signed,
@@ -86,7 +99,11 @@ impl GenesisView {
     }
 
     fn missing(&self) -> Vec<&str> {
-        self.members.iter().filter(|member| !member.signed).map(|member| member.slug.as_str()).collect()
+        self.members
+            .iter()
+            .filter(|member| !member.signed)
+            .map(|member| member.slug.as_str())
+            .collect()
     }
 
     /// The data of the command, in the form that was asked for.
@@ -95,13 +112,24 @@ impl GenesisView {
             return ui.document(command, self);
         }
         let missing = self.missing();
-        let signed = format!("{} of {}", self.members.len() - missing.len(), self.members.len());
+        let signed = format!(
+            "{} of {}",
+            self.members.len() - missing.len(),
+            self.members.len()
+        );
         ui.fields(&[
             ("federation", self.name.clone()),
             ("fingerprint", files::grouped(&self.federation)),
             ("created", self.created.clone()),
             ("file", self.file.clone()),
-            ("signed", if missing.is_empty() { signed } else { format!("{signed}, still to sign: {}", missing.join(", ")) }),
+            (
+                "signed",
+                if missing.is_empty() {
+                    signed
+                } else {
+                    format!("{signed}, still to sign: {}", missing.join(", "))
+                },
+            ),
         ])?;
         if ui.for_people() {
             ui.line("")?;
@@ -120,16 +148,34 @@ impl GenesisView {
                 ]
             })
             .collect();
-        ui.rows(Some("member"), &["MEMBER", "ROLE", "SIGNED", "COMMUNITIES", "CERTIFIED UNTIL", "NAME"], &rows)
+        ui.rows(
+            Some("member"),
+            &[
+                "MEMBER",
+                "ROLE",
+                "SIGNED",
+                "COMMUNITIES",
+                "CERTIFIED UNTIL",
+                "NAME",
+            ],
+            &rows,
+        )
     }
 
     /// What to do next.
     fn next(&self, ui: &Ui) {
         if self.complete {
             ui.note("next: send this file to every member; each compares the fingerprint by telephone, then runs");
-            ui.note(&format!("  watchfire join {} --fingerprint \"{}\"", self.file, files::grouped(&self.federation)));
+            ui.note(&format!(
+                "  watchfire join {} --fingerprint \"{}\"",
+                self.file,
+                files::grouped(&self.federation)
+            ));
         } else {
-            ui.note(&format!("next: send this file to {}, to run", self.missing().join(", ")));
+            ui.note(&format!(
+                "next: send this file to {}, to run",
+                self.missing().join(", ")
+            ));
             ui.note("  watchfire federation sign FILE");
         }
     }

@@ -37,13 +37,23 @@ pub(crate) fn run(context: &Context, args: SignArgs) -> Result<(), CliError> {
     let home = context.home()?;
     let (file, state) = files::genesis(&args.genesis)?;
     let own = files::own_card(&home)?;
-    let Some(index) = state.cards.iter().position(|card| card.root_key == own.root_key) else {
-        return Err(CliError::new(Code::NotAllowed, format!("{} is no member of this federation", own.card.slug))
-            .hint("send your card to whoever creates it, for a new genesis"));
+    let Some(index) = state
+        .cards
+        .iter()
+        .position(|card| card.root_key == own.root_key)
+    else {
+        return Err(CliError::new(
+            Code::NotAllowed,
+            format!("{} is no member of this federation", own.card.slug),
+        )
+        .hint("send your card to whoever creates it, for a new genesis"));
     };
     if state.cards.get(index).is_some_and(|card| card.id != own.id) {
-        return Err(CliError::new(Code::Verification, format!("this genesis holds another card of {}", own.card.slug))
-            .hint("send your present card, own.card, to whoever creates it, for a new genesis"));
+        return Err(CliError::new(
+            Code::Verification,
+            format!("this genesis holds another card of {}", own.card.slug),
+        )
+        .hint("send your present card, own.card, to whoever creates it, for a new genesis"));
     }
     let signed = state.signed.get(index) == Some(&true);
     let file = if signed {

@@ -18,7 +18,7 @@ const NAMED_MAX: usize = 10;
 const ZSTD_LEVEL: i32 = 3;
 
 /// Days of validity that are assumed here; the node has its own default.
-const DAYS_ASSUMED: u64 = 90;
+const DAYS_ASSUMED: u64 = 365;
 
 /// Makes the bundle as the node would, up to signing it.
 pub(super) fn check(stix: Vec<u8>, args: &PublishArgs) -> Result<Published, CliError> {
@@ -33,8 +33,17 @@ pub(super) fn check(stix: Vec<u8>, args: &PublishArgs) -> Result<Published, CliE
         .map_err(|error| CliError::new(Code::Failure, format!("could not compress it: {error}")))?;
     let draft = Draft::prepare(stix, Some(encoded), wish)?;
     let opened = draft.opened();
-    let stricter = opened.rows().iter().filter(|row| row.marking > Marking::Clear);
-    let named: Vec<String> = stricter.clone().take(NAMED_MAX).map(|row| row.id.as_str().to_owned()).collect();
+    // Where the flag itself asks for more than CLEAR, no object is to blame.
+    let by_flag = args.tlp.is_some_and(|flag| flag > Marking::Clear);
+    let stricter = opened
+        .rows()
+        .iter()
+        .filter(|row| row.marking > Marking::Clear && !by_flag);
+    let named: Vec<String> = stricter
+        .clone()
+        .take(NAMED_MAX)
+        .map(|row| row.id.as_str().to_owned())
+        .collect();
     must_be_clear(draft.marking(), &named, stricter.count())?;
     Ok(Published::would_be(
         draft.marking(),
@@ -46,7 +55,11 @@ pub(super) fn check(stix: Vec<u8>, args: &PublishArgs) -> Result<Published, CliE
 
 /// Who would receive what passed: for TLP:CLEAR, which alone passes, every
 /// other member.
-pub(super) fn recipients(home: &Home, own: &CheckedCard, views: &[FileView]) -> Result<Vec<String>, CliError> {
+pub(super) fn recipients(
+    home: &Home,
+    own: &CheckedCard,
+    views: &[FileView],
+) -> Result<Vec<String>, CliError> {
     if !views.iter().any(FileView::is_published) {
         return Ok(Vec::new());
     }
@@ -74,5 +87,8 @@ pub(super) fn print(ui: &Ui, recipients: &[String], views: &[FileView]) -> Resul
         let rows: Vec<Vec<String>> = recipients.iter().map(|slug| vec![slug.clone()]).collect();
         return ui.rows(Some("recipient"), &[], &rows);
     }
-    ui.line(&format!("would go to: {} (every member; TLP:CLEAR may go on to anyone)", recipients.join(", ")))
+    ui.line(&format!(
+        "would go to: {} (every member; TLP:CLEAR may go on to anyone)",
+        recipients.join(", ")
+    ))
 }

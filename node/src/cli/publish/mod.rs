@@ -93,7 +93,10 @@ impl Pap {
     ];
 
     fn name(self) -> &'static str {
-        Self::ALL.into_iter().find(|(_, actions)| *actions == self.0).map_or("red", |(name, _)| name)
+        Self::ALL
+            .into_iter()
+            .find(|(_, actions)| *actions == self.0)
+            .map_or("red", |(name, _)| name)
     }
 }
 
@@ -108,7 +111,8 @@ fn pap(text: &str) -> Result<Pap, String> {
 }
 
 fn marking(text: &str) -> Result<Marking, String> {
-    Marking::parse(text).ok_or_else(|| "not a TLP label: use clear, green, amber, amber+strict or red".to_owned())
+    Marking::parse(text)
+        .ok_or_else(|| "not a TLP label: use clear, green, amber, amber+strict or red".to_owned())
 }
 
 fn format(text: &str) -> Result<Format, String> {
@@ -140,8 +144,11 @@ struct PublishView {
 pub(crate) fn run(context: &Context, args: &PublishArgs) -> Result<(), CliError> {
     let ui = &context.ui;
     if args.supersedes.is_some() && args.files.len() > 1 {
-        return Err(CliError::new(Code::Usage, "--supersedes names one bundle, and each file becomes one")
-            .hint("publish the file that replaces it on its own"));
+        return Err(CliError::new(
+            Code::Usage,
+            "--supersedes names one bundle, and each file becomes one",
+        )
+        .hint("publish the file that replaces it on its own"));
     }
     let columns = args.columns.as_deref().map(Columns::parse).transpose()?;
     let home = context.home()?;
@@ -174,8 +181,16 @@ pub(crate) fn run(context: &Context, args: &PublishArgs) -> Result<(), CliError>
             break;
         }
     }
-    let recipients = if args.dry_run { Some(dry_run::recipients(&home, &own, &views)?) } else { None };
-    let view = PublishView { dry_run: args.dry_run, recipients, files: views };
+    let recipients = if args.dry_run {
+        Some(dry_run::recipients(&home, &own, &views)?)
+    } else {
+        None
+    };
+    let view = PublishView {
+        dry_run: args.dry_run,
+        recipients,
+        files: views,
+    };
     if ui.json() {
         ui.document("publish", &view)?;
     } else {
@@ -186,7 +201,7 @@ pub(crate) fn run(context: &Context, args: &PublishArgs) -> Result<(), CliError>
             dry_run::print(ui, recipients, &view.files)?;
         }
     }
-    report::outcome(ui, &view.files, args.files.len())
+    report::outcome(ui, &view.files, args.files.len(), args.dry_run)
 }
 
 fn author_name(args: &PublishArgs, on_card: &str, slug: &str) -> String {

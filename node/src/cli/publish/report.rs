@@ -5,11 +5,20 @@ use watchfire_protocol::marking::Marking;
 
 use crate::cli::Ui;
 use crate::cli::error::{CliError, Code, ErrorView};
+use crate::cli::ui::{counted, visible};
 use crate::control::PublishReply;
 use crate::formats::{Account, Format};
 
 /// How many refused lines a person is shown of one file.
 const REFUSED_SHOWN_MAX: usize = 20;
+
+fn entries(count: u64) -> String {
+    counted(
+        usize::try_from(count).unwrap_or(usize::MAX),
+        "entry",
+        "entries",
+    )
+}
 
 /// One file.
 #[derive(Serialize)]
@@ -25,7 +34,10 @@ pub(super) struct FileView {
     error: Option<CliError>,
 }
 
-fn as_view<S: serde::Serializer>(error: &Option<CliError>, serializer: S) -> Result<S::Ok, S::Error> {
+fn as_view<S: serde::Serializer>(
+    error: &Option<CliError>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     let view: Option<ErrorView<'_>> = error.as_ref().map(CliError::view);
     view.serialize(serializer)
 }
@@ -58,7 +70,11 @@ struct Identity {
 impl Published {
     pub(super) fn of_reply(reply: PublishReply) -> Self {
         Self {
-            identity: Some(Identity { bundle: reply.bundle, envelope: reply.envelope, sequence: reply.sequence }),
+            identity: Some(Identity {
+                bundle: reply.bundle,
+                envelope: reply.envelope,
+                sequence: reply.sequence,
+            }),
             marking: reply.marking,
             objects: reply.objects,
             values: reply.values,
@@ -67,7 +83,13 @@ impl Published {
     }
 
     pub(super) fn would_be(marking: Marking, objects: u64, values: u64, not_indexed: u64) -> Self {
-        Self { identity: None, marking: marking.label().to_owned(), objects, values, not_indexed }
+        Self {
+            identity: None,
+            marking: marking.label().to_owned(),
+            objects,
+            values,
+            not_indexed,
+        }
     }
 }
 
@@ -93,7 +115,11 @@ impl FileView {
         self.refused = account
             .refused()
             .iter()
-            .map(|refused| RefusedView { line: refused.line, value: refused.value.clone(), reason: refused.reason.clone() })
+            .map(|refused| RefusedView {
+                line: refused.line,
+                value: refused.value.clone(),
+                reason: refused.reason.clone(),
+            })
             .collect();
     }
 
@@ -112,42 +138,67 @@ impl FileView {
     }
 
     pub(super) fn print(&self, ui: &Ui) -> Result<(), CliError> {
+        // A file that could not be read at all has no account.
+        let has_account = self.format.is_some() || self.entries > 0;
         if !ui.for_people() {
-            return self.print_lines(ui);
+            return if has_account {
+                self.print_lines(ui)
+            } else {
+                Ok(())
+            };
         }
-        if self.format.is_some() || self.entries > 0 {
+        if has_account {
             ui.line(&format!(
-                "{}: {} entries: {} accepted, {} repeated, {} refused{}",
-                super::super::ui::visible(&self.file),
-                self.entries,
+                "{}: {}: {} accepted, {} repeated, {} refused{}",
+                visible(&self.file),
+                entries(self.entries),
                 self.accepted,
                 self.duplicate,
                 self.refused.len(),
-                self.format.map(|format| format!(" (read as {format})")).unwrap_or_default(),
+                self.format
+                    .map(|format| format!(" (read as {format})"))
+                    .unwrap_or_default(),
             ))?;
         }
         for refused in self.refused.iter().take(REFUSED_SHOWN_MAX) {
             let (value, reason) = (ui.cell(&refused.value), ui.cell(&refused.reason));
-            ui.line(&format!("  line {}: {value}: {reason}", refused.line))?;
+            // Some reasons repeat the value.
+            let what = if reason.starts_with(&value) {
+                reason
+            } else {
+                format!("{value}: {reason}")
+            };
+            ui.line(&format!("  line {}: {what}", refused.line))?;
         }
-        if let Some(more) = self.refused.len().checked_sub(REFUSED_SHOWN_MAX).filter(|more| *more > 0) {
+        if let Some(more) = self
+            .refused
+            .len()
+            .checked_sub(REFUSED_SHOWN_MAX)
+            .filter(|more| *more > 0)
+        {
             ui.line(&format!("  and {more} more; --json lists all of them"))?;
         }
         let Some(published) = &self.published else {
             return Ok(());
         };
-        let what = format!(
-            "{}, {} objects, {} values{}",
+        let count = |count: u64, one, many| {
+            counted(usize::try_from(count).unwrap_or(usize::MAX), one, many)
+        };
+        let mut what = format!(
+            "{}, {}, {}",
             published.marking,
-            published.objects,
-            published.values,
-            match published.not_indexed {
-                0 => String::new(),
-                some => format!(", {some} objects of which something cannot be searched"),
-            }
+            count(published.objects, "object", "objects"),
+            count(published.values, "value", "values"),
         );
+        if published.not_indexed > 0 {
+            let some = count(published.not_indexed, "object", "objects");
+            what.push_str(&format!(", {some} of which something cannot be searched"));
+        }
         match &published.identity {
-            Some(identity) => ui.line(&format!("published as bundle {}, number {}: {what}", identity.bundle, identity.sequence)),
+            Some(identity) => ui.line(&format!(
+                "published as bundle {}, number {}: {what}",
+                identity.bundle, identity.sequence
+            )),
             None => ui.line(&format!("would be published: {what}")),
         }
     }
@@ -168,7 +219,14 @@ impl FileView {
         let refused: Vec<Vec<String>> = self
             .refused
             .iter()
-            .map(|refused| vec![self.file.clone(), refused.line.to_string(), refused.value.clone(), refused.reason.clone()])
+            .map(|refused| {
+                vec![
+                    self.file.clone(),
+                    refused.line.to_string(),
+                    refused.value.clone(),
+                    refused.reason.clone(),
+                ]
+            })
             .collect();
         ui.rows(Some("refused"), &[], &refused)?;
         let Some(published) = &self.published else {
@@ -177,7 +235,11 @@ impl FileView {
         let none = || "-".to_owned();
         let identity = published.identity.as_ref();
         row(
-            if identity.is_some() { "published" } else { "would-publish" },
+            if identity.is_some() {
+                "published"
+            } else {
+                "would-publish"
+            },
             vec![
                 self.file.clone(),
                 identity.map_or_else(none, |identity| identity.bundle.clone()),
@@ -193,21 +255,44 @@ impl FileView {
 }
 
 /// The last word: what was refused decides the exit code.
-pub(super) fn outcome(ui: &Ui, views: &[FileView], asked: usize) -> Result<(), CliError> {
-    let errors: Vec<&CliError> = views.iter().filter_map(|view| view.error.as_ref()).collect();
+pub(super) fn outcome(
+    ui: &Ui,
+    views: &[FileView],
+    asked: usize,
+    dry_run: bool,
+) -> Result<(), CliError> {
+    let errors: Vec<&CliError> = views
+        .iter()
+        .filter_map(|view| view.error.as_ref())
+        .collect();
     let refused: usize = views.iter().map(|view| view.refused.len()).sum();
     let published = views.iter().filter(|view| view.is_published()).count();
     match (errors.as_slice(), published, refused) {
         ([], _, 0) => Ok(()),
-        ([], _, refused) => Err(CliError::new(Code::Partial, format!("{refused} entries were refused; the rest was accepted"))
-            .hint("the refused lines are listed on standard output, each with the reason")),
+        ([], _, refused) => {
+            let were = counted(refused, "entry was", "entries were");
+            let rest = if dry_run {
+                "the rest would be published"
+            } else {
+                "the rest is published"
+            };
+            Err(
+                CliError::new(Code::Partial, format!("{were} refused, {rest}"))
+                    .hint("standard output names each refused line and the reason"),
+            )
+        }
         ([only], 0, _) if asked == 1 => Err((*only).clone()),
         ([first, ..], published, _) => {
             for error in &errors {
                 ui.note(&format!("note: {}", error.message));
             }
-            let code = if published > 0 { Code::Partial } else { first.code };
-            let mut last = CliError::new(code, format!("{} of {asked} files were not published", asked - published));
+            let code = if published > 0 {
+                Code::Partial
+            } else {
+                first.code
+            };
+            let left = counted(asked.saturating_sub(published), "file was", "files were");
+            let mut last = CliError::new(code, format!("of {asked} files, {left} not published"));
             last.hints.clone_from(&first.hints);
             Err(last)
         }

@@ -6,6 +6,7 @@ use super::report::{FileView, Published};
 use super::{PublishArgs, above_clear, dry_run, source};
 use crate::cli::Ui;
 use crate::cli::error::{CliError, Code};
+use crate::cli::ui::counted;
 use crate::control::client::{ControlClient, ControlError};
 use crate::control::{Op, Reply};
 use crate::formats::{self, ImportError, Options};
@@ -40,7 +41,10 @@ pub(super) fn publish(
         Ok(import) => import,
         Err(ImportError::Nothing(account)) => {
             view.account(None, &account);
-            return (view.failed(nothing(&name, &ImportError::Nothing(account))), false);
+            return (
+                view.failed(nothing(&name, &ImportError::Nothing(account))),
+                false,
+            );
         }
         Err(error) => return (view.failed(named(&name, error.into())), false),
     };
@@ -61,7 +65,9 @@ pub(super) fn publish(
                 Ok(Reply::Found(_) | Reply::Shown(_) | Reply::Explained(_) | Reply::Status(_)) => {
                     (view.failed(ControlError::Unexpected.into()), true)
                 }
-                Err(ControlError::Failed(failure)) => (view.failed(named(&name, failure.into())), false),
+                Err(ControlError::Failed(failure)) => {
+                    (view.failed(named(&name, failure.into())), false)
+                }
                 // The connection is of no further use.
                 Err(error) => (view.failed(error.into()), true),
             }
@@ -80,18 +86,27 @@ fn named(name: &str, mut error: CliError) -> CliError {
 
 fn nothing(name: &str, error: &ImportError) -> CliError {
     // Its text ends with a reason of the first line, not with what to do.
-    CliError::new(Code::Failure, format!("{name}: {error}")).hint("name its format with --format if it was taken for another")
+    CliError::new(Code::Failure, format!("{name}: {error}"))
+        .hint("name its format with --format if it was taken for another")
 }
 
 /// Refuses what may not leave yet, and names what makes it so.
-pub(super) fn must_be_clear(marking: Marking, stricter: &[String], count: usize) -> Result<(), CliError> {
+pub(super) fn must_be_clear(
+    marking: Marking,
+    stricter: &[String],
+    count: usize,
+) -> Result<(), CliError> {
     if marking == Marking::Clear {
         return Ok(());
     }
     let mut error = above_clear(marking);
     if count > 0 {
         let named = crate::cli::error::some_of(stricter, count);
-        error.message = format!("{}: {count} objects are marked above TLP:CLEAR: {named}", error.message);
+        error.message = format!(
+            "{}: {} marked above TLP:CLEAR: {named}",
+            error.message,
+            counted(count, "object is", "objects are")
+        );
     }
     Err(error)
 }

@@ -442,5 +442,4 @@ fn outcome(nodes: &[Node<'_>], at: usize) -> ObjectMarking {
 }
 
 #[cfg(test)]
-#[path = "../markings_tests.rs"]
 mod tests;

@@ -339,5 +339,4 @@ pub(crate) fn hash_kind(name: &str) -> Option<Kind> {
 }
 
 #[cfg(test)]
-#[path = "../pattern_tests.rs"]
 mod tests;

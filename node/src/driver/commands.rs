@@ -1,0 +1,96 @@
+//! What the rest of the program asks of a running node, and what it hears.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+use watchfire_protocol::engine::{Event, PublishRefusal, Published, Status};
+use watchfire_protocol::opening::{PrepareError, Wish};
+
+use crate::transport;
+
+/// What the rest of the program asks of a running node.
+#[derive(Debug)]
+pub enum NodeCommand {
+    /// Publish STIX.
+    Publish {
+        /// The STIX.
+        stix: Vec<u8>,
+        /// How.
+        wish: Wish,
+        /// What came of it.
+        reply: oneshot::Sender<Result<PublishedBundle, PublishFailure>>,
+    },
+    /// Tell when everything written so far is durable.
+    Barrier {
+        /// Told then.
+        reply: oneshot::Sender<()>,
+    },
+    /// How the node is.
+    Status {
+        /// The answer.
+        reply: oneshot::Sender<NodeStatus>,
+    },
+    /// End, with everything durable.
+    Shutdown,
+}
+
+/// A publication that is durable and on its way.
+#[derive(Clone, Copy, Debug)]
+pub struct PublishedBundle {
+    /// Its ids.
+    pub published: Published,
+    /// What is in it.
+    pub summary: Summary,
+}
+
+/// What is in a publication.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary {
+    /// Its effective marking.
+    pub marking: watchfire_protocol::marking::Marking,
+    /// Objects in it.
+    pub objects: u64,
+    /// Values by which it can be found.
+    pub values: u64,
+    /// Objects of which something is not indexed.
+    pub not_indexed: u64,
+}
+
+/// Why nothing was published.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PublishFailure {
+    /// The input does not make a bundle.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// The engine refused it.
+    #[error(transparent)]
+    Refused(#[from] PublishRefusal),
+    /// Too much is under way.
+    #[error("the node is busy; try again")]
+    Busy,
+}
+
+/// How a node is.
+#[derive(Clone, Debug)]
+pub struct NodeStatus {
+    /// The engine's view.
+    pub engine: Status,
+    /// How long it has run.
+    pub uptime_ms: u64,
+    /// What the transport dropped or refused.
+    pub counters: transport::Counters,
+    /// Refusals of what arrived, by reason.
+    pub refusals: BTreeMap<String, u64>,
+    /// Where it listens.
+    pub listening: Vec<String>,
+}
+
+/// Something that happened, and when.
+#[derive(Clone, Debug)]
+pub struct NodeEvent {
+    /// When, on this process's clock.
+    pub at: Instant,
+    /// What.
+    pub event: Event,
+}

@@ -1,0 +1,144 @@
+//! What containers and referrers hand down to what they name.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+use super::*;
+
+#[test]
+fn containers_hand_down_to_their_members() {
+    for (kind, member) in [
+        ("report", "object_refs"),
+        ("grouping", "object_refs"),
+        ("note", "object_refs"),
+        ("opinion", "object_refs"),
+        ("observed-data", "object_refs"),
+        ("malware-analysis", "analysis_sco_refs"),
+        ("x-custom", "x_things_refs"),
+    ] {
+        let container = marked(
+            kind,
+            1,
+            RED1,
+            &format!(r#""{member}":["{}"]"#, id("url", 2)),
+        );
+        let found = survey_of(&[object("url", 2, ""), container, object("url", 3, "")]);
+        assert_eq!(found[0], ObjectMarking::Marked(Marking::Red), "{kind}");
+        assert_eq!(found[2], ObjectMarking::Unmarked);
+    }
+}
+
+#[test]
+fn referrers_hand_down_the_strictest_over_several_steps() {
+    let objects = [
+        object("domain-name", 1, ""),
+        object(
+            "observed-data",
+            2,
+            &format!(r#""object_refs":["{}"]"#, id("domain-name", 1)),
+        ),
+        marked(
+            "sighting",
+            3,
+            AMBER1,
+            &format!(
+                r#""sighting_of_ref":"{}","observed_data_refs":["{}"]"#,
+                id("indicator", 4),
+                id("observed-data", 2)
+            ),
+        ),
+        marked("indicator", 4, GREEN1, ""),
+        marked(
+            "report",
+            5,
+            GREEN1,
+            &format!(r#""object_refs":["{}"]"#, id("domain-name", 1)),
+        ),
+    ];
+    let found = survey_of(&objects);
+    let amber = ObjectMarking::Marked(Marking::Amber);
+    assert_eq!(
+        found[..4],
+        [amber.clone(), amber.clone(), amber.clone(), amber]
+    );
+    assert_eq!(found[4], ObjectMarking::Marked(Marking::Green));
+}
+
+#[test]
+fn what_speaks_about_an_object_takes_its_marking_and_hands_it_no_further() {
+    let objects = [
+        marked("indicator", 1, RED1, ""),
+        object(
+            "relationship",
+            2,
+            &format!(
+                r#""source_ref":"{}","target_ref":"{}""#,
+                id("indicator", 1),
+                id("malware", 3)
+            ),
+        ),
+        marked("malware", 3, WHITE1, ""),
+        object(
+            "language-content",
+            4,
+            &format!(r#""object_ref":"{}""#, id("indicator", 1)),
+        ),
+    ];
+    let found = survey_of(&objects);
+    let red = ObjectMarking::Marked(Marking::Red);
+    assert_eq!(found[1], red);
+    assert_eq!(found[2], ObjectMarking::Marked(Marking::Clear));
+    assert_eq!(found[3], red);
+}
+
+#[test]
+fn cycles_and_many_versions_end() {
+    let mut objects: Vec<String> = (0..2_000)
+        .map(|at| {
+            object(
+                "grouping",
+                at,
+                &format!(r#""object_refs":["{}"]"#, id("grouping", (at + 1) % 2_000)),
+            )
+        })
+        .collect();
+    objects[1_000] = marked(
+        "grouping",
+        1_000,
+        RED1,
+        &format!(r#""object_refs":["{}"]"#, id("grouping", 1_001)),
+    );
+    assert!(
+        survey_of(&objects)
+            .iter()
+            .all(|found| *found == ObjectMarking::Marked(Marking::Red))
+    );
+    // Every version refers to the one id that all versions have.
+    let own = id("tool", 1);
+    let versions: Vec<String> = (0..2_000)
+        .map(|at| {
+            object(
+                "tool",
+                1,
+                &format!(r#""modified":"2026-01-01T00:00:00.{at:04}Z","x_ref":"{own}""#),
+            )
+        })
+        .collect();
+    assert_eq!(survey_of(&versions).len(), 2_000);
+}
+
+#[test]
+fn closed_is_handed_down_and_refuses() {
+    let objects = [
+        marked(
+            "report",
+            1,
+            OTHER,
+            &format!(r#""object_refs":["{}"]"#, id("url", 2)),
+        ),
+        object("url", 2, ""),
+    ];
+    assert!(survey_of(&objects).iter().all(is_closed));
+    let refusal = effective_of(&objects, Some(Marking::Red)).unwrap_err();
+    assert!(matches!(refusal, MarkingRefusal::Closed { count: 2, .. }));
+    assert!(refusal.to_string().contains(OTHER), "{refusal}");
+}

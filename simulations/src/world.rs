@@ -1,0 +1,591 @@
+//! Virtual time: the queue of events, and one step of it.
+
+use crate::chance::{Chance, pair};
+use crate::checks::{Failure, LeakWatch};
+use crate::disk::Disk;
+use crate::host::{Brain, Host, Seen, WALL_START_MS, Waiting, Wire};
+use crate::memo::{KnownRoster, Memo};
+use crate::network::Link;
+use crate::puppet::{Habit, Puppet};
+use crate::scenario::{Crash, Hostile, Partition, Scenario};
+use crate::trace::TraceHash;
+use crate::workload::{self, Planned};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use watchfire_crypto::Sha256Stream;
+use watchfire_protocol::engine::{Config, Done, Engine, Input, RequestId};
+use watchfire_protocol::founding::{Keys, derived_federation};
+use watchfire_protocol::ids::{BundleId, CertificateId, EnvelopeId, MemberId, NodeId};
+use watchfire_protocol::roster::Roster;
+use watchfire_protocol::store::{CommitNo, StoreError};
+use watchfire_protocol::wire::Tag;
+use watchfire_protocol::wire::card::Role;
+use watchfire_protocol::wire::exchange::{Answer, Request, StreamId};
+
+/// Something that happens at a moment of virtual time.
+pub(crate) enum Happening {
+    Gossip { epoch: u64, from: usize, to: usize, wire: Rc<Wire> },
+    Asked { to: usize, waiting: Waiting, request: Request },
+    Answered { to: usize, life: u64, id: RequestId, answer: Option<Box<Answer>> },
+    Worked { host: usize, life: u64, done: Box<Done> },
+    Flushed { host: usize, life: u64, commit: CommitNo },
+    Wake { host: usize, life: u64 },
+    Dial { a: usize, b: usize },
+    Notice { a: usize, b: usize, epoch: u64 },
+    Close { a: usize, b: usize, epoch: u64 },
+    Partition { index: usize, begins: bool },
+    Crash { host: usize, down_ms: u64 },
+    Restart { host: usize },
+    Publish { index: usize },
+    Tick { host: usize },
+    Calm,
+}
+
+/// A publication that its author was told is durable.
+#[derive(Clone, Debug)]
+pub(crate) struct Acknowledged {
+    pub(crate) bundle: BundleId,
+    pub(crate) author: usize,
+    /// SHA-256 of what was published.
+    pub(crate) stix: [u8; 32],
+    pub(crate) index_key: Vec<u8>,
+}
+
+/// Hosts, links, and what waits to happen.
+pub struct World {
+    pub(crate) scenario: Scenario,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) links: BTreeMap<(usize, usize), Link>,
+    pub(crate) ranks: BTreeMap<u64, u64>,
+    pub(crate) chance: Chance,
+    pub(crate) memo: Memo,
+    pub(crate) watch: LeakWatch,
+    pub(crate) trace: TraceHash,
+    pub(crate) plan: Vec<Planned>,
+    pub(crate) unpublished: usize,
+    pub(crate) sent: BTreeMap<u64, [u8; 32]>,
+    pub(crate) acknowledged: Vec<Acknowledged>,
+    pub(crate) published_us: BTreeMap<BundleId, u64>,
+    pub(crate) of_honest: BTreeSet<BundleId>,
+    pub(crate) conflicts: BTreeSet<(usize, MemberId, EnvelopeId)>,
+    pub(crate) delays_us: Vec<u64>,
+    pub(crate) loss_ppm: u64,
+    pub(crate) duplicate_ppm: u64,
+    /// What went wrong first, if anything did.
+    pub(crate) wrong: Option<String>,
+    pub(crate) refused: u64,
+    pub(crate) crashes: u64,
+    pub(crate) reconnects: u64,
+    pub(crate) not_taken: u64,
+    pub(crate) requests: u64,
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+    pub(crate) outputs_max: usize,
+    genesis_file: Vec<u8>,
+    roster: Arc<Roster>,
+    numbers: BTreeMap<NodeId, usize>,
+    queue: BTreeMap<(u64, u64), Happening>,
+    queue_max: usize,
+    next: u64,
+    now_us: u64,
+    events: u64,
+}
+
+/// What came of a run. All figures are of virtual time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Over every event and output.
+    pub trace: TraceHash,
+    /// Over every store.
+    pub stores: [u8; 32],
+    /// Events that happened.
+    pub events: u64,
+    /// Virtual time, in milliseconds.
+    pub virtual_ms: u64,
+    /// How long after the faults everybody had everything, in milliseconds.
+    pub converged_ms: u64,
+    /// Publications that were acknowledged.
+    pub published: usize,
+    /// Publications above CLEAR that were refused.
+    pub refused: u64,
+    /// Median from acknowledgement to searchable at another member, faults
+    /// included, in microseconds.
+    pub delay_p50_us: u64,
+    /// The same, one in a hundred is slower.
+    pub delay_p99_us: u64,
+    /// Crashes that happened.
+    pub crashes: u64,
+    /// Links that an engine wanted dialled again.
+    pub reconnects: u64,
+    /// Frames that were not taken, second copies aside.
+    pub not_taken: u64,
+    /// Envelopes kept as evidence against their author, over all hosts.
+    pub conflicts: usize,
+    /// Messages put on links.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Requests of each host to each other in the quiet at the end, in
+    /// thousandths a second.
+    pub idle_requests_milli: u64,
+    /// Most events that waited at a time.
+    pub queue_max: usize,
+    /// Most outputs of one step.
+    pub outputs_max: usize,
+}
+
+const ROLE_EVERY_HUB: usize = 6;
+/// The quiet at the end: four probes of every pair.
+const IDLE_MS: u64 = 60_000;
+
+impl World {
+    /// Founds the federation and starts every host.
+    ///
+    /// # Errors
+    /// When the scenario cannot be built: too few members, for example.
+    pub fn new(scenario: Scenario) -> Result<Self, Failure> {
+        let failed = failure_of(&scenario, 0);
+        let mut chance = Chance::new(scenario.seed);
+        let scenario = with_swarm(scenario, &mut chance);
+        let roles: Vec<Role> = (0..scenario.members)
+            .map(|number| if number % ROLE_EVERY_HUB == ROLE_EVERY_HUB - 1 { Role::Hub } else { Role::Agency })
+            .collect();
+        let seed = chance.seed_for("federation", 0);
+        let (file, roster, keys) =
+            derived_federation(&seed, &roles, WALL_START_MS - 3_600_000).map_err(|error| failed(error.to_string()))?;
+        let honest: Vec<usize> = (0..scenario.members)
+            .filter(|host| !scenario.hostile.iter().any(|hostile| hostile.host == *host))
+            .collect();
+        let plan = workload::plan(&scenario, &honest, &mut chance);
+        let mut world = Self {
+            hosts: Vec::new(),
+            links: BTreeMap::new(),
+            ranks: BTreeMap::new(),
+            memo: Memo::new(scenario.memo),
+            watch: LeakWatch::default(),
+            trace: TraceHash::EMPTY,
+            unpublished: plan.len(),
+            plan,
+            sent: BTreeMap::new(),
+            acknowledged: Vec::new(),
+            published_us: BTreeMap::new(),
+            of_honest: BTreeSet::new(),
+            conflicts: BTreeSet::new(),
+            delays_us: Vec::new(),
+            loss_ppm: scenario.network.loss_ppm,
+            duplicate_ppm: scenario.network.duplicate_ppm,
+            wrong: None,
+            refused: 0,
+            crashes: 0,
+            reconnects: 0,
+            not_taken: 0,
+            requests: 0,
+            messages: 0,
+            bytes: 0,
+            outputs_max: 0,
+            genesis_file: file.to_bytes(),
+            roster: Arc::new(roster),
+            numbers: BTreeMap::new(),
+            queue: BTreeMap::new(),
+            queue_max: 0,
+            next: 0,
+            now_us: 0,
+            events: 0,
+            chance,
+            scenario,
+        };
+        world.populate(keys).map_err(|error| failed(error.to_string()))?;
+        world.schedule();
+        Ok(world)
+    }
+
+    fn populate(&mut self, keys: Vec<Keys>) -> Result<(), StoreError> {
+        let founding = KnownRoster::new(Arc::clone(&self.roster));
+        let members = keys.len();
+        let stranger = self.scenario.outsider.then(|| Keys::derived(&self.chance.seed_for("outsider", 0), 0));
+        for (number, keys) in keys.into_iter().chain(stranger).enumerate() {
+            let node = NodeId::of_transport(&keys.transport.public().to_bytes());
+            let member = MemberId::of_root(&keys.root.public());
+            let hostile = self.scenario.hostile.iter().find(|hostile| hostile.host == number).map(|hostile| hostile.habit);
+            let habit = if number < members { hostile } else { Some(Habit::Outsider) };
+            self.numbers.insert(node, number);
+            let ahead_ms = self.chance.below("skew", number as u64, self.scenario.network.skew_ms + 1);
+            self.hosts.push(Host {
+                node,
+                member: (number < members).then_some(member),
+                brain: habit.map_or(Brain::Down, |habit| {
+                    Brain::Puppet(Box::new(self.puppet(number, habit, keys, member)))
+                }),
+                life: 0,
+                started_us: 0,
+                ahead_ms,
+                disk: Disk::default(),
+                known: founding.clone(),
+                wake_at_us: None,
+                disk_free_us: 0,
+                seen: Seen::default(),
+                pending: BTreeMap::new(),
+                scores: BTreeMap::new(),
+                next_token: 0,
+                answers: BTreeMap::new(),
+                searchable: BTreeSet::new(),
+            });
+        }
+        for b in 0..self.hosts.len() {
+            for a in 0..b {
+                let latency_us = self.chance.between("latency", pair(a, b), self.scenario.network.latency_ms) * 1_000;
+                self.links.insert((a, b), Link { latency_us, ..Link::default() });
+                let rank = self.chance.below("rank", pair(a, b), u64::MAX);
+                self.ranks.insert(pair(a, b), rank);
+                self.dial_later(a, b);
+            }
+        }
+        let honest: Vec<usize> = self.honest().collect();
+        honest.into_iter().try_for_each(|number| self.start_engine(number))
+    }
+
+    fn puppet(&self, number: usize, habit: Habit, keys: Keys, member: MemberId) -> Puppet {
+        let node = NodeId::of_transport(&keys.transport.public().to_bytes());
+        let certificate = self.roster.node(&node).map_or(CertificateId::from_bytes([7; 32]), |certificate| certificate.id);
+        let streams = self
+            .roster
+            .nodes()
+            .filter(|certificate| certificate.node != node)
+            .map(|certificate| StreamId {
+                node: certificate.node,
+                incarnation: certificate.incarnation,
+                tag: Tag::PUBLIC,
+            })
+            .collect();
+        Puppet {
+            number: number as u64,
+            habit,
+            keys,
+            member,
+            certificate,
+            federation: self.roster.federation(),
+            epoch: self.roster.epoch(),
+            streams,
+            known: VecDeque::new(),
+            captured: VecDeque::new(),
+            ticks: 0,
+            sequence: 0,
+            heads: [None, None],
+        }
+    }
+
+    /// Starts an engine on what its disk holds, with fresh chance.
+    pub(crate) fn start_engine(&mut self, number: usize) -> Result<(), StoreError> {
+        let keys = Keys::derived(&self.chance.seed_for("federation", 0), number as u64);
+        let now_us = self.now_us;
+        let Some(host) = self.hosts.get_mut(number) else { return Ok(()) };
+        host.started_us = now_us;
+        let config = Config {
+            roster: (*self.roster).clone(),
+            genesis_file: self.genesis_file.clone(),
+            transport_key: keys.transport.public().to_bytes(),
+            signing_key: keys.signing,
+            seed: self.chance.seed_for("engine", (number as u64) << 32 | host.life),
+        };
+        match Engine::open(host.disk.clone(), config, host.now(now_us)) {
+            Ok(engine) => {
+                host.known = KnownRoster::new(engine.roster());
+                host.brain = Brain::Engine(Box::new(engine));
+            }
+            Err(why) => {
+                self.wrong.get_or_insert_with(|| format!("host {number} does not start: {why}"));
+            }
+        }
+        self.after_step(number)
+    }
+
+    fn schedule(&mut self) {
+        let faults_ms = self.scenario.faults_ms;
+        for index in 0..self.plan.len() {
+            let at_ms = self.plan.get(index).map_or(0, |planned| planned.at_ms);
+            self.after_ms(at_ms, Happening::Publish { index });
+        }
+        let partitions: Vec<(u64, u64)> =
+            self.scenario.partitions.iter().map(|partition| (partition.from_ms, partition.until_ms)).collect();
+        for (index, (from_ms, until_ms)) in partitions.into_iter().enumerate().filter(|(_, (from, _))| *from < faults_ms) {
+            self.after_ms(from_ms, Happening::Partition { index, begins: true });
+            self.after_ms(until_ms.min(faults_ms), Happening::Partition { index, begins: false });
+        }
+        for Crash { at_ms, host, down_ms } in self.scenario.crashes.clone() {
+            if at_ms < faults_ms {
+                self.after_ms(at_ms, Happening::Crash { host, down_ms: down_ms.min(faults_ms - at_ms) });
+            }
+        }
+        for host in 0..self.hosts.len() {
+            if self.habit_of(host).is_some() {
+                self.after_ms(1_000, Happening::Tick { host });
+            }
+        }
+        self.after_ms(faults_ms, Happening::Calm);
+    }
+
+    /// Runs faults, then calm until everybody has everything, then the checks.
+    ///
+    /// # Errors
+    /// The first check that does not hold, with how to see it again.
+    pub fn run(&mut self) -> Result<Report, Failure> {
+        let faults_ms = self.scenario.faults_ms;
+        self.run_until(faults_ms)?;
+        let mut at_ms = faults_ms;
+        let missing = loop {
+            let missing = self.missing().map_err(|error| self.failure(error.to_string()))?;
+            if (missing.is_none() && self.unpublished == 0) || at_ms >= faults_ms + self.scenario.calm_ms_max {
+                break missing;
+            }
+            at_ms += 500;
+            self.run_until(at_ms)?;
+        };
+        if let Some((host, bundle)) = missing {
+            let waits = self.describe(host);
+            return Err(self.failure(format!("does not converge: host {host} does not have {bundle} ({waits})")));
+        }
+        let requests = self.requests;
+        self.run_until(at_ms + IDLE_MS)?;
+        let idle_requests = self.requests - requests;
+        self.scan_stores();
+        if let Some(what) = self.broken().or(self.lost().map_err(|error| self.failure(error.to_string()))?) {
+            return Err(self.failure(what));
+        }
+        if let Some((host, envelope)) = self.honest_conflict() {
+            return Err(self.failure(format!("host {host} holds {envelope} as evidence against an honest member")));
+        }
+        Ok(self.report(at_ms - faults_ms, idle_requests))
+    }
+
+    /// Runs until a moment of virtual time.
+    ///
+    /// # Errors
+    /// As [`World::run`], for the checks that hold at every moment.
+    pub fn run_until(&mut self, until_ms: u64) -> Result<(), Failure> {
+        while let Some(entry) = self.queue.first_entry()
+            && entry.key().0 <= until_ms * 1_000
+        {
+            let ((at_us, _), happening) = entry.remove_entry();
+            self.now_us = at_us;
+            self.events += 1;
+            self.happen(happening).map_err(|error| self.failure(error.to_string()))?;
+            self.queue_max = self.queue_max.max(self.queue.len());
+            if let Some(what) = self.broken() {
+                return Err(self.failure(what));
+            }
+        }
+        self.now_us = until_ms * 1_000;
+        Ok(())
+    }
+
+    fn happen(&mut self, happening: Happening) -> Result<(), StoreError> {
+        match happening {
+            Happening::Gossip { epoch, from, to, wire } => {
+                self.note(to, "gossip", &[&(from as u64).to_be_bytes(), &wire.id]);
+                self.on_gossip(epoch, from, to, wire)
+            }
+            Happening::Asked { to, waiting, request } => {
+                self.note(to, "asked", &[&(waiting.host as u64).to_be_bytes(), &waiting.id.0.to_be_bytes()]);
+                self.on_asked(to, waiting, request)
+            }
+            Happening::Answered { to, life, id, answer } => {
+                self.note(to, "answered", &[&id.0.to_be_bytes(), &[u8::from(answer.is_some())]]);
+                self.feed_life(to, life, Input::Answered { id, answer })
+            }
+            Happening::Worked { host, life, done } => {
+                self.note(host, "worked", &[]);
+                self.feed_life(host, life, Input::Done(*done))
+            }
+            Happening::Flushed { host, life, commit } => {
+                self.note(host, "flushed", &[&commit.get().to_be_bytes()]);
+                if let Some(held) = self.hosts.get(host).filter(|host| host.life == life) {
+                    held.disk.flushed(commit);
+                }
+                self.feed_life(host, life, Input::Committed(commit))
+            }
+            Happening::Wake { host, life } => {
+                if self.hosts.get(host).is_some_and(|host| host.life == life) { self.on_wake(host) } else { Ok(()) }
+            }
+            Happening::Dial { a, b } => {
+                self.note(a, "dial", &[&(b as u64).to_be_bytes()]);
+                self.on_dial(a, b)
+            }
+            Happening::Notice { a, b, epoch } => self.on_notice(a, b, epoch),
+            Happening::Close { a, b, epoch } => {
+                if self.connection(a, b) != Some(epoch) {
+                    return Ok(());
+                }
+                self.close(a, b)?;
+                self.dial_later(a, b);
+                Ok(())
+            }
+            Happening::Partition { index, begins } => {
+                self.note(index, if begins { "cut" } else { "heal" }, &[]);
+                self.on_partition(index, begins);
+                Ok(())
+            }
+            Happening::Crash { host, down_ms } => {
+                self.note(host, "crash", &[]);
+                self.on_crash(host, down_ms)
+            }
+            Happening::Restart { host } => {
+                self.note(host, "restart", &[]);
+                self.on_restart(host)
+            }
+            Happening::Publish { index } => self.on_publish(index),
+            Happening::Tick { host } => self.on_tick(host),
+            Happening::Calm => {
+                self.loss_ppm = 0;
+                self.duplicate_ppm = 0;
+                Ok(())
+            }
+        }
+    }
+
+    fn feed_life(&mut self, host: usize, life: u64, input: Input) -> Result<(), StoreError> {
+        if self.hosts.get(host).is_some_and(|host| host.life == life) { self.feed(host, input) } else { Ok(()) }
+    }
+
+    /// Loses everything that a host stored, under its running engine: to see
+    /// that the check for losses can fail.
+    pub fn wipe(&mut self, host: usize) {
+        if let Some(host) = self.hosts.get_mut(host) {
+            host.disk.wipe();
+        }
+    }
+
+    fn report(&self, converged_ms: u64, idle_requests: u64) -> Report {
+        let mut stores = Sha256Stream::new();
+        for host in &self.hosts {
+            stores.update(&host.disk.digest());
+        }
+        let mut delays = self.delays_us.clone();
+        delays.sort_unstable();
+        let quantile = |permille: usize| delays.get(delays.len() * permille / 1_000).copied().unwrap_or(0);
+        let honest = self.honest().count() as u64;
+        let pairs = honest * honest.saturating_sub(1);
+        Report {
+            trace: self.trace,
+            stores: stores.finish(),
+            events: self.events,
+            virtual_ms: self.now_us / 1_000,
+            converged_ms,
+            published: self.acknowledged.len(),
+            refused: self.refused,
+            delay_p50_us: quantile(500),
+            delay_p99_us: quantile(990),
+            crashes: self.crashes,
+            reconnects: self.reconnects,
+            not_taken: self.not_taken,
+            conflicts: self.conflicts.len(),
+            messages: self.messages,
+            bytes: self.bytes,
+            idle_requests_milli: (idle_requests * 1_000_000 / IDLE_MS).checked_div(pairs).unwrap_or(0),
+            queue_max: self.queue_max,
+            outputs_max: self.outputs_max,
+        }
+    }
+
+    fn describe(&self, number: usize) -> String {
+        match self.hosts.get(number).map(|host| &host.brain) {
+            Some(Brain::Engine(engine)) => {
+                let status = engine.status();
+                format!(
+                    "it has {} envelopes, {} to be opened, {} to be pulled, {} peers",
+                    status.envelopes,
+                    status.unopened,
+                    status.pulls,
+                    status.peers.len()
+                )
+            }
+            Some(Brain::Down) => "it is down".to_owned(),
+            Some(Brain::Puppet(_)) | None => "it runs no engine".to_owned(),
+        }
+    }
+
+    pub(crate) fn failure(&self, what: String) -> Failure {
+        failure_of(&self.scenario, self.now_us / 1_000)(what)
+    }
+
+    pub(crate) fn note(&mut self, host: usize, what: &str, parts: &[&[u8]]) {
+        self.trace.note(self.now_us, host, what, parts);
+    }
+
+    pub(crate) fn at_us(&mut self, at_us: u64, happening: Happening) {
+        self.next += 1;
+        self.queue.insert((at_us, self.next), happening);
+    }
+
+    pub(crate) fn after_ms(&mut self, after_ms: u64, happening: Happening) {
+        self.at_us(self.now_us + after_ms * 1_000, happening);
+    }
+
+    pub(crate) const fn now_us(&self) -> u64 {
+        self.now_us
+    }
+
+    pub(crate) fn queue_len(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(crate) fn number_of(&self, node: &NodeId) -> Option<usize> {
+        self.numbers.get(node).copied()
+    }
+
+    /// What a host does instead of running our engine, if it does.
+    pub(crate) fn habit_of(&self, host: usize) -> Option<Habit> {
+        match self.hosts.get(host).map(|host| &host.brain) {
+            Some(Brain::Puppet(puppet)) => Some(puppet.habit),
+            Some(Brain::Engine(_) | Brain::Down) | None => None,
+        }
+    }
+
+    /// Whether a host is a member that runs our engine, up or down.
+    pub(crate) fn is_honest(&self, host: usize) -> bool {
+        host < self.scenario.members && !self.scenario.hostile.iter().any(|hostile| hostile.host == host)
+    }
+
+    /// Those that do.
+    pub(crate) fn honest(&self) -> impl Iterator<Item = usize> {
+        (0..self.scenario.members).filter(|host| self.is_honest(*host))
+    }
+
+    pub(crate) fn is_honest_member(&self, member: &MemberId) -> bool {
+        self.honest().any(|host| self.hosts.get(host).is_some_and(|host| host.member == Some(*member)))
+    }
+}
+
+fn failure_of(scenario: &Scenario, at_ms: u64) -> impl Fn(String) -> Failure + use<> {
+    let (name, seed) = (scenario.name, scenario.seed);
+    move |what| Failure { scenario: name, seed, at_ms, what }
+}
+
+/// Draws the faults of a swarm.
+fn with_swarm(mut scenario: Scenario, chance: &mut Chance) -> Scenario {
+    let Some(swarm) = scenario.swarm else { return scenario };
+    let (members, faults_ms) = (scenario.members as u64, scenario.faults_ms);
+    let host = |drawn: u64| usize::try_from(drawn).unwrap_or(0);
+    for number in 0..chance.below("swarm-partitions", 0, swarm.partitions_max + 1) {
+        let from_ms = chance.below("swarm-partition", number, faults_ms);
+        let until_ms = from_ms + chance.between("swarm-partition", number, (1_000, faults_ms / 2));
+        let side = (0..scenario.members).filter(|_| chance.happens("swarm-side", number, 500_000)).collect();
+        scenario.partitions.push(Partition { from_ms, until_ms, side });
+    }
+    for number in 0..chance.below("swarm-crashes", 0, swarm.crashes_max + 1) {
+        scenario.crashes.push(Crash {
+            at_ms: chance.below("swarm-crash", number, faults_ms),
+            host: host(chance.below("swarm-crash", number, members)),
+            down_ms: chance.between("swarm-crash", number, (100, 20_000)),
+        });
+    }
+    scenario.network.loss_ppm = chance.below("swarm-loss", 0, swarm.loss_ppm_max + 1);
+    scenario
+}
+
+/// A hostile member.
+impl From<(usize, Habit)> for Hostile {
+    fn from((host, habit): (usize, Habit)) -> Self {
+        Self { host, habit }
+    }
+}

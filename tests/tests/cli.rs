@@ -1,0 +1,15 @@
+//! What a person and a script see of the command line: text, JSON and exit
+//! codes of the real program, against real files and an invented node.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+#[path = "cli/asking.rs"]
+mod asking;
+#[path = "cli/founding.rs"]
+mod founding;
+#[path = "cli/publishing.rs"]
+mod publishing;
+#[path = "cli/reference.rs"]
+mod reference;
+#[path = "cli/world.rs"]
+mod world;
