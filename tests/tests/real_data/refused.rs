@@ -97,11 +97,11 @@ fn compressed_in(bytes: &[u8]) -> Vec<Vec<u8>> {
         .enumerate()
         .filter(|(_, window)| *window == MAGIC);
     begins
-        .filter_map(|(at, _)| ruzstd::decoding::StreamingDecoder::new(&bytes[at..]).ok())
-        .map(|mut decoder| {
+        .filter_map(|(at, _)| zstd::stream::read::Decoder::new(&bytes[at..]).ok())
+        .map(|decoder| {
             let mut plain = Vec::new();
             // What does not decode to its end is looked at as far as it does.
-            let _ = decoder.read_to_end(&mut plain);
+            let _ = decoder.single_frame().read_to_end(&mut plain);
             plain
         })
         .collect()
