@@ -88,7 +88,11 @@ impl Mesh {
                 role: Role::Agency,
                 contact: Contact::default(),
                 addresses: own.clone(),
-                door_addresses: if number == 0 { vec![door.clone()] } else { Vec::new() },
+                door_addresses: if number == 0 {
+                    vec![door.clone()]
+                } else {
+                    Vec::new()
+                },
             };
             let card = make_card(&profile, &Keys::derived(&SEED, number), wall_ms()).unwrap();
             cards.push((card, vec!["tests".to_owned()]));
@@ -99,7 +103,13 @@ impl Mesh {
             genesis = sign_genesis(&genesis, &Keys::derived(&SEED, number).root).unwrap();
         }
         let roster = Roster::found(&genesis).unwrap();
-        Self { directory: tempfile::tempdir().unwrap(), genesis, roster, addresses, door }
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+            genesis,
+            roster,
+            addresses,
+            door,
+        }
     }
 
     /// The keys of a member, or of anybody else: the same number is always the
@@ -151,7 +161,13 @@ impl Mesh {
 
     /// Starts a node whose certificate the genesis does not hold and its store
     /// therefore must.
-    pub fn start_certified(&self, number: u64, keys: &Keys, id: &CertificateId, certificate: &CertificateBytes) -> Running {
+    pub fn start_certified(
+        &self,
+        number: u64,
+        keys: &Keys,
+        id: &CertificateId,
+        certificate: &CertificateBytes,
+    ) -> Running {
         let store = SledStore::create(&self.store(number)).unwrap();
         let mut batch = Batch::default();
         let value = watchfire_protocol::wire::codec::encode(certificate);
@@ -172,19 +188,33 @@ impl Mesh {
         if !path.exists() {
             drop(SledStore::create(&path).unwrap());
         }
-        let door = if number == 0 { vec![self.door.parse().unwrap()] } else { Vec::new() };
+        let door = if number == 0 {
+            vec![self.door.parse().unwrap()]
+        } else {
+            Vec::new()
+        };
         let config = NodeConfig {
             genesis_file: self.genesis_file(),
-            signing_key: watchfire_crypto::SigningKey::from_seed(keys.signing.expose_seed().expose()),
+            signing_key: watchfire_crypto::SigningKey::from_seed(
+                keys.signing.expose_seed().expose(),
+            ),
             transport_seed: Secret::new(*keys.transport.expose_seed().expose()),
             store: path,
-            listen: listen.iter().map(|address| address.parse().unwrap()).collect(),
+            listen: listen
+                .iter()
+                .map(|address| address.parse().unwrap())
+                .collect(),
             door,
         };
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
         let (node, end) = {
             let _inside = runtime.enter();
-            Node::start(config).unwrap_or_else(|error| panic!("node {number} does not start: {error}"))
+            Node::start(config)
+                .unwrap_or_else(|error| panic!("node {number} does not start: {error}"))
         };
         Running::new(format!("node {number}"), node, end, runtime)
     }
@@ -226,17 +256,29 @@ impl Running {
     fn new(name: String, node: Node, end: NodeEnd, runtime: Runtime) -> Self {
         // First the ear, then a look at what was there before it.
         let events = node.events();
-        let mut running = Self { name, node, end: Some(end), events, heard: Heard::default(), runtime: Some(runtime) };
+        let mut running = Self {
+            name,
+            node,
+            end: Some(end),
+            events,
+            heard: Heard::default(),
+            runtime: Some(runtime),
+        };
         for record in running.records() {
             if let Some(Outcome::Opened { objects, .. }) = record.outcome {
-                running.heard.searchable.insert(record.bundle, (record.author, objects));
+                running
+                    .heard
+                    .searchable
+                    .insert(record.bundle, (record.author, objects));
             }
         }
         running
     }
 
     fn runtime(&self) -> &Runtime {
-        self.runtime.as_ref().expect("it is taken only when the node ends")
+        self.runtime
+            .as_ref()
+            .expect("it is taken only when the node ends")
     }
 
     /// The node.
@@ -252,33 +294,63 @@ impl Running {
     /// Asks its store as a person of its own organisation.
     pub fn query<T>(&self, ask: impl FnOnce(&Query<'_, SledStore>) -> T) -> T {
         let roster = self.node.roster();
-        ask(&Query::new(self.node.store(), Asker { reader: Reader::LocalPerson, roster: &roster, wall_ms: wall_ms() }))
+        ask(&Query::new(
+            self.node.store(),
+            Asker {
+                reader: Reader::LocalPerson,
+                roster: &roster,
+                wall_ms: wall_ms(),
+            },
+        ))
     }
 
     /// Every bundle it holds, in the order of arrival.
     pub fn records(&self) -> Vec<watchfire_protocol::query::BundleRecord> {
         let records = self.query(|query| query.bundles(0, usize::MAX)).unwrap();
-        records.into_iter().map(|(_, record)| record.into_inner()).collect()
+        records
+            .into_iter()
+            .map(|(_, record)| record.into_inner())
+            .collect()
     }
 
     /// The ids of every bundle it holds.
     pub fn bundles(&self) -> BTreeSet<BundleId> {
-        self.records().into_iter().map(|record| record.bundle).collect()
+        self.records()
+            .into_iter()
+            .map(|record| record.bundle)
+            .collect()
     }
 
     /// Publishes, and waits until it is durable.
     ///
     /// # Errors
     /// Why it was refused.
-    pub fn publish(&self, stix: Vec<u8>, flag: Option<Marking>) -> Result<PublishedBundle, PublishFailure> {
-        self.runtime().block_on(self.node.publish(stix, wish(flag))).expect("the node runs")
+    pub fn publish(
+        &self,
+        stix: Vec<u8>,
+        flag: Option<Marking>,
+    ) -> Result<PublishedBundle, PublishFailure> {
+        self.runtime()
+            .block_on(self.node.publish(stix, wish(flag)))
+            .expect("the node runs")
     }
 
     /// Publishes many as CLEAR, several under way together, and waits until all
     /// of them are durable.
     pub fn publish_all(&self, documents: Vec<Vec<u8>>) -> Vec<PublishedBundle> {
-        let one = |stix| async { self.node.publish(stix, wish(Some(Marking::Clear))).await.unwrap().unwrap() };
-        self.runtime().block_on(futures::stream::iter(documents).map(one).buffered(UNDER_WAY).collect())
+        let one = |stix| async {
+            self.node
+                .publish(stix, wish(Some(Marking::Clear)))
+                .await
+                .unwrap()
+                .unwrap()
+        };
+        self.runtime().block_on(
+            futures::stream::iter(documents)
+                .map(one)
+                .buffered(UNDER_WAY)
+                .collect(),
+        )
     }
 
     /// Waits until what was heard is as expected.
@@ -288,12 +360,22 @@ impl Running {
     pub fn until(&mut self, what: &str, is_so: impl Fn(&Heard) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !is_so(&self.heard) {
-            let runtime = self.runtime.as_ref().expect("it is taken only when the node ends");
-            let next = runtime.block_on(async { tokio::time::timeout_at(deadline.into(), self.events.recv()).await });
+            let runtime = self
+                .runtime
+                .as_ref()
+                .expect("it is taken only when the node ends");
+            let next = runtime.block_on(async {
+                tokio::time::timeout_at(deadline.into(), self.events.recv()).await
+            });
             match next {
                 Ok(Ok(event)) => self.heard.note(event.event),
                 Ok(Err(error)) => panic!("{} while waiting for {what}: {error}", self.name),
-                Err(_) => panic!("{}: waited {} s for {what}; heard {:?}", self.name, PATIENCE.as_secs(), self.heard),
+                Err(_) => panic!(
+                    "{}: waited {} s for {what}; heard {:?}",
+                    self.name,
+                    PATIENCE.as_secs(),
+                    self.heard
+                ),
             }
         }
     }
@@ -309,7 +391,10 @@ impl Running {
     /// Waits until another node speaks with it.
     pub fn meets(&mut self, other: NodeId) {
         // It may have happened before anybody listened.
-        let status = self.runtime().block_on(self.node.status()).expect("the node runs");
+        let status = self
+            .runtime()
+            .block_on(self.node.status())
+            .expect("the node runs");
         self.heard.ready.extend(status.engine.peers);
         self.until("a peer", |heard| heard.ready.contains(&other));
     }
@@ -317,7 +402,11 @@ impl Running {
     /// Waits until all of these can be searched.
     pub fn finds(&mut self, bundles: &[BundleId]) {
         let what = format!("{} bundles to be searchable", bundles.len());
-        self.until(&what, |heard| bundles.iter().all(|bundle| heard.searchable.contains_key(bundle)));
+        self.until(&what, |heard| {
+            bundles
+                .iter()
+                .all(|bundle| heard.searchable.contains_key(bundle))
+        });
     }
 
     /// Ends it as an operator does, everything durable.
@@ -325,7 +414,9 @@ impl Running {
         let end = self.end.take().expect("it ends once");
         self.runtime().block_on(async {
             self.node.shutdown().await;
-            end.await.expect("its task does not panic").expect("it ends in order");
+            end.await
+                .expect("its task does not panic")
+                .expect("it ends in order");
         });
     }
 
@@ -340,10 +431,16 @@ impl Heard {
         match event {
             Event::Verified { .. } => self.verified += 1,
             Event::Stored { bundle, .. } => self.stored.extend(bundle),
-            Event::Searchable { bundle, author, objects } => {
+            Event::Searchable {
+                bundle,
+                author,
+                objects,
+            } => {
                 self.searchable.insert(bundle, (author, objects));
             }
-            Event::NotOpened { bundle, why, .. } => self.not_opened.push(format!("{bundle}: {why}")),
+            Event::NotOpened { bundle, why, .. } => {
+                self.not_opened.push(format!("{bundle}: {why}"))
+            }
             Event::NotTaken { why, .. } => self.not_taken.push(why.to_string()),
             Event::Conflict { .. } => self.conflicts += 1,
             Event::PeerReady { node } => {
@@ -359,7 +456,13 @@ impl Heard {
 /// How everything here is published.
 pub const fn wish(flag: Option<Marking>) -> Wish {
     const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
-    Wish { flag, valid_ms: 30 * DAY_MS, exercise: true, permissible_actions: None, supersedes: None }
+    Wish {
+        flag,
+        valid_ms: 30 * DAY_MS,
+        exercise: true,
+        permissible_actions: None,
+        supersedes: None,
+    }
 }
 
 /// Milliseconds UTC.

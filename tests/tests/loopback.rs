@@ -210,16 +210,28 @@ fn a_pull_cut_off_by_a_kill_is_finished_after_the_return() {
     south.meets(mesh.node(0));
     // Forty objects of nearly 400 kB: some 45 chunks, asked for three at a time.
     let objects: Vec<Vec<u8>> = (0..40).map(|number| document(number, 400_000)).collect();
-    let inner: Vec<&[u8]> = objects.iter().map(|array| &array[1..array.len() - 1]).collect();
+    let inner: Vec<&[u8]> = objects
+        .iter()
+        .map(|array| &array[1..array.len() - 1])
+        .collect();
     let source = [b"[".as_slice(), &inner.join(b",".as_slice()), b"]"].concat();
     let published = north.publish(source.clone(), Some(Marking::Clear)).unwrap();
     let bundle = published.published.bundle;
-    south.until("its announcement to be durable", |heard| heard.stored.contains(&bundle));
+    south.until("its announcement to be durable", |heard| {
+        heard.stored.contains(&bundle)
+    });
     south.kill();
 
     let all = chunks_of(north.node().store(), &published);
     let store = SledStore::open(&mesh.store(1)).unwrap();
-    assert_eq!(store.scan(table::PULLS, table::PULLS, usize::MAX).unwrap().len(), 1, "the pull is noted on disk");
+    assert_eq!(
+        store
+            .scan(table::PULLS, table::PULLS, usize::MAX)
+            .unwrap()
+            .len(),
+        1,
+        "the pull is noted on disk"
+    );
     let held = chunks_of(&store, &published);
     assert!(held < all, "all of {all} chunks were there before the kill");
     drop(store);
@@ -228,7 +240,10 @@ fn a_pull_cut_off_by_a_kill_is_finished_after_the_return() {
     assert!(!south.heard().searchable.contains_key(&bundle));
     south.finds(&[bundle]);
     assert_eq!(chunks_of(south.node().store(), &published), all);
-    let back = south.query(|query| query.payload(&bundle)).unwrap().unwrap();
+    let back = south
+        .query(|query| query.payload(&bundle))
+        .unwrap()
+        .unwrap();
     assert!(back.value().stix == source, "the payload came back altered");
     north.stop();
     south.stop();
