@@ -29,6 +29,7 @@ mod memo;
 mod network;
 mod puppet;
 mod scenario;
+mod steps;
 mod trace;
 mod traffic;
 mod workload;

@@ -1,20 +1,13 @@
-//! What engines ask to be carried: gossip, requests, answers, work, commits.
+//! What travels between hosts: gossip, requests, answers.
 
 use crate::chance::pair;
 use crate::host::{Brain, Waiting, Wire};
-use crate::puppet::{Act, Habit, Puppet};
-use crate::workload;
-use crate::world::{Acknowledged, Happening, World};
+use crate::puppet::Habit;
+use crate::world::{Happening, World};
 use std::borrow::Cow;
 use std::rc::Rc;
-use watchfire_crypto::sha256;
-use watchfire_protocol::engine::{
-    AnswerToken, ClientToken, Event, GossipToken, Input, Output, PublishRefusal, Published,
-    RequestId, Verdict,
-};
+use watchfire_protocol::engine::{AnswerToken, GossipToken, Input, RequestId, Verdict};
 use watchfire_protocol::ids::NodeId;
-use watchfire_protocol::marking::Marking;
-use watchfire_protocol::opening::Draft;
 use watchfire_protocol::store::StoreError;
 use watchfire_protocol::wire::codec;
 use watchfire_protocol::wire::exchange::{Answer, DoorAnswer, RangeItem, Request};
@@ -22,212 +15,8 @@ use watchfire_protocol::wire::exchange::{Answer, DoorAnswer, RangeItem, Request}
 /// A request that is not answered in this time has failed.
 const TIMEOUT_MS: u64 = 10_000;
 
-/// What a piece of work takes, in microseconds.
-const WORK_US: (u64, u64) = (100, 3_000);
-
-/// Outputs of one step: 1,024 frames of a range may each give two events and
-/// a pull of four chunks, and 256 peers a request each.
-const OUTPUTS_PER_STEP_MAX: usize = 8_192;
-
 impl World {
-    /// One step of an engine, and everything that comes of it.
-    pub(crate) fn feed(&mut self, number: usize, input: Input) -> Result<(), StoreError> {
-        let now_us = self.now_us();
-        let Some(host) = self.hosts.get_mut(number) else {
-            return Ok(());
-        };
-        let now = host.now(now_us);
-        let Brain::Engine(engine) = &mut host.brain else {
-            return Ok(());
-        };
-        engine.handle(now, input)?;
-        self.after_step(number)
-    }
-
-    /// Takes what an engine gives, after a step or its start.
-    pub(crate) fn after_step(&mut self, number: usize) -> Result<(), StoreError> {
-        let mut outputs = 0;
-        while let Some(output) = self
-            .hosts
-            .get_mut(number)
-            .and_then(|host| match &mut host.brain {
-                Brain::Engine(engine) => engine.poll(),
-                Brain::Down | Brain::Puppet(_) => None,
-            })
-        {
-            outputs += 1;
-            self.on_output(number, output);
-        }
-        if outputs > OUTPUTS_PER_STEP_MAX {
-            self.wrong.get_or_insert_with(|| {
-                format!("not bounded: {outputs} outputs of one step at host {number}")
-            });
-        }
-        self.outputs_max = self.outputs_max.max(outputs);
-        self.commit(number)?;
-        self.schedule_wake(number);
-        Ok(())
-    }
-
-    fn commit(&mut self, number: usize) -> Result<(), StoreError> {
-        let now_us = self.now_us();
-        loop {
-            let Some(host) = self.hosts.get_mut(number) else {
-                return Ok(());
-            };
-            let Brain::Engine(engine) = &mut host.brain else {
-                return Ok(());
-            };
-            let Some((commit, batch)) = engine.begin_commit() else {
-                return Ok(());
-            };
-            host.disk.write(commit, &batch)?;
-            let flush_ms =
-                self.chance
-                    .between("flush", number as u64, self.scenario.network.flush_ms);
-            host.disk_free_us = host.disk_free_us.max(now_us) + flush_ms * 1_000;
-            let (at_us, life) = (host.disk_free_us, host.life);
-            self.at_us(
-                at_us,
-                Happening::Flushed {
-                    host: number,
-                    life,
-                    commit,
-                },
-            );
-        }
-    }
-
-    fn schedule_wake(&mut self, number: usize) {
-        let now_us = self.now_us();
-        let Some(host) = self.hosts.get_mut(number) else {
-            return;
-        };
-        let Brain::Engine(engine) = &host.brain else {
-            return;
-        };
-        let Some((deadline, _)) = engine.deadline() else {
-            return;
-        };
-        let at_us = (host.started_us + deadline.as_ms() * 1_000).max(now_us);
-        if host.wake_at_us.is_none_or(|already| at_us < already) {
-            host.wake_at_us = Some(at_us);
-            let life = host.life;
-            self.at_us(at_us, Happening::Wake { host: number, life });
-        }
-    }
-
-    pub(crate) fn on_wake(&mut self, number: usize) -> Result<(), StoreError> {
-        let now_us = self.now_us();
-        let Some(host) = self.hosts.get_mut(number) else {
-            return Ok(());
-        };
-        if host.wake_at_us.is_none_or(|at| at > now_us) {
-            return Ok(());
-        }
-        host.wake_at_us = None;
-        self.feed(number, Input::Wake)
-    }
-
-    fn on_output(&mut self, number: usize, output: Output) {
-        match output {
-            Output::Verdict { token, verdict } => self.on_verdict(number, token, verdict),
-            Output::Gossip { frame } => {
-                let wire = Wire::new(frame.into_inner().bytes);
-                self.note(number, "publish", &[&wire.id]);
-                let now_us = self.now_us();
-                if let Some(host) = self.hosts.get_mut(number) {
-                    host.seen.insert(now_us, wire.id);
-                }
-                for peer in self.roster_peers(number) {
-                    self.send_gossip(number, peer, &wire);
-                }
-            }
-            Output::Request { to, id, request } => {
-                self.note(number, "ask", &[to.as_bytes(), &codec::encode(&request)]);
-                self.requests += 1;
-                self.ask(number, to, id, request);
-            }
-            Output::Answer { token, answer } => self.on_answer(number, token, answer),
-            Output::Door { token, answer } => self.on_door_answer(number, token, &answer),
-            Output::Work(work) => {
-                let cost_us = self.chance.between("work", number as u64, WORK_US);
-                let Some(host) = self.hosts.get(number) else {
-                    return;
-                };
-                let life = host.life;
-                let done = Box::new(self.memo.run(work, &host.known));
-                let at_us = self.now_us() + cost_us;
-                self.at_us(
-                    at_us,
-                    Happening::Worked {
-                        host: number,
-                        life,
-                        done,
-                    },
-                );
-            }
-            Output::Published { client, outcome } => self.on_published(number, client, outcome),
-            // Nobody asks a simulated node for answers by a barrier.
-            Output::Durable { .. } => {}
-            Output::Reconnect { node } => {
-                self.note(number, "reconnect", &[node.as_bytes()]);
-                self.reconnects += 1;
-                if let Some(peer) = self.number_of(&node)
-                    && let Some(epoch) = self.connection(number, peer)
-                {
-                    self.after_ms(
-                        0,
-                        Happening::Close {
-                            a: number,
-                            b: peer,
-                            epoch,
-                        },
-                    );
-                }
-            }
-            Output::Roster(roster) => {
-                self.note(number, "roster", &[]);
-                if let Some(host) = self.hosts.get_mut(number) {
-                    host.known = crate::memo::KnownRoster::new(roster);
-                }
-            }
-            Output::Event(event) => self.on_event(number, &event),
-        }
-    }
-
-    fn on_event(&mut self, number: usize, event: &Event) {
-        self.note(number, "event", &[format!("{event:?}").as_bytes()]);
-        match event {
-            Event::Searchable { bundle, author, .. } => {
-                if self.is_honest_member(author) {
-                    self.of_honest.insert(*bundle);
-                }
-                let now_us = self.now_us();
-                let Some(host) = self.hosts.get_mut(number) else {
-                    return;
-                };
-                let own = host.member == Some(*author);
-                if host.searchable.insert(*bundle)
-                    && !own
-                    && let Some(published_us) = self.published_us.get(bundle)
-                {
-                    self.delays_us.push(now_us.saturating_sub(*published_us));
-                }
-            }
-            Event::Conflict { author, envelope } => {
-                self.conflicts.insert((number, *author, *envelope));
-            }
-            Event::NotTaken { .. } => self.not_taken += 1,
-            Event::Verified { .. }
-            | Event::Stored { .. }
-            | Event::NotOpened { .. }
-            | Event::PeerReady { .. }
-            | Event::Admitted { .. } => {}
-        }
-    }
-
-    fn on_verdict(&mut self, number: usize, token: GossipToken, verdict: Verdict) {
+    pub(crate) fn on_verdict(&mut self, number: usize, token: GossipToken, verdict: Verdict) {
         let now_us = self.now_us();
         let Some(host) = self.hosts.get_mut(number) else {
             return;
@@ -261,13 +50,13 @@ impl World {
     }
 
     /// Peers this host would gossip with: connected, and in its roster.
-    fn roster_peers(&self, number: usize) -> Vec<usize> {
+    pub(crate) fn roster_peers(&self, number: usize) -> Vec<usize> {
         let mut peers = self.connected_to(number);
         peers.retain(|peer| self.knows(number, *peer));
         peers
     }
 
-    fn knows(&self, number: usize, peer: usize) -> bool {
+    pub(crate) fn knows(&self, number: usize, peer: usize) -> bool {
         match (self.hosts.get(number), self.hosts.get(peer)) {
             (Some(host), Some(peer)) => host.known.roster.node(&peer.node).is_some(),
             (Some(_) | None, _) => false,
@@ -276,7 +65,7 @@ impl World {
 
     /// The few peers that frames of others are forwarded to: those of the
     /// lowest rank, which is drawn for each pair and the same from both sides.
-    fn mesh_of(&self, number: usize) -> Vec<usize> {
+    pub(crate) fn mesh_of(&self, number: usize) -> Vec<usize> {
         let mut peers = self.roster_peers(number);
         peers.sort_by_key(|peer| self.ranks.get(&pair(number, *peer)).copied());
         peers.truncate(self.scenario.network.mesh_degree);
@@ -346,7 +135,7 @@ impl World {
         )
     }
 
-    fn ask(&mut self, from: usize, to: NodeId, id: RequestId, request: Request) {
+    pub(crate) fn ask(&mut self, from: usize, to: NodeId, id: RequestId, request: Request) {
         let Some(life) = self.hosts.get(from).map(|host| host.life) else {
             return;
         };
@@ -426,7 +215,7 @@ impl World {
         )
     }
 
-    fn on_answer(&mut self, number: usize, token: AnswerToken, answer: Answer) {
+    pub(crate) fn on_answer(&mut self, number: usize, token: AnswerToken, answer: Answer) {
         let waiting = self
             .hosts
             .get_mut(number)
@@ -448,7 +237,7 @@ impl World {
         self.send_answer(number, waiting, answer);
     }
 
-    fn send_answer(&mut self, from: usize, waiting: Waiting, answer: Answer) {
+    pub(crate) fn send_answer(&mut self, from: usize, waiting: Waiting, answer: Answer) {
         if self.connection(from, waiting.host) != Some(waiting.epoch) {
             return;
         }
@@ -474,7 +263,12 @@ impl World {
         }
     }
 
-    fn on_door_answer(&mut self, number: usize, token: AnswerToken, answer: &DoorAnswer) {
+    pub(crate) fn on_door_answer(
+        &mut self,
+        number: usize,
+        token: AnswerToken,
+        answer: &DoorAnswer,
+    ) {
         if let Some(host) = self.hosts.get_mut(number) {
             host.answers.remove(&token);
         }
@@ -486,137 +280,7 @@ impl World {
         }
     }
 
-    pub(crate) fn on_publish(&mut self, index: usize) -> Result<(), StoreError> {
-        let Some(planned) = self.plan.get(index).cloned() else {
-            return Ok(());
-        };
-        let Some(host) = self.hosts.get(planned.host) else {
-            return Ok(());
-        };
-        if host.is_down() {
-            // People try again.
-            self.after_ms(1_000, Happening::Publish { index });
-            return Ok(());
-        }
-        let wall_ms = host.now(self.now_us()).wall_ms;
-        let Some(member) = host.member else {
-            return Ok(());
-        };
-        self.unpublished = self.unpublished.saturating_sub(1);
-        let stix = workload::stix(
-            &member,
-            &planned.domain,
-            planned.marking,
-            planned.padding,
-            wall_ms,
-        );
-        if let Some(stix) = &stix {
-            self.sent.insert(index as u64, sha256(stix));
-        }
-        match stix.map(|stix| Draft::prepare(stix, None, workload::wish())) {
-            Some(Ok(draft)) => {
-                let client = ClientToken(index as u64);
-                self.feed(
-                    planned.host,
-                    Input::Publish {
-                        client,
-                        draft: Box::new(draft),
-                    },
-                )
-            }
-            Some(Err(why)) => {
-                self.wrong
-                    .get_or_insert_with(|| format!("the workload is not publishable: {why}"));
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn on_published(
-        &mut self,
-        number: usize,
-        client: ClientToken,
-        outcome: Result<Published, PublishRefusal>,
-    ) {
-        self.note(
-            number,
-            "published",
-            &[format!("{client:?} {outcome:?}").as_bytes()],
-        );
-        let index = usize::try_from(client.0).unwrap_or(usize::MAX);
-        let Some(planned) = self.plan.get(index) else {
-            return;
-        };
-        match outcome {
-            Ok(_) if planned.marking != Marking::Clear => {
-                let marking = planned.marking;
-                self.wrong.get_or_insert_with(|| {
-                    format!("leak: {marking} was published by host {number}")
-                });
-            }
-            Ok(published) => {
-                let index_key = workload::index_key(&planned.domain).unwrap_or_default();
-                let stix = self.sent.get(&client.0).copied().unwrap_or_default();
-                self.acknowledged.push(Acknowledged {
-                    bundle: published.bundle,
-                    author: number,
-                    stix,
-                    index_key,
-                });
-                self.published_us.insert(published.bundle, self.now_us());
-                self.of_honest.insert(published.bundle);
-                for host in &mut self.hosts {
-                    if let Brain::Puppet(puppet) = &mut host.brain {
-                        puppet.learn(published.envelope);
-                    }
-                }
-            }
-            Err(PublishRefusal::SealingAbsent { .. }) if planned.marking != Marking::Clear => {
-                self.refused += 1
-            }
-            Err(why) => {
-                self.wrong
-                    .get_or_insert_with(|| format!("host {number} could not publish: {why}"));
-            }
-        }
-    }
-
-    pub(crate) fn on_tick(&mut self, number: usize) -> Result<(), StoreError> {
-        self.after_ms(Puppet::TICK_US / 1_000, Happening::Tick { host: number });
-        let peers: Vec<usize> = self
-            .connected_to(number)
-            .into_iter()
-            .filter(|peer| self.is_honest(*peer))
-            .collect();
-        let now_us = self.now_us();
-        let Some(host) = self.hosts.get_mut(number) else {
-            return Ok(());
-        };
-        let wall_ms = host.now(now_us).wall_ms;
-        let Brain::Puppet(puppet) = &mut host.brain else {
-            return Ok(());
-        };
-        let transport_key = puppet.keys.transport.public().to_bytes();
-        for act in puppet.tick(&peers, &mut self.chance, wall_ms) {
-            match act {
-                Act::Gossip { to, bytes } => self.send_gossip(number, to, &Wire::new(bytes)),
-                Act::Ask { to, request } => self.ask_as_puppet(number, to, request),
-                Act::Door { to, request } => {
-                    let token = self.hosts.get_mut(to).map_or(0, |host| host.token());
-                    let input = Input::Door {
-                        token: AnswerToken(token),
-                        transport_key,
-                        request: Some(request),
-                    };
-                    self.feed(to, input)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn carried(&mut self, bytes: usize) {
+    pub(crate) fn carried(&mut self, bytes: usize) {
         self.messages += 1;
         self.bytes += bytes as u64;
     }

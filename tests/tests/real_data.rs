@@ -113,7 +113,12 @@ fn objects(stix: &[u8]) -> Vec<serde_json::Value> {
     match &document {
         serde_json::Value::Array(objects) => objects.clone(),
         bundle if bundle["type"] == "bundle" => bundle["objects"].as_array().unwrap().clone(),
-        single => vec![single.clone()],
+        // A lone object.
+        serde_json::Value::Object(_)
+        | serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::String(_) => vec![document.clone()],
     }
 }
 
