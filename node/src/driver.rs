@@ -49,6 +49,7 @@ pub(crate) enum Ready {
     Gossip {
         from: NodeId,
         token: GossipToken,
+        length: u64,
         checked: Box<Result<Box<watchfire_crypto::Verified<gate::Frame>>, gate::Refusal>>,
     },
     Done(Box<Done>),
@@ -262,10 +263,12 @@ impl Driver {
             Ready::Gossip {
                 from,
                 token,
+                length,
                 checked,
             } => Some(Input::Gossip {
                 from,
                 token,
+                length,
                 checked: *checked,
             }),
             Ready::Done(done) => Some(Input::Done(*done)),
@@ -311,11 +314,13 @@ impl Driver {
                 let token = GossipToken(self.book.number());
                 self.book.messages.insert(token, message);
                 let roster = self.engine.roster();
+                let length = bytes.len() as u64;
                 self.pool.give(Box::new(move || {
                     let checked = gate::check(&bytes, &roster).map(Box::new);
                     Ready::Gossip {
                         from,
                         token,
+                        length,
                         checked: Box::new(checked),
                     }
                 }));

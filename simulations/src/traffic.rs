@@ -124,12 +124,14 @@ impl World {
         }
         let checked = self.memo.check(wire.id, &wire.bytes, &host.known);
         let token = GossipToken(host.token());
+        let length = wire.bytes.len() as u64;
         host.pending.insert(token, (from, wire));
         self.feed(
             to,
             Input::Gossip {
                 from: node,
                 token,
+                length,
                 checked,
             },
         )

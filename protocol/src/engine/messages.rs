@@ -46,6 +46,9 @@ pub enum Input {
         from: NodeId,
         /// To give the verdict with.
         token: GossipToken,
+        /// How many bytes it had: charged to who delivered it, whatever the
+        /// gate said.
+        length: u64,
         /// What the gate said.
         checked: Result<Box<Verified<Frame>>, Refusal>,
     },

@@ -197,8 +197,9 @@ impl<S: Store> Engine<S> {
             Input::Gossip {
                 from,
                 token,
+                length,
                 checked,
-            } => self.on_gossip(now, from, token, checked),
+            } => self.on_gossip(now, from, token, length, checked),
             Input::Request {
                 from,
                 token,

@@ -24,10 +24,17 @@ impl<S: Store> Engine<S> {
         now: Now,
         from: NodeId,
         token: GossipToken,
+        length: u64,
         checked: Result<Box<Verified<Frame>>, Refusal>,
     ) -> Result<(), StoreError> {
+        let over = self
+            .peers
+            .quota(&from)
+            .is_some_and(|quota| !quota.has(length, now.mono));
         let taken = match checked {
+            // A defect that everybody sees has its verdict whatever else holds.
             Err(refusal) => Err(NotTaken::Gate(refusal)),
+            Ok(_) if over => Err(NotTaken::Quota { whose: "peer" }),
             Ok(_) if !self.peers.has_said_hello(&from) => Err(NotTaken::BeforeHello),
             Ok(frame) => {
                 self.peers.heard_gossip(&from);
@@ -39,6 +46,12 @@ impl<S: Store> Engine<S> {
             Err(NotTaken::Gate(refusal)) if refusal.blame() == Blame::Forwarder => Verdict::Reject,
             Err(_) => Verdict::Ignore,
         };
+        if taken.is_err()
+            && let Some(quota) = self.peers.quota(&from)
+        {
+            // What was taken is charged where it is taken.
+            quota.take(length);
+        }
         // A relay: it waits for no disk.
         self.outputs.push_back(Output::Verdict { token, verdict });
         self.note_not_taken(from, taken);

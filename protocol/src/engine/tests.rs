@@ -73,6 +73,25 @@ fn a_publication_shows_only_once_it_is_durable() {
 }
 
 #[test]
+fn whoever_delivers_pays_for_every_byte() {
+    let frame = Node::start(0).frame_of("a", 10);
+    let mut node = Node::start(1);
+    node.meet(0);
+    node.commit();
+    // The whole burst of a peer, in frames that are worth nothing here.
+    let junk = vec![9; 40_000];
+    for _ in 0..(10_u64 * 268_435_456 / 40_000) {
+        let outputs = node.gossip(0, &junk);
+        assert_eq!(verdict(&outputs), Verdict::Ignore);
+    }
+    let outputs = node.gossip(0, &frame);
+    assert!(matches!(
+        not_taken(&outputs),
+        Some(NotTaken::Quota { whose: "peer" })
+    ));
+}
+
+#[test]
 fn above_clear_is_refused_and_nothing_is_written() {
     for marking in [
         Marking::Green,

@@ -135,6 +135,7 @@ impl Node {
         self.feed(Input::Gossip {
             from: node_id(from),
             token: GossipToken(self.token),
+            length: frame.len() as u64,
             checked,
         })
     }
