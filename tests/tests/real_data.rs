@@ -103,11 +103,9 @@ fn sample<T>(all: &[T]) -> impl Iterator<Item = &T> {
 
 fn objects(stix: &[u8]) -> Vec<serde_json::Value> {
     let document: serde_json::Value = serde_json::from_slice(stix).unwrap();
-    match &document {
-        serde_json::Value::Array(objects) => objects.clone(),
-        bundle if bundle["type"] == "bundle" => bundle["objects"].as_array().unwrap().clone(),
-        single => vec![single.clone()],
-    }
+    // An array, a bundle, or one object.
+    let list = document.as_array().or_else(|| document["objects"].as_array());
+    list.cloned().unwrap_or_else(|| vec![document.clone()])
 }
 
 /// The values of the indicators of a document, each once, in its order.
