@@ -63,7 +63,11 @@ fn files(folder: &Path) -> BTreeMap<String, PathBuf> {
             if path.is_dir() {
                 open.push(path);
             } else {
-                let name = path.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
+                let name = path
+                    .strip_prefix(folder)
+                    .unwrap()
+                    .to_string_lossy()
+                    .into_owned();
                 found.insert(name, path);
             }
         }
@@ -98,13 +102,18 @@ struct Source {
 /// The first, the last, and each so-many-th.
 fn sample<T>(all: &[T]) -> impl Iterator<Item = &T> {
     let last = all.len().saturating_sub(1);
-    all.iter().enumerate().filter(move |(at, _)| at % SAMPLE_EVERY == 0 || *at == last).map(|(_, one)| one)
+    all.iter()
+        .enumerate()
+        .filter(move |(at, _)| at % SAMPLE_EVERY == 0 || *at == last)
+        .map(|(_, one)| one)
 }
 
 fn objects(stix: &[u8]) -> Vec<serde_json::Value> {
     let document: serde_json::Value = serde_json::from_slice(stix).unwrap();
     // An array, a bundle, or one object.
-    let list = document.as_array().or_else(|| document["objects"].as_array());
+    let list = document
+        .as_array()
+        .or_else(|| document["objects"].as_array());
     list.cloned().unwrap_or_else(|| vec![document.clone()])
 }
 
@@ -112,9 +121,15 @@ fn objects(stix: &[u8]) -> Vec<serde_json::Value> {
 fn values_of(stix: &[u8]) -> Vec<Value> {
     let mut seen = BTreeSet::new();
     let objects = objects(stix);
-    let indicators = objects.iter().filter(|object| object["type"] == "indicator" && object["pattern_type"] == "stix");
+    let indicators = objects
+        .iter()
+        .filter(|object| object["type"] == "indicator" && object["pattern_type"] == "stix");
     indicators
-        .flat_map(|indicator| extract(indicator["pattern"].as_str().unwrap()).unwrap().values)
+        .flat_map(|indicator| {
+            extract(indicator["pattern"].as_str().unwrap())
+                .unwrap()
+                .values
+        })
         .filter(|value| seen.insert(value.clone()))
         .collect()
 }
@@ -131,14 +146,24 @@ fn values_of_lines<'t>(lines: impl Iterator<Item = &'t str>) -> Vec<Value> {
 fn assert_account(name: &str, import: &Import, expected: [usize; 4]) {
     let account = &import.account;
     let count = |count: u64| usize::try_from(count).unwrap();
-    let found = [count(account.input()), count(account.accepted()), count(account.duplicate()), account.refused().len()];
+    let found = [
+        count(account.input()),
+        count(account.accepted()),
+        count(account.duplicate()),
+        account.refused().len(),
+    ];
     assert_eq!(found, expected, "{name}: in, accepted, duplicate, refused");
-    assert_eq!(found[0], found[1] + found[2] + found[3], "{name}: what went in is what came out");
+    assert_eq!(
+        found[0],
+        found[1] + found[2] + found[3],
+        "{name}: what went in is what came out"
+    );
 }
 
 fn publish(node: &Running, name: &str, stix: &[u8]) -> PublishedBundle {
     let published = node.publish(stix.to_vec(), Some(Marking::Clear));
-    let published = published.unwrap_or_else(|refused| panic!("{name} is not published: {refused}"));
+    let published =
+        published.unwrap_or_else(|refused| panic!("{name} is not published: {refused}"));
     assert_eq!(published.summary.marking, Marking::Clear, "{name}");
     published
 }
@@ -152,31 +177,61 @@ fn publish_lists(data: &Path, mesh: &Mesh, nodes: &[Running; 2]) -> Vec<Source> 
         if *name == "iocs/tweetfeed/month.csv" {
             options.columns = Some(Columns::parse("date,user,type,value,tags,ref").unwrap());
         }
-        let import = import(name, &bytes, &options).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let import =
+            import(name, &bytes, &options).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(import.format, *format, "{name}");
         assert_account(name, &import, *expected);
         let text = String::from_utf8(bytes).unwrap();
         let values = match *name {
-            "iocs/maltrail/lummac2.txt" => values_of_lines(text.lines().filter(|line| !line.starts_with('#'))),
-            "iocs/tweetfeed/month.csv" => values_of_lines(text.lines().filter_map(|line| line.split(',').nth(3))),
+            "iocs/maltrail/lummac2.txt" => {
+                values_of_lines(text.lines().filter(|line| !line.starts_with('#')))
+            }
+            "iocs/tweetfeed/month.csv" => {
+                values_of_lines(text.lines().filter_map(|line| line.split(',').nth(3)))
+            }
             _ => values_of(&import.stix),
         };
-        assert_eq!(values.len(), expected[1], "{name}: values counted from the file itself");
+        assert_eq!(
+            values.len(),
+            expected[1],
+            "{name}: values counted from the file itself"
+        );
         let published = publish(&nodes[usize::try_from(author).unwrap()], name, &import.stix);
         // The values, the author's identity and the marking definition.
-        assert_eq!(published.summary.objects, import.account.accepted() + 2, "{name}");
-        sources.push(Source { name: (*name).to_owned(), author, import, values, published });
+        assert_eq!(
+            published.summary.objects,
+            import.account.accepted() + 2,
+            "{name}"
+        );
+        sources.push(Source {
+            name: (*name).to_owned(),
+            author,
+            import,
+            values,
+            published,
+        });
     }
     sources
 }
 
 /// STIX files: taken byte for byte, or refused with their names.
-fn publish_stix(data: &Path, mesh: &Mesh, nodes: &[Running; 2]) -> (Vec<Source>, BTreeMap<String, PublishFailure>) {
+fn publish_stix(
+    data: &Path,
+    mesh: &Mesh,
+    nodes: &[Running; 2],
+) -> (Vec<Source>, BTreeMap<String, PublishFailure>) {
     let folder = data.join("stix21");
     let files = files(&folder);
     let expected: BTreeMap<&str, [usize; 4]> = STIX_FILES.into_iter().collect();
-    let known: BTreeSet<&str> = expected.keys().copied().chain(["tweetfeed/taxii/index.json"]).collect();
-    assert_eq!(files.keys().map(String::as_str).collect::<BTreeSet<_>>(), known);
+    let known: BTreeSet<&str> = expected
+        .keys()
+        .copied()
+        .chain(["tweetfeed/taxii/index.json"])
+        .collect();
+    assert_eq!(
+        files.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+        known
+    );
 
     let (mut sources, mut refused) = (Vec::new(), BTreeMap::new());
     for ((name, path), author) in files.iter().zip([1, 0].into_iter().cycle()) {
@@ -186,8 +241,14 @@ fn publish_stix(data: &Path, mesh: &Mesh, nodes: &[Running; 2]) -> (Vec<Source>,
             Ok(import) => import,
             Err(error) => {
                 assert_eq!(name, "tweetfeed/taxii/index.json");
-                assert!(error.to_string().starts_with("it is JSON but not STIX"), "{error}");
-                refused.insert(name.clone(), node.publish(bytes, Some(Marking::Clear)).unwrap_err());
+                assert!(
+                    error.to_string().starts_with("it is JSON but not STIX"),
+                    "{error}"
+                );
+                refused.insert(
+                    name.clone(),
+                    node.publish(bytes, Some(Marking::Clear)).unwrap_err(),
+                );
                 continue;
             }
         };
@@ -201,9 +262,19 @@ fn publish_stix(data: &Path, mesh: &Mesh, nodes: &[Running; 2]) -> (Vec<Source>,
                 continue;
             }
         };
-        assert_eq!(published.summary.objects, import.account.accepted(), "{name}");
+        assert_eq!(
+            published.summary.objects,
+            import.account.accepted(),
+            "{name}"
+        );
         let values = values_of(&import.stix);
-        sources.push(Source { name: name.clone(), author, import, values, published });
+        sources.push(Source {
+            name: name.clone(),
+            author,
+            import,
+            values,
+            published,
+        });
     }
     (sources, refused)
 }
@@ -211,24 +282,44 @@ fn publish_stix(data: &Path, mesh: &Mesh, nodes: &[Running; 2]) -> (Vec<Source>,
 /// Looks at a file where its author is not.
 fn look_up(source: &Source, mesh: &Mesh, reader: &Running) {
     let name = &source.name;
-    let (bundle, author) = (source.published.published.bundle, mesh.member(source.author));
+    let (bundle, author) = (
+        source.published.published.bundle,
+        mesh.member(source.author),
+    );
     reader.query(|query| {
-        let held = query.payload(&bundle).unwrap().unwrap_or_else(|| panic!("{name} has no payload"));
-        assert!(held.value().stix == source.import.stix, "{name} came back altered");
+        let held = query
+            .payload(&bundle)
+            .unwrap()
+            .unwrap_or_else(|| panic!("{name} has no payload"));
+        assert!(
+            held.value().stix == source.import.stix,
+            "{name} came back altered"
+        );
         let record = query.bundle(&bundle).unwrap().unwrap();
-        assert_eq!((record.value().author, record.value().statement.marking), (author, Marking::Clear), "{name}");
+        assert_eq!(
+            (record.value().author, record.value().statement.marking),
+            (author, Marking::Clear),
+            "{name}"
+        );
     });
 
     let is_converted = source.import.format != Format::Stix;
     let mut found: Vec<Release<Hit>> = Vec::new();
     for (at, value) in sample(&source.values).enumerate() {
-        let hits = reader.query(|query| query.by_values(&value.search_prefixes(), 10_000)).unwrap();
+        let hits = reader
+            .query(|query| query.by_values(&value.search_prefixes(), 10_000))
+            .unwrap();
         let own = hits.into_iter().find(|hit| {
             let hit = hit.value();
-            hit.bundle == bundle && (!is_converted || hit.row.id.as_str() == indicator_id(&author, value))
+            hit.bundle == bundle
+                && (!is_converted || hit.row.id.as_str() == indicator_id(&author, value))
         });
         let own = own.unwrap_or_else(|| panic!("{name}: sampled value {at} is not found"));
-        assert_eq!(own.value().author, author, "{name}: sampled value {at} has another author");
+        assert_eq!(
+            own.value().author,
+            author,
+            "{name}: sampled value {at} has another author"
+        );
         found.push(own);
     }
     let objects = objects(&source.import.stix);
@@ -245,10 +336,21 @@ fn look_up(source: &Source, mesh: &Mesh, reader: &Running) {
         let start = usize::try_from(row.offset).unwrap();
         let expected = &source.import.stix[start..start + usize::try_from(row.length).unwrap()];
         let object: serde_json::Value = serde_json::from_slice(expected).unwrap();
-        assert_eq!(object["id"], row.id.as_str(), "{name}: another object stands at that place");
+        assert_eq!(
+            object["id"],
+            row.id.as_str(),
+            "{name}: another object stands at that place"
+        );
         if is_small || [0, found.len() / 2, found.len() - 1].contains(&at) {
-            let bytes = reader.query(|query| query.object_bytes(hit)).unwrap().unwrap();
-            assert!(bytes.value().stix == expected, "{name}: {} came back altered", row.id);
+            let bytes = reader
+                .query(|query| query.object_bytes(hit))
+                .unwrap()
+                .unwrap();
+            assert!(
+                bytes.value().stix == expected,
+                "{name}: {} came back altered",
+                row.id
+            );
         }
     }
 }
@@ -258,14 +360,20 @@ fn versions(node: &Running, of: &[Source]) -> BTreeSet<(String, u64)> {
     let store = node.node().store();
     let mut versions = BTreeSet::new();
     for source in of {
-        let arrival = store.get(&table::bundle(&source.published.published.bundle)).unwrap().unwrap();
+        let arrival = store
+            .get(&table::bundle(&source.published.published.bundle))
+            .unwrap()
+            .unwrap();
         let arrival = codec::decode(&arrival, 9).unwrap();
         // The first block's key without the block number begins all of them.
         let mut prefix = table::rows(arrival, 0);
         prefix.truncate(prefix.len() - 4);
         for (_, block) in store.scan(&prefix, &prefix, usize::MAX).unwrap() {
             let rows: Rows = codec::decode(&block, 1 << 20).unwrap();
-            versions.extend(rows.iter().map(|row| (row.id.as_str().to_owned(), row.modified_ms)));
+            versions.extend(
+                rows.iter()
+                    .map(|row| (row.id.as_str().to_owned(), row.modified_ms)),
+            );
         }
     }
     versions
@@ -273,7 +381,8 @@ fn versions(node: &Running, of: &[Source]) -> BTreeSet<(String, u64)> {
 
 #[test]
 fn what_one_agency_publishes_another_can_search() {
-    let Some(data) = data("real intelligence published by one agency and searched at another") else {
+    let Some(data) = data("real intelligence published by one agency and searched at another")
+    else {
         return;
     };
     let mesh = Mesh::of(&[Listen::Tcp, Listen::Quic]);
@@ -289,16 +398,34 @@ fn what_one_agency_publishes_another_can_search() {
     // Two files are refused, each with what is wrong with it.
     assert_eq!(refused.len(), 2, "{refused:?}");
     let index = &refused["tweetfeed/taxii/index.json"];
-    assert!(matches!(index, PublishFailure::Prepare(PrepareError::Stix { .. })), "{index}");
+    assert!(
+        matches!(index, PublishFailure::Prepare(PrepareError::Stix { .. })),
+        "{index}"
+    );
     let interop = &refused["oasis_examples/interop-objectmarking-test.json"];
-    let PublishFailure::Prepare(PrepareError::Marking(MarkingRefusal::Closed { count: 1, objects })) = interop else {
+    let PublishFailure::Prepare(PrepareError::Marking(MarkingRefusal::Closed {
+        count: 1,
+        objects,
+    })) = interop
+    else {
         panic!("RED beside a marking that nobody defines: {interop}");
     };
-    assert!(objects[0].starts_with("campaign--0c7b5b88-8ff7-4a4d-aa9d-feb398cd0061: "), "{objects:?}");
-    assert!(interop.to_string().contains("campaign--0c7b5b88-8ff7-4a4d-aa9d-feb398cd0061"), "{interop}");
+    assert!(
+        objects[0].starts_with("campaign--0c7b5b88-8ff7-4a4d-aa9d-feb398cd0061: "),
+        "{objects:?}"
+    );
+    assert!(
+        interop
+            .to_string()
+            .contains("campaign--0c7b5b88-8ff7-4a4d-aa9d-feb398cd0061"),
+        "{interop}"
+    );
 
     let all: Vec<&Source> = lists.iter().chain(&stix).collect();
-    let bundles: Vec<_> = all.iter().map(|source| source.published.published.bundle).collect();
+    let bundles: Vec<_> = all
+        .iter()
+        .map(|source| source.published.published.bundle)
+        .collect();
     for node in &mut nodes {
         node.finds(&bundles);
         assert_eq!(node.heard().not_opened, [""; 0]);
@@ -307,7 +434,12 @@ fn what_one_agency_publishes_another_can_search() {
     for source in all {
         let reader = &nodes[usize::from(source.author == 0)];
         let (author, objects) = reader.heard().searchable[&source.published.published.bundle];
-        assert_eq!((author, objects), (mesh.member(source.author), source.published.summary.objects), "{}", source.name);
+        assert_eq!(
+            (author, objects),
+            (mesh.member(source.author), source.published.summary.objects),
+            "{}",
+            source.name
+        );
         look_up(source, &mesh, reader);
     }
     for node in &nodes {
