@@ -17,9 +17,10 @@ use watchfire_protocol::engine::{
 use watchfire_protocol::gate;
 use watchfire_protocol::ids::NodeId;
 use watchfire_protocol::limits::{ANSWER_BYTES_MAX, CHUNK_BYTES, KEY_BLOCK_BYTES_MAX};
-use watchfire_protocol::opening::{Draft, PrepareError};
+use watchfire_protocol::opening::{Draft, OpenRefusal, PrepareError};
 use watchfire_protocol::roster::Roster;
 use watchfire_protocol::store::{CommitNo, StoreError};
+use watchfire_protocol::table::Arrival;
 use watchfire_protocol::wire::codec;
 use watchfire_protocol::wire::exchange::Request;
 
@@ -28,10 +29,12 @@ use crate::committer::Committer;
 use crate::disk::SledStore;
 use crate::pool::Pool;
 use crate::transport::{
-    self, Admitted, Command, Event as Net, MessageId, peer_id_of, transport_key_of,
+    self, Admitted, Command, Event as Net, MessageId, RequestFailure, peer_id_of, transport_key_of,
 };
 
-pub use commands::{NodeCommand, NodeEvent, NodeStatus, PublishFailure, PublishedBundle, Summary};
+pub use commands::{
+    NodeCommand, NodeEvent, NodeStatus, Publication, PublishFailure, PublishedBundle, Summary,
+};
 
 /// Why a node ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +78,10 @@ pub(crate) struct Driver {
     pub(crate) committed: mpsc::Receiver<Result<CommitNo, StoreError>>,
     pub(crate) pool: Pool<Ready>,
     pub(crate) ready: mpsc::Receiver<Ready>,
+    pub(crate) openers: Pool<Ready>,
+    pub(crate) opened: mpsc::Receiver<Ready>,
     pub(crate) commands: mpsc::Receiver<NodeCommand>,
+    pub(crate) publications: mpsc::Receiver<Publication>,
     pub(crate) events: broadcast::Sender<NodeEvent>,
     pub(crate) roster: watch::Sender<Arc<Roster>>,
     pub(crate) book: Book,
@@ -113,22 +119,31 @@ impl Driver {
                 .map(|(at, _)| self.clock.instant_of(at));
             let wake = deadline.unwrap_or_else(|| Instant::now() + ADMISSION_EVERY);
             let room = self.pool.has_room();
-            let more_clients = room && self.book.clients.len() < CLIENTS_MAX;
+            let more_clients = self.openers.has_room() && self.book.clients.len() < CLIENTS_MAX;
             let input = tokio::select! {
                 Some(ready) = self.ready.recv() => {
                     self.pool.finished_one();
                     self.on_ready(ready)
+                }
+                Some(opened) = self.opened.recv() => {
+                    self.openers.finished_one();
+                    self.on_ready(opened)
                 }
                 Some(durable) = self.committed.recv() => Some(Input::Committed(durable?)),
                 event = self.network.recv(), if room => match event {
                     Some(event) => self.on_network(event),
                     None => return Err(DriverError::Transport),
                 },
-                Some(command) = self.commands.recv(), if more_clients => {
+                // Status and the end never wait for what is under way.
+                Some(command) = self.commands.recv() => {
                     if matches!(command, NodeCommand::Shutdown) {
                         return self.end().await;
                     }
                     self.on_command(command)
+                }
+                Some(publication) = self.publications.recv(), if more_clients => {
+                    self.on_publication(publication);
+                    None
                 }
                 () = tokio::time::sleep_until(wake.into()) => Some(Input::Wake),
                 _ = admission.tick() => {
@@ -183,9 +198,9 @@ impl Driver {
             Output::Request { to, id, request } => {
                 let command = self.request(&to, id, &request);
                 if command.is_none() {
-                    // Nobody to ask any more: that is an answer too.
+                    // Nobody to ask any more.
                     self.engine
-                        .handle(self.clock.now(), Input::Answered { id, answer: None })?;
+                        .handle(self.clock.now(), Input::NotAsked { id })?;
                 }
                 command
             }
@@ -199,8 +214,7 @@ impl Driver {
             }),
             Output::Reconnect { node } => self.peer_of(&node).map(Command::Reconnect),
             Output::Work(work) => {
-                self.pool
-                    .give(Box::new(move || Ready::Done(Box::new(Work::run(work)))));
+                self.give(work);
                 None
             }
             Output::Published { client, outcome } => {
@@ -232,6 +246,19 @@ impl Driver {
                 .map_err(|_| DriverError::Transport),
             None => Ok(()),
         }
+    }
+
+    /// Opening has threads of its own: it may take seconds, and verdicts must
+    /// not wait for it.
+    fn give(&mut self, work: Work) {
+        match work {
+            Work::Open { arrival, .. } => self.openers.give(Box::new(move || {
+                Ready::Done(Box::new(unless_it_panics(arrival, move || work.run())))
+            })),
+            Work::Check { .. } => self
+                .pool
+                .give(Box::new(move || Ready::Done(Box::new(work.run())))),
+        };
     }
 
     fn request(&self, to: &NodeId, id: RequestId, request: &Request) -> Option<Command> {
@@ -339,6 +366,13 @@ impl Driver {
                 })
             }
             Net::Response {
+                request,
+                outcome: Err(RequestFailure::Busy | RequestFailure::NotConnected),
+                ..
+            } => Some(Input::NotAsked {
+                id: RequestId(request),
+            }),
+            Net::Response {
                 request, outcome, ..
             } => {
                 let answer = outcome
@@ -370,29 +404,31 @@ impl Driver {
         }
     }
 
+    fn on_publication(&mut self, publication: Publication) {
+        let Publication { stix, wish, reply } = publication;
+        let client = ClientToken(self.book.number());
+        self.book.clients.insert(
+            client,
+            Client {
+                reply,
+                summary: None,
+            },
+        );
+        let given = self.openers.give(Box::new(move || {
+            let encoded = crate::encode::zstd_of(&stix);
+            Ready::Draft {
+                client,
+                draft: Box::new(Draft::prepare(stix, encoded, wish)),
+            }
+        }));
+        if !given && let Some(waiting) = self.book.clients.remove(&client) {
+            // Whoever asked may have gone.
+            let _ = waiting.reply.send(Err(PublishFailure::Busy));
+        }
+    }
+
     fn on_command(&mut self, command: NodeCommand) -> Option<Input> {
         match command {
-            NodeCommand::Publish { stix, wish, reply } => {
-                let client = ClientToken(self.book.number());
-                self.book.clients.insert(
-                    client,
-                    Client {
-                        reply,
-                        summary: None,
-                    },
-                );
-                let given = self.pool.give(Box::new(move || {
-                    let encoded = crate::encode::zstd_of(&stix);
-                    Ready::Draft {
-                        client,
-                        draft: Box::new(Draft::prepare(stix, encoded, wish)),
-                    }
-                }));
-                if !given && let Some(waiting) = self.book.clients.remove(&client) {
-                    let _ = waiting.reply.send(Err(PublishFailure::Busy));
-                }
-                None
-            }
             NodeCommand::Barrier { reply } => {
                 let client = ClientToken(self.book.number());
                 self.book.barriers.insert(client, reply);
@@ -495,6 +531,18 @@ fn summary_of(draft: &Draft) -> Summary {
     }
 }
 
+/// A decoder is another's code: should it panic on what somebody sent, that
+/// bundle is refused, and the next one opened.
+fn unless_it_panics(arrival: Arrival, open: impl FnOnce() -> Done) -> Done {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(open)).unwrap_or_else(|_| Done::Opened {
+        arrival,
+        bundle: None,
+        outcome: Err(OpenRefusal::Encoding {
+            why: "the decoder failed".to_owned(),
+        }),
+    })
+}
+
 fn node_of(peer: &libp2p::PeerId) -> Option<NodeId> {
     transport_key_of(peer).map(|key| NodeId::of_transport(&key))
 }
@@ -532,8 +580,9 @@ fn log(event: &Event) {
         } => {
             tracing::info!(bundle = %bundle.short(), objects, "searchable");
         }
+        // The reason may quote what is inside; only its kind is for a log.
         Event::NotOpened { bundle, why, .. } => {
-            tracing::warn!(bundle = %bundle.short(), %why, "not opened")
+            tracing::warn!(bundle = %bundle.short(), why = why.name(), "not opened");
         }
         Event::NotTaken { from, why } => tracing::debug!(from = %from.short(), %why, "not taken"),
         Event::Conflict { envelope, .. } => {

@@ -20,8 +20,8 @@ use crate::clock::Clock;
 use crate::committer::Committer;
 use crate::disk::{OpenError as DiskError, SledStore};
 use crate::driver::{
-    Book, Driver, DriverError, NodeCommand, NodeEvent, NodeStatus, PublishFailure, PublishedBundle,
-    admitted,
+    Book, Driver, DriverError, NodeCommand, NodeEvent, NodeStatus, Publication, PublishFailure,
+    PublishedBundle, admitted,
 };
 use crate::pool::Pool;
 use crate::transport::{self, TransportConfig, TransportError, keypair_of};
@@ -73,6 +73,7 @@ pub enum StartError {
 pub struct Node {
     me: Certificate,
     commands: mpsc::Sender<NodeCommand>,
+    publications: mpsc::Sender<Publication>,
     events: broadcast::Sender<NodeEvent>,
     roster: watch::Receiver<Arc<Roster>>,
     store: Arc<SledStore>,
@@ -125,6 +126,7 @@ impl Node {
         transport.admitted = admitted(&roster, &engine.me().node, clock.now().wall_ms);
         let (handle, network) = transport::start(transport, keypair)?;
         let (pool, ready) = Pool::start()?;
+        let (openers, opened) = Pool::start()?;
         // The engine has at most a few commits under way, so there is always room.
         let (durable, committed) = mpsc::channel::<Result<CommitNo, _>>(64);
         let committer = Committer::start(Arc::clone(&store), move |done| {
@@ -132,11 +134,13 @@ impl Node {
             let _ = durable.blocking_send(done);
         })?;
         let (command_sender, commands) = mpsc::channel(COMMANDS_MAX);
+        let (publication_sender, publications) = mpsc::channel(COMMANDS_MAX);
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let (roster_sender, roster) = watch::channel(roster);
         let node = Self {
             me: engine.me().clone(),
             commands: command_sender,
+            publications: publication_sender,
             events: events.clone(),
             roster,
             store,
@@ -150,7 +154,10 @@ impl Node {
             committed,
             pool,
             ready,
+            openers,
+            opened,
             commands,
+            publications,
             events,
             roster: roster_sender,
             book: Book::default(),
@@ -169,8 +176,8 @@ impl Node {
         wish: Wish,
     ) -> Result<Result<PublishedBundle, PublishFailure>, Ended> {
         let (reply, answer) = oneshot::channel();
-        self.commands
-            .send(NodeCommand::Publish { stix, wish, reply })
+        self.publications
+            .send(Publication { stix, wish, reply })
             .await
             .map_err(|_| Ended)?;
         answer.await.map_err(|_| Ended)

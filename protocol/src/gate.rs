@@ -6,12 +6,14 @@
 //! `Verified<Frame>`; nothing else in the program makes one.
 
 use crate::ids::{BundleId, EnvelopeId};
-use crate::limits::{ANSWER_BYTES_MAX, FRAME_BYTES_MAX, REQUEST_BYTES_MAX};
+use crate::limits::{ANSWER_BYTES_MAX, FRAME_BYTES_MAX, HEADER_BYTES_MAX, REQUEST_BYTES_MAX};
 use crate::marking::Marking;
 use crate::roster::{Certificate, Roster};
 use crate::wire::bundle::{Bundle, BundleDefect};
 use crate::wire::codec::{self, CodecError};
-use crate::wire::envelope::{Class, Envelope, FRAME_VERSION, FormDefect, Header, Inner};
+use crate::wire::envelope::{
+    Class, Envelope, FRAME_VERSION, FormDefect, Header, Inner, SignedBytes,
+};
 use crate::wire::exchange::{Answer, DoorAnswer, DoorRequest, Request, StreamId};
 use crate::wire::{Kind, Root};
 use watchfire_crypto::{Signed, Verified, VerifyError, sha256};
@@ -242,6 +244,34 @@ fn check_envelope(
     roster: &Roster,
 ) -> Result<Verified<Frame>, Refusal> {
     let signed: Signed<Header> = envelope.header.to_signed();
+    let (header, author) = check_header(signed, roster, |claimed| {
+        if claimed.binding.second_signature.is_some() != envelope.second_signature.is_some() {
+            return Err(Refusal::SecondSignature);
+        }
+        // Before anything that depends on this node's roster, so that a spoiled
+        // body has one verdict everywhere.
+        check_body(claimed, &envelope)
+    })?;
+    header.refine(|header, _| {
+        let content = check_content(&header, envelope.head.as_slice(), author)?;
+        let stream = stream_of(&header, author);
+        let payload = envelope.payload.map(crate::wire::Bytes::into_vec);
+        Ok(Frame {
+            header,
+            stream,
+            content,
+            payload,
+            bytes: bytes.to_vec(),
+        })
+    })
+}
+
+/// Steps 3 to 9 of the verdict table; `body` is step 6.
+fn check_header(
+    signed: Signed<Header>,
+    roster: &Roster,
+    body: impl FnOnce(&Header) -> Result<(), Refusal>,
+) -> Result<(Verified<Header>, &Certificate), Refusal> {
     // Read before the signature holds only to learn whose signature to check.
     let claimed = signed.claims().map_err(|why| Refusal::Form {
         part: "the header is",
@@ -256,12 +286,7 @@ fn check_envelope(
     if matches!(claimed.prefix.class, Class::Direct { .. }) {
         return Err(Refusal::Direct);
     }
-    if claimed.binding.second_signature.is_some() != envelope.second_signature.is_some() {
-        return Err(Refusal::SecondSignature);
-    }
-    // Before anything that depends on this node's roster, so that a spoiled
-    // body has one verdict everywhere.
-    check_body(&claimed, &envelope)?;
+    body(&claimed)?;
     if claimed.prefix.epoch > roster.epoch() {
         return Err(Refusal::UnknownAuthor);
     }
@@ -281,20 +306,51 @@ fn check_envelope(
     if let Some(suite) = header.value().binding.second_signature {
         return Err(Refusal::UnknownSignature { suite });
     }
+    Ok((header, author))
+}
+
+fn stream_of(header: &Header, author: &Certificate) -> Option<StreamId> {
+    header.prefix.class.position().map(|position| StreamId {
+        node: author.node,
+        incarnation: author.incarnation,
+        tag: position.tag,
+    })
+}
+
+/// What remains of an envelope after its expiry: the signed header, which
+/// chains and frontiers still need.
+#[derive(Clone, Debug)]
+pub struct Retained {
+    header: Header,
+    stream: Option<StreamId>,
+}
+
+impl Retained {
+    /// The outer header.
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The stream it belongs to.
+    pub const fn stream(&self) -> Option<StreamId> {
+        self.stream
+    }
+}
+
+/// Checks a header that comes without its envelope. Whether the envelope has
+/// expired, so that this may be all there is, is for the engine to say.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_retained(
+    header: &SignedBytes<HEADER_BYTES_MAX>,
+    roster: &Roster,
+) -> Result<Verified<Retained>, Refusal> {
+    let (header, author) = check_header(header.to_signed(), roster, |_| Ok(()))?;
     header.refine(|header, _| {
-        let content = check_content(&header, envelope.head.as_slice(), author)?;
-        let stream = header.prefix.class.position().map(|position| StreamId {
-            node: author.node,
-            incarnation: author.incarnation,
-            tag: position.tag,
-        });
-        let payload = envelope.payload.map(crate::wire::Bytes::into_vec);
-        Ok(Frame {
+        Ok(Retained {
+            stream: stream_of(&header, author),
             header,
-            stream,
-            content,
-            payload,
-            bytes: bytes.to_vec(),
         })
     })
 }

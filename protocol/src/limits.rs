@@ -64,6 +64,11 @@ pub const ZSTD_WINDOW_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// STIX objects in a bundle: 150,000 must arrive whole.
 pub const OBJECTS_MAX: usize = 200_000;
 
+/// Values by which the objects of one bundle can be found: three for each of
+/// 200,000 objects. Each costs every node an entry of its index, some 100
+/// bytes, all of them held at once while the bundle is filed: 60 MB.
+pub const VALUES_PER_BUNDLE_MAX: usize = 600_000;
+
 /// Members of a federation: 60 governments and room. A frontier of all of them
 /// with four streams each fits one answer.
 pub const MEMBERS_MAX: usize = 256;

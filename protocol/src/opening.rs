@@ -92,6 +92,21 @@ pub enum OpenRefusal {
     },
 }
 
+impl OpenRefusal {
+    /// The kind of refusal, for logs: it quotes nothing of the contents.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Gate(_) => "gate",
+            Self::NeedsUpgrade => "needs-upgrade",
+            Self::PayloadAbsent => "payload-absent",
+            Self::Encoding { .. } => "encoding",
+            Self::Digest => "digest",
+            Self::Stix { .. } => "stix",
+            Self::Marking { .. } => "marking",
+        }
+    }
+}
+
 /// Opens the bundle in a frame. `pulled` is its payload where that did not
 /// travel in the frame.
 ///
@@ -230,7 +245,9 @@ fn index(stix: &[u8], signed: Option<Marking>) -> Result<(Opened, Marking), Inde
     let document = Document::read(stix).map_err(|error| IndexError::Stix(error.to_string()))?;
     let survey = survey(&document);
     let marking = effective_of(&document, &survey, signed).map_err(IndexError::Marking)?;
-    let entries = document.entries(&survey);
+    let entries = document
+        .entries(&survey)
+        .map_err(|error| IndexError::Stix(error.to_string()))?;
     if entries.is_empty() {
         return Err(IndexError::Empty);
     }

@@ -9,6 +9,7 @@
 //! | `C` | envelope id, chunk index | the chunk | truth |
 //! | `N` | certificate id | the certificate, admitted at the door | truth |
 //! | `X` | stream, sequence, envelope id | a frame kept as evidence | truth |
+//! | `R` | arrival | the signed header of an envelope that came after its expiry | truth |
 //! | `E` | envelope id | arrival | index |
 //! | `S` | stream, sequence | envelope id | index |
 //! | `F` | stream | [`Through`] | index |
@@ -118,6 +119,11 @@ fn stream_bytes(stream: &StreamId) -> [u8; 56] {
 /// Key of a log entry.
 pub fn log(arrival: Arrival) -> Vec<u8> {
     key(b'L', &[&arrival.to_be_bytes()])
+}
+
+/// Key of a header that is all there is of an envelope.
+pub fn retained(arrival: Arrival) -> Vec<u8> {
+    key(b'R', &[&arrival.to_be_bytes()])
 }
 
 /// Key of a chunk.

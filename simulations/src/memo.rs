@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use watchfire_crypto::{Sha256Stream, Verified, sha256};
-use watchfire_protocol::engine::{Done, OpenFrame, Work};
-use watchfire_protocol::gate::{self, Frame, Refusal};
+use watchfire_protocol::engine::{CheckedItem, Done, OpenFrame, Work};
+use watchfire_protocol::gate::{self, Frame, Refusal, check_retained};
 use watchfire_protocol::opening::{self, OpenRefusal, Opened};
 use watchfire_protocol::roster::Roster;
+use watchfire_protocol::wire::exchange::RangeItem;
 
 /// A roster and what identifies it: federation, epoch and every certificate.
 #[derive(Clone)]
@@ -102,15 +103,21 @@ impl Memo {
         match work {
             Work::Check {
                 from,
-                frames,
+                items,
                 roster,
             } => {
                 let against = against(roster);
-                let frames = frames
-                    .iter()
-                    .map(|frame| self.check(sha256(frame), frame, &against))
+                let items = items
+                    .into_iter()
+                    .map(|item| match item {
+                        RangeItem::Frame(frame) => self
+                            .check(sha256(frame.as_slice()), frame.as_slice(), &against)
+                            .map(CheckedItem::Frame),
+                        RangeItem::Header(header) => check_retained(&header, &against.roster)
+                            .map(|retained| CheckedItem::Header(Box::new(retained), header)),
+                    })
                     .collect();
-                Done::Checked { from, frames }
+                Done::Checked { from, items }
             }
             Work::Open {
                 arrival,

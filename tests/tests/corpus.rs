@@ -121,7 +121,7 @@ fn public_stix_documents_have_the_known_markings() {
             continue;
         };
         let survey = survey(&document);
-        for entry in document.entries(&survey) {
+        for entry in document.entries(&survey).unwrap() {
             if !matches!(
                 entry.marking,
                 ObjectMarking::Unmarked | ObjectMarking::Marked(Marking::Clear)

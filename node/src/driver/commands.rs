@@ -12,15 +12,6 @@ use crate::transport;
 /// What the rest of the program asks of a running node.
 #[derive(Debug)]
 pub enum NodeCommand {
-    /// Publish STIX.
-    Publish {
-        /// The STIX.
-        stix: Vec<u8>,
-        /// How.
-        wish: Wish,
-        /// What came of it.
-        reply: oneshot::Sender<Result<PublishedBundle, PublishFailure>>,
-    },
     /// Tell when everything written so far is durable.
     Barrier {
         /// Told then.
@@ -33,6 +24,17 @@ pub enum NodeCommand {
     },
     /// End, with everything durable.
     Shutdown,
+}
+
+/// Publish STIX.
+#[derive(Debug)]
+pub struct Publication {
+    /// The STIX.
+    pub stix: Vec<u8>,
+    /// How.
+    pub wish: Wish,
+    /// What came of it.
+    pub reply: oneshot::Sender<Result<PublishedBundle, PublishFailure>>,
 }
 
 /// A publication that is durable and on its way.

@@ -32,7 +32,7 @@ fn import_text(name: &str, text: &str) -> Result<Import, ImportError> {
 fn entries(import: &Import) -> Vec<Entry> {
     let document = Document::read(&import.stix).unwrap();
     assert_eq!(document.refused().count(), 0);
-    document.entries(&survey(&document))
+    document.entries(&survey(&document)).unwrap()
 }
 
 /// The names of the indicators, in order: their values.

@@ -1,13 +1,15 @@
 //! What goes into an engine and what comes out of it.
 
-use crate::gate::{Frame, Refusal};
+use crate::gate::{Frame, Refusal, Retained};
 use crate::ids::{BundleId, CertificateId, EnvelopeId, MemberId, NodeId};
+use crate::limits::HEADER_BYTES_MAX;
 use crate::marking::Marking;
 use crate::opening::{Draft, OpenRefusal, Opened};
 use crate::policy::{Marked, Release};
 use crate::roster::Roster;
 use crate::table::Arrival;
-use crate::wire::exchange::{Answer, DoorAnswer, DoorRequest, Request};
+use crate::wire::envelope::SignedBytes;
+use crate::wire::exchange::{Answer, DoorAnswer, DoorRequest, RangeItem, Request};
 use std::sync::Arc;
 use watchfire_crypto::Verified;
 
@@ -67,6 +69,12 @@ pub enum Input {
         id: RequestId,
         /// The answer; `None` if it failed, timed out or did not decode.
         answer: Option<Box<Answer>>,
+    },
+    /// A request of ours could not be sent from here: too many under way, or
+    /// the link just went. It says nothing about the peer.
+    NotAsked {
+        /// Which request.
+        id: RequestId,
     },
     /// Work that was given out is done.
     Done(Done),
@@ -314,15 +322,15 @@ pub enum NotTaken {
     /// The gate refused it.
     #[error("{0}")]
     Gate(#[from] Refusal),
-    /// Its peer has not said hello.
-    #[error("its peer has not said hello")]
-    BeforeHello,
     /// It is here already.
     #[error("already held")]
     Held,
     /// Its time is over.
     #[error("expired")]
     Expired,
+    /// A header without its envelope, which has not expired.
+    #[error("a header came alone, and its envelope has not expired")]
+    HeaderAlone,
     /// It would be kept longer than anything may be.
     #[error("expires more than 1,830 days ahead")]
     ExpiresTooLate,
@@ -359,8 +367,8 @@ pub enum Work {
     Check {
         /// Who served them.
         from: NodeId,
-        /// The frames.
-        frames: Vec<Vec<u8>>,
+        /// What it served.
+        items: Vec<RangeItem>,
         /// Against which roster.
         roster: Arc<Roster>,
     },
@@ -386,6 +394,15 @@ pub enum OpenFrame {
     Logged(Vec<u8>),
 }
 
+/// An item of a range that came through the gate.
+#[derive(Debug)]
+pub enum CheckedItem {
+    /// A whole envelope.
+    Frame(Box<Verified<Frame>>),
+    /// A header alone, with the bytes to keep.
+    Header(Box<Verified<Retained>>, SignedBytes<HEADER_BYTES_MAX>),
+}
+
 /// What work gave.
 #[derive(Debug)]
 pub enum Done {
@@ -394,7 +411,7 @@ pub enum Done {
         /// Who served it.
         from: NodeId,
         /// What the gate said of each.
-        frames: Vec<Result<Box<Verified<Frame>>, Refusal>>,
+        items: Vec<Result<CheckedItem, Refusal>>,
     },
     /// Of a bundle.
     Opened {
@@ -413,13 +430,13 @@ impl Work {
         match self {
             Self::Check {
                 from,
-                frames,
+                items,
                 roster,
             } => Done::Checked {
                 from,
-                frames: frames
-                    .iter()
-                    .map(|frame| crate::gate::check(frame, &roster).map(Box::new))
+                items: items
+                    .into_iter()
+                    .map(|item| check_item(item, &roster))
                     .collect(),
             },
             Self::Open {
@@ -450,4 +467,16 @@ impl Work {
             }
         }
     }
+}
+
+fn check_item(item: RangeItem, roster: &Roster) -> Result<CheckedItem, Refusal> {
+    Ok(match item {
+        RangeItem::Frame(frame) => {
+            CheckedItem::Frame(Box::new(crate::gate::check(frame.as_slice(), roster)?))
+        }
+        RangeItem::Header(header) => CheckedItem::Header(
+            Box::new(crate::gate::check_retained(&header, roster)?),
+            header,
+        ),
+    })
 }

@@ -208,7 +208,8 @@ impl<S: Store> Engine<S> {
             Input::Answered { id, answer } => {
                 self.on_answered(now, id, answer.map(|answer| *answer))
             }
-            Input::Done(Done::Checked { from, frames }) => self.on_checked(now, from, frames),
+            Input::NotAsked { id } => self.on_not_asked(now, id),
+            Input::Done(Done::Checked { from, items }) => self.on_checked(now, from, items),
             Input::Done(Done::Opened {
                 arrival,
                 bundle,

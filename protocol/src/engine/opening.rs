@@ -3,17 +3,18 @@
 
 use super::messages::{Event, OpenFrame, Output, Work};
 use super::{Engine, for_each};
-use crate::gate::Frame;
+use crate::gate::{Blame, Frame};
 use crate::ids::{BundleId, EnvelopeId, MemberId};
 use crate::limits::{
-    FRAME_BYTES_MAX, HEAD_BYTES_MAX, OPENING_MAX, PAYLOAD_BYTES_MAX, UNOPENED_IN_MEMORY_MAX,
+    FRAME_BYTES_MAX, HEAD_BYTES_MAX, HEADER_BYTES_MAX, OPENING_MAX, PAYLOAD_BYTES_MAX,
+    UNOPENED_IN_MEMORY_MAX,
 };
 use crate::opening::{OpenRefusal, Opened};
 use crate::store::{Store, StoreError};
 use crate::table::{self, Arrival, LogEntry, Outcome, ROWS_PER_BLOCK, Rows};
 use crate::time::Now;
 use crate::wire::bundle::Bundle;
-use crate::wire::envelope::{Class, Envelope, Header, Inner};
+use crate::wire::envelope::{Class, Envelope, Header, Inner, SignedBytes};
 use crate::wire::{Kind, Text, codec};
 use std::collections::{BTreeMap, BTreeSet};
 use watchfire_crypto::Verified;
@@ -63,7 +64,12 @@ impl<S: Store> Engine<S> {
         {
             let frame = match self.opening.memory.remove(&arrival) {
                 Some(frame) => OpenFrame::Verified(frame),
-                None => OpenFrame::Logged(self.logged(arrival)?.frame.into_vec()),
+                None => match self.logged(arrival) {
+                    Ok(entry) => OpenFrame::Logged(entry.frame.into_vec()),
+                    // Reported by the store; the rest is opened all the same.
+                    Err(StoreError::Damaged { .. }) => continue,
+                    Err(failed @ StoreError::Failed { .. }) => return Err(failed),
+                },
             };
             let bytes = match &frame {
                 OpenFrame::Verified(frame) => frame.value().bytes(),
@@ -118,8 +124,19 @@ impl<S: Store> Engine<S> {
         if !self.opening.active.remove(&arrival) {
             return Ok(());
         }
+        if let Err(OpenRefusal::Gate(refusal)) = &outcome
+            && refusal.blame() == Blame::Nobody
+        {
+            // It depends on what is known here: it stays in line on disk, for
+            // the next start.
+            return self.start_opening();
+        }
         self.staged.remove(table::unopened(arrival));
         match (outcome, bundle) {
+            (Err(OpenRefusal::NeedsUpgrade), _) => {
+                self.staged
+                    .put_as(table::outcome(arrival), &Outcome::NeedsUpgrade);
+            }
             (Ok(opened), Some((bundle, author))) => {
                 let objects = self.file(arrival, &opened);
                 self.event(Event::Searchable {
@@ -182,6 +199,8 @@ pub(super) fn header_of(bytes: &[u8]) -> Option<(EnvelopeId, Header)> {
 pub(crate) struct LoggedFrame {
     pub(crate) id: EnvelopeId,
     pub(crate) header: Header,
+    /// The header as it was signed.
+    pub(crate) signed: SignedBytes<HEADER_BYTES_MAX>,
     /// The bundle in it, if it is one in clear.
     pub(crate) bundle: Option<(BundleId, Bundle)>,
 }
@@ -201,5 +220,10 @@ pub(crate) fn header_of_frame(bytes: &[u8]) -> Option<LoggedFrame> {
             let signed = inner.statement.to_signed::<Bundle>();
             Some((BundleId::from_bytes(signed.id()), signed.claims().ok()?))
         });
-    Some(LoggedFrame { id, header, bundle })
+    Some(LoggedFrame {
+        id,
+        header,
+        signed: envelope.header,
+        bundle,
+    })
 }

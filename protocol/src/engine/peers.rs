@@ -7,20 +7,22 @@
 //! envelopes only ever come by catch-up, means that a link is open and dead:
 //! it is closed and dialled again.
 
-use super::messages::{Event, Output, RequestId};
+use super::messages::{CheckedItem, Event, Output, RequestId, Work};
 use super::quota::Quota;
 use super::{Asked, Engine};
 use crate::gate::{Blame, Content, Frame, Refusal};
 use crate::ids::NodeId;
 use crate::limits::{
     FRONTIER_ENTRIES_MAX, FRUITLESS_MAX, PROBE_AGAIN_MS, PROBE_EVERY_MS, RETRY_MS,
-    SILENT_PROBES_MAX, UNANSWERED_MAX,
+    SILENT_PROBES_MAX, STREAMS_PER_NODE_MAX, UNANSWERED_MAX,
 };
 use crate::store::{Store, StoreError};
 use crate::time::{Instant, Now};
 use crate::wire::exchange::{Answer, FrontierEntry, RangeItem, Request, StreamId, Unavailable};
 use std::collections::{BTreeMap, VecDeque};
-use watchfire_crypto::Verified;
+
+/// What a spoiled range or chunk costs: a sixteenth of what a peer may waste.
+pub(super) const STRIKE_BYTES: u64 = 160 * 1_024 * 1_024;
 
 /// Every connected member. The roster bounds them: only its nodes connect.
 #[derive(Debug, Default)]
@@ -53,6 +55,8 @@ struct CatchUp {
     wants: VecDeque<StreamId>,
     /// Where its frontier goes on, if it does.
     frontier_after: Option<StreamId>,
+    /// Pages of it that came.
+    pages: usize,
     /// The stream whose range is under way, and our end of it when we asked.
     asked: Option<(StreamId, u64)>,
     /// Whether the last range said there was more.
@@ -274,6 +278,26 @@ impl<S: Store> Engine<S> {
         Ok(())
     }
 
+    /// A request could not be sent from here: nothing is learned about the
+    /// peer, and it is tried again.
+    pub(super) fn on_not_asked(&mut self, now: Now, id: RequestId) -> Result<(), StoreError> {
+        let Some((from, asked)) = self.requests.remove(&id) else {
+            return Ok(());
+        };
+        if let Some(peer) = self.peers.peers.get_mut(&from) {
+            peer.catch_up = None;
+            // Spread, so that what was too much at once does not come again.
+            let jitter_ms =
+                self.chance
+                    .below("again", from.as_bytes(), peer.probes, PROBE_EVERY_MS / 4);
+            peer.probe_at = peer.probe_at.min(now.mono.plus_ms(RETRY_MS + jitter_ms));
+        }
+        match asked {
+            Asked::Chunk { envelope, index } => self.on_chunk(now, from, envelope, index, None),
+            Asked::Hello | Asked::Probe | Asked::Frontier { .. } | Asked::Range { .. } => Ok(()),
+        }
+    }
+
     fn unanswered(&mut self, now: Now, node: NodeId) {
         let Some(peer) = self.peers.peers.get_mut(&node) else {
             return;
@@ -314,17 +338,29 @@ impl<S: Store> Engine<S> {
         entries: Vec<FrontierEntry>,
         more: bool,
     ) {
+        // Only streams that a certificate stands for, and of each life of a
+        // node no more than it may have: invented ones cost nobody a question.
+        let mut of_life: BTreeMap<(NodeId, u64), usize> = BTreeMap::new();
         let wants: Vec<StreamId> = entries
             .iter()
             .filter(|entry| {
+                let StreamId {
+                    node, incarnation, ..
+                } = entry.stream;
                 let ours = self
                     .streams
                     .through(&entry.stream)
                     .map_or(0, |through| through.sequence);
-                self.roster.node(&entry.stream.node).is_some() && entry.through > ours
+                let asked = of_life.entry((node, incarnation)).or_default();
+                *asked += 1;
+                entry.through > ours
+                    && *asked <= STREAMS_PER_NODE_MAX
+                    && self.roster.has_lived(&node, incarnation)
             })
             .map(|entry| entry.stream)
             .collect();
+        let pages_max =
+            1 + self.roster.nodes().count() * STREAMS_PER_NODE_MAX / FRONTIER_ENTRIES_MAX;
         let last = entries.last().map(|entry| entry.stream);
         let Some(catch_up) = self
             .peers
@@ -334,9 +370,12 @@ impl<S: Store> Engine<S> {
         else {
             return;
         };
-        // Only forward, so that an answer that repeats itself ends it.
+        catch_up.pages += 1;
+        // Only forward, and no further than all members' streams reach, so that
+        // an answer that repeats itself or goes on for ever ends it.
+        let goes_on = more && catch_up.pages < pages_max;
         catch_up.frontier_after =
-            last.filter(|last| more && after.is_none_or(|after| *last > after));
+            last.filter(|last| goes_on && after.is_none_or(|after| *last > after));
         let room = FRONTIER_ENTRIES_MAX.saturating_sub(catch_up.wants.len());
         catch_up.wants.extend(wants.into_iter().take(room));
         self.next_range(now, from);
@@ -394,50 +433,46 @@ impl<S: Store> Engine<S> {
             return;
         }
         catch_up.more = more;
-        let frames: Vec<Vec<u8>> = items
-            .into_iter()
-            .filter_map(|item| match item {
-                RangeItem::Frame(frame) => Some(frame.into_vec()),
-                RangeItem::Header(_) => None,
-            })
-            .collect();
-        if frames.is_empty() {
+        if items.is_empty() {
             self.next_range(now, from);
             return;
         }
         let roster = self.roster();
-        self.outputs
-            .push_back(Output::Work(super::messages::Work::Check {
-                from,
-                frames,
-                roster,
-            }));
+        self.outputs.push_back(Output::Work(Work::Check {
+            from,
+            items,
+            roster,
+        }));
     }
 
-    /// The frames of a range have been through the gate.
+    /// The items of a range have been through the gate.
     pub(super) fn on_checked(
         &mut self,
         now: Now,
         from: NodeId,
-        frames: Vec<Result<Box<Verified<Frame>>, Refusal>>,
+        items: Vec<Result<CheckedItem, Refusal>>,
     ) -> Result<(), StoreError> {
         let mut spoiled = false;
         let mut missed_gossip = false;
         let mut fruit = false;
-        for checked in frames {
-            match checked {
+        for checked in items {
+            let taken = match checked {
                 Err(refusal) => {
                     spoiled |= refusal.blame() == Blame::Forwarder;
-                    self.note_not_taken(from, Err(refusal.into()));
+                    Err(refusal.into())
                 }
-                Ok(frame) => {
+                Ok(CheckedItem::Frame(frame)) => {
                     let by_itself = self.should_have_come(from, frame.value());
                     let taken = self.take(now, from, *frame)?;
                     missed_gossip |= by_itself && taken.is_ok();
-                    fruit |= taken.is_ok();
-                    self.note_not_taken(from, taken);
+                    taken
                 }
-            }
+                Ok(CheckedItem::Header(retained, bytes)) => {
+                    self.take_retained(now, &retained, &bytes)?
+                }
+            };
+            fruit |= taken.is_ok();
+            self.note_not_taken(from, taken);
         }
         if let Some(catch_up) = self
             .peers
@@ -479,8 +514,10 @@ impl<S: Store> Engine<S> {
         };
         catch_up.missed_gossip |= missed_gossip;
         if spoiled {
-            // It serves what the gate rejects: the same is asked elsewhere.
+            // It serves what the gate rejects: it pays, and the same is asked
+            // elsewhere.
             self.end_catch_up(now, from);
+            self.charge_peer(now, from, STRIKE_BYTES);
             return;
         }
         if let Some((stream, before)) = catch_up.asked.take() {

@@ -2,6 +2,8 @@
 //! them. The announced length is the bound; each chunk proves itself.
 
 use super::messages::RequestId;
+use super::peers::STRIKE_BYTES;
+use super::receive::is_expired;
 use super::{Asked, Engine, for_each};
 use crate::ids::{EnvelopeId, NodeId};
 use crate::limits::{CHUNKS_ASKED_MAX, PULLS_ACTIVE_MAX, RETRY_MS};
@@ -62,6 +64,21 @@ impl Pulls {
         self.active.len() + self.waiting.len() + self.resting.len()
     }
 
+    /// The first in line whose announcer has no other under way: whoever
+    /// announces much, or serves slowly, keeps one place and not all of them.
+    fn next_waiting(&mut self) -> Option<Wanted> {
+        let busy: BTreeSet<Option<NodeId>> = self
+            .active
+            .values()
+            .map(|pull| pull.wanted.announcer)
+            .collect();
+        let at = self
+            .waiting
+            .iter()
+            .position(|wanted| !busy.contains(&wanted.announcer))?;
+        self.waiting.remove(at)
+    }
+
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.resting.keys().next().map(|(at, _)| *at)
     }
@@ -108,9 +125,11 @@ impl<S: Store> Engine<S> {
     pub(super) fn start_pulls(&mut self, now: Now) -> Result<(), StoreError> {
         while self.pulls.active.len() < PULLS_ACTIVE_MAX
             && self.peers.ready().next().is_some()
-            && let Some(mut wanted) = self.pulls.waiting.pop_front()
+            && let Some(mut wanted) = self.pulls.next_waiting()
         {
-            let Some((author, bound)) = self.bound_payload(wanted.arrival)? else {
+            let Some((author, bound)) = self.bound_payload(now, wanted.arrival)? else {
+                // Its time is over, or it cannot be read: nobody asks again.
+                self.staged.remove(table::pull(wanted.arrival));
                 continue;
             };
             wanted.announcer = wanted.announcer.or(author);
@@ -139,6 +158,7 @@ impl<S: Store> Engine<S> {
     /// The author's node and the payload as the header binds it.
     fn bound_payload(
         &self,
+        now: Now,
         arrival: Arrival,
     ) -> Result<Option<(Option<NodeId>, PayloadBinding)>, StoreError> {
         let key = table::log(arrival);
@@ -149,6 +169,9 @@ impl<S: Store> Engine<S> {
         let Some((_, header)) = header else {
             return Ok(None);
         };
+        if is_expired(header.prefix.expiry_hour, now.wall_ms) {
+            return Ok(None);
+        }
         let author = self
             .roster
             .certificate(&header.prefix.certificate)
@@ -234,10 +257,12 @@ impl<S: Store> Engine<S> {
             return Ok(());
         };
         pull.asked.remove(&index);
+        let came = chunk.is_some();
         let good = chunk.filter(|(bytes, path)| {
             bytes.len() == chunk_length(pull.bound.length, index)
                 && pull.bound.root.holds(bytes, index, pull.bound.chunks, path)
         });
+        let mut spoiled = false;
         match good {
             Some((bytes, _)) => {
                 if let Some(slot) = usize::try_from(index)
@@ -252,9 +277,14 @@ impl<S: Store> Engine<S> {
             // Absent or wrong: the same is asked elsewhere.
             None => {
                 pull.without.insert(from);
+                spoiled = came;
             }
         }
-        if pull.missing.is_empty() {
+        let complete = pull.missing.is_empty();
+        if spoiled {
+            self.charge_peer(now, from, STRIKE_BYTES);
+        }
+        if complete {
             self.body_complete(id);
             self.start_pulls(now)?;
             return self.start_opening();

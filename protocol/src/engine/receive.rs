@@ -4,16 +4,18 @@ use super::messages::{Event, GossipToken, NotTaken, Outgoing, Output, Verdict};
 use super::quota::Quota;
 use super::streams::Fit;
 use super::{Engine, StreamId};
-use crate::gate::{Blame, Content, Frame, Refusal, envelope_id};
+use crate::gate::{Blame, Content, Frame, Refusal, Retained, envelope_id};
 use crate::ids::{EnvelopeId, NodeId};
-use crate::limits::{BUNDLE_LIFE_MS_MAX, CLOCK_SKEW_MS_MAX, EVIDENCE_PER_STREAM_MAX};
+use crate::limits::{
+    BUNDLE_LIFE_MS_MAX, CLOCK_SKEW_MS_MAX, EVIDENCE_PER_STREAM_MAX, HEADER_BYTES_MAX,
+};
 use crate::marking::Marking;
 use crate::policy::{Action, Peer, Release, SEALED_UNREAD, Standing, Subject, release};
 use crate::store::{Store, StoreError};
 use crate::table::{self, Arrival, LogEntry, Outcome};
 use crate::time::Now;
 use crate::wire::Bytes;
-use crate::wire::envelope::{EXPIRY_NEVER, Header, Position};
+use crate::wire::envelope::{EXPIRY_NEVER, Header, Position, SignedBytes};
 use watchfire_crypto::Verified;
 
 const HOUR_MS: u64 = 60 * 60 * 1_000;
@@ -27,15 +29,8 @@ impl<S: Store> Engine<S> {
         length: u64,
         checked: Result<Box<Verified<Frame>>, Refusal>,
     ) -> Result<(), StoreError> {
-        let over = self
-            .peers
-            .quota(&from)
-            .is_some_and(|quota| !quota.has(length, now.mono));
         let taken = match checked {
-            // A defect that everybody sees has its verdict whatever else holds.
             Err(refusal) => Err(NotTaken::Gate(refusal)),
-            Ok(_) if over => Err(NotTaken::Quota { whose: "peer" }),
-            Ok(_) if !self.peers.has_said_hello(&from) => Err(NotTaken::BeforeHello),
             Ok(frame) => {
                 self.peers.heard_gossip(&from);
                 self.take(now, from, *frame)?
@@ -46,11 +41,8 @@ impl<S: Store> Engine<S> {
             Err(NotTaken::Gate(refusal)) if refusal.blame() == Blame::Forwarder => Verdict::Reject,
             Err(_) => Verdict::Ignore,
         };
-        if taken.is_err()
-            && let Some(quota) = self.peers.quota(&from)
-        {
-            // What was taken is charged where it is taken.
-            quota.take(length);
+        if taken.is_err() {
+            self.charge_peer(now, from, length);
         }
         // A relay: it waits for no disk.
         self.outputs.push_back(Output::Verdict { token, verdict });
@@ -100,7 +92,7 @@ impl<S: Store> Engine<S> {
             }
             Fit::TooManyStreams => return Ok(Err(NotTaken::TooFar)),
         }
-        if let Err(why) = self.charge(now, from, &stream, frame.value()) {
+        if let Err(why) = self.charge(now, &stream, frame.value()) {
             return Ok(Err(why));
         }
         if self
@@ -137,16 +129,18 @@ impl<S: Store> Engine<S> {
     fn check_state(&self, now: Now, frame: &Frame) -> Result<(), NotTaken> {
         let prefix = &frame.header().prefix;
         if prefix.expiry_hour != EXPIRY_NEVER {
-            let expiry_ms = u64::from(prefix.expiry_hour) * HOUR_MS;
-            if expiry_ms <= now.wall_ms {
+            if is_expired(prefix.expiry_hour, now.wall_ms) {
                 return Err(NotTaken::Expired);
             }
-            if expiry_ms > now.wall_ms + CLOCK_SKEW_MS_MAX + BUNDLE_LIFE_MS_MAX + HOUR_MS {
+            if u64::from(prefix.expiry_hour) * HOUR_MS
+                > now.wall_ms + CLOCK_SKEW_MS_MAX + BUNDLE_LIFE_MS_MAX + HOUR_MS
+            {
                 return Err(NotTaken::ExpiresTooLate);
             }
         }
         // The gate looked at the roster of its moment; this is that of now.
-        if self.roster.certificate(&prefix.certificate).is_none() {
+        let known = self.roster.certificate(&prefix.certificate).is_some();
+        if !known || prefix.epoch > self.roster.epoch() {
             return Err(NotTaken::AuthorGone);
         }
         let in_clear = match frame.content() {
@@ -179,25 +173,19 @@ impl<S: Store> Engine<S> {
         Ok(())
     }
 
-    /// Charges peer and author, both or neither.
-    fn charge(
-        &mut self,
-        now: Now,
-        from: NodeId,
-        stream: &StreamId,
-        frame: &Frame,
-    ) -> Result<(), NotTaken> {
+    /// Charges the author, for what it costs to carry and to open.
+    fn charge(&mut self, now: Now, stream: &StreamId, frame: &Frame) -> Result<(), NotTaken> {
         let header = frame.header();
         let pulled = if header.body_is_inline() {
             0
         } else {
             header.body_length()
         };
-        let bytes = frame.bytes().len() as u64 + pulled;
-        let peer = self.peers.quota(&from).ok_or(NotTaken::BeforeHello)?;
-        if !peer.has(bytes, now.mono) {
-            return Err(NotTaken::Quota { whose: "peer" });
-        }
+        let plain = match frame.content() {
+            Content::Bundle(bundle) => bundle.value().plain_length(),
+            Content::Carried { .. } | Content::Sealed { .. } => 0,
+        };
+        let bytes = frame.bytes().len() as u64 + pulled.max(plain);
         let author = self
             .author_quotas
             .entry(stream.node)
@@ -206,8 +194,52 @@ impl<S: Store> Engine<S> {
             return Err(NotTaken::Quota { whose: "author" });
         }
         author.take(bytes);
-        peer.take(bytes);
         Ok(())
+    }
+
+    /// Charges a peer for bytes that were worth nothing here. What it brings
+    /// of others is never refused for its sake, or it could keep it out: when
+    /// its bucket is empty, the link is closed.
+    pub(super) fn charge_peer(&mut self, now: Now, node: NodeId, bytes: u64) {
+        let Some(quota) = self.peers.quota(&node) else {
+            return;
+        };
+        if quota.has(bytes, now.mono) {
+            quota.take(bytes);
+        } else {
+            *quota = Quota::peer(now.mono);
+            self.outputs.push_back(Output::Reconnect { node });
+        }
+    }
+
+    /// Takes what remains of an expired envelope, so that its stream goes on
+    /// after it. Of a live one, the header alone is not enough.
+    pub(super) fn take_retained(
+        &mut self,
+        now: Now,
+        retained: &Verified<Retained>,
+        bytes: &SignedBytes<HEADER_BYTES_MAX>,
+    ) -> Result<Result<(), NotTaken>, StoreError> {
+        let id = EnvelopeId::from_bytes(retained.id());
+        let prefix = &retained.value().header().prefix;
+        let (Some(stream), Some(position)) = (retained.value().stream(), prefix.class.position())
+        else {
+            return Ok(Err(NotTaken::Gate(Refusal::Direct)));
+        };
+        if self.staged.get(&table::envelope(&id))?.is_some() {
+            return Ok(Err(NotTaken::Held));
+        }
+        if !is_expired(prefix.expiry_hour, now.wall_ms) {
+            return Ok(Err(NotTaken::HeaderAlone));
+        }
+        match self.streams.fit(&stream, &position, &id) {
+            Fit::Fits => {}
+            Fit::Below | Fit::Taken | Fit::Unchained => return Ok(Err(NotTaken::Conflict)),
+            Fit::TooFarAhead | Fit::TooManyStreams => return Ok(Err(NotTaken::TooFar)),
+        }
+        let arrival = self.append_place(&stream, &position, id);
+        self.staged.put_as(table::retained(arrival), bytes);
+        Ok(Ok(()))
     }
 
     /// Writes log, places and frontier.
@@ -240,11 +272,17 @@ impl<S: Store> Engine<S> {
         id: EnvelopeId,
         entry: LogEntry,
     ) -> Arrival {
+        let arrival = self.append_place(stream, position, id);
+        self.staged.put_as(table::log(arrival), &entry);
+        arrival
+    }
+
+    /// Writes where an envelope stands, and the frontier if that moved.
+    fn append_place(&mut self, stream: &StreamId, position: &Position, id: EnvelopeId) -> Arrival {
         let arrival = self.next_arrival;
         self.next_arrival += 1;
         self.staged
             .put_as(table::next_arrival(), &self.next_arrival);
-        self.staged.put_as(table::log(arrival), &entry);
         self.staged.put_as(table::envelope(&id), &arrival);
         self.staged
             .put_as(table::sequence(stream, position.sequence), &id);
@@ -295,6 +333,11 @@ impl<S: Store> Engine<S> {
         });
         Ok(())
     }
+}
+
+/// Whether an envelope's time is over.
+pub(super) fn is_expired(expiry_hour: u32, wall_ms: u64) -> bool {
+    expiry_hour != EXPIRY_NEVER && u64::from(expiry_hour) * HOUR_MS <= wall_ms
 }
 
 /// What must not decrease along a stream: the cited epoch, and when a bundle

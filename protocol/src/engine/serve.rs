@@ -1,11 +1,11 @@
 //! Answers: to members, and to strangers at the door.
 
 use super::Engine;
-use super::messages::{AnswerToken, Event, Output};
-use super::opening::header_of;
-use super::receive::{marking_of_header, release_frame};
+use super::messages::{AnswerToken, Event, Outgoing, Output};
+use super::opening::header_of_frame;
+use super::receive::{is_expired, marking_of_header, release_frame};
 use crate::ids::{EnvelopeId, NodeId};
-use crate::limits::{FRAME_BYTES_MAX, RANGE_BYTES_MAX, RANGE_FRAMES_MAX};
+use crate::limits::{FRAME_BYTES_MAX, HEADER_BYTES_MAX, RANGE_BYTES_MAX, RANGE_FRAMES_MAX};
 use crate::marking::Marking;
 use crate::policy::Release;
 use crate::store::{Store, StoreError};
@@ -13,12 +13,32 @@ use crate::table::{self, Arrival, LogEntry};
 use crate::time::Now;
 use crate::wire::card::CertificateBytes;
 use crate::wire::chunk_tree::path_of;
+use crate::wire::envelope::SignedBytes;
 use crate::wire::exchange::{
     Answer, DOOR_PIECE_BYTES_MAX, DoorAnswer, DoorRequest, RangeItem, Request, StreamId,
     Unavailable,
 };
 use crate::wire::{Bytes, List};
 use std::sync::Arc;
+
+/// What a peer may have of an envelope.
+enum Servable {
+    /// All of it.
+    Live(Release<Outgoing>),
+    /// Its header, since its time is over.
+    Expired(SignedBytes<HEADER_BYTES_MAX>),
+}
+
+/// A damaged value is not held: that the store reported it is no reason to
+/// stop serving the rest.
+fn undamaged(answer: Result<Answer, StoreError>) -> Result<Answer, StoreError> {
+    match answer {
+        Err(StoreError::Damaged { .. }) => Ok(Answer::Unavailable {
+            reason: Unavailable::NotHeld,
+        }),
+        Ok(_) | Err(StoreError::Failed { .. }) => answer,
+    }
+}
 
 impl<S: Store> Engine<S> {
     pub(super) fn on_request(
@@ -47,12 +67,9 @@ impl<S: Store> Engine<S> {
                 if ours != digest {
                     self.probe_differed(now, &from);
                 }
-                // A frontier is a claim: it waits for the disk.
-                self.claim(Output::Answer {
-                    token,
-                    answer: Answer::Probe { digest: ours },
-                });
-                return Ok(());
+                // The sign of life waits for no disk. A digest lets nobody ask
+                // for what might be forgotten: frontiers and ranges do, and wait.
+                Answer::Probe { digest: ours }
             }
             Some(Request::Frontier { after }) => {
                 let (entries, more) = self.streams.page(after);
@@ -67,11 +84,13 @@ impl<S: Store> Engine<S> {
                 // A claim: what the store shows may not be flushed yet, and an
                 // author who forgot what a peer already holds would sign
                 // another at its place.
-                let answer = self.range(&from, &stream, after)?;
+                let answer = undamaged(self.range(now, &from, &stream, after))?;
                 self.claim(Output::Answer { token, answer });
                 return Ok(());
             }
-            Some(Request::Chunk { envelope, index }) => self.chunk(&from, &envelope, index)?,
+            Some(Request::Chunk { envelope, index }) => {
+                undamaged(self.chunk(now, &from, &envelope, index))?
+            }
             Some(Request::KeyBlock { .. }) => Answer::Unavailable {
                 reason: Unavailable::NotHeld,
             },
@@ -81,7 +100,13 @@ impl<S: Store> Engine<S> {
     }
 
     /// Envelopes of a stream, of those that the store shows.
-    fn range(&self, to: &NodeId, stream: &StreamId, after: u64) -> Result<Answer, StoreError> {
+    fn range(
+        &self,
+        now: Now,
+        to: &NodeId,
+        stream: &StreamId,
+        after: u64,
+    ) -> Result<Answer, StoreError> {
         let prefix = table::sequences(stream);
         let first = table::sequence(stream, after.saturating_add(1));
         let places = self.staged.scan(&prefix, &first, RANGE_FRAMES_MAX + 1)?;
@@ -90,16 +115,18 @@ impl<S: Store> Engine<S> {
         let mut more = places.len() > RANGE_FRAMES_MAX;
         for (key, value) in places.into_iter().take(RANGE_FRAMES_MAX) {
             let id: EnvelopeId = super::staged::read_value(&key, &value, 32)?;
-            let Some((_, frame)) = self.releasable(to, &id)? else {
+            let Some(item) = self.item(now, to, &id)? else {
                 continue;
             };
-            let frame = frame.into_inner().bytes;
-            bytes += frame.len() + 8;
+            bytes += match &item {
+                RangeItem::Frame(frame) => frame.len() + 8,
+                RangeItem::Header(_) => HEADER_BYTES_MAX + 72,
+            };
             if bytes > RANGE_BYTES_MAX {
                 more = true;
                 break;
             }
-            items.push(RangeItem::Frame(Bytes::new(frame).unwrap_or_default()));
+            items.push(item);
         }
         Ok(match List::new(items) {
             Ok(items) => Answer::Range { items, more },
@@ -109,12 +136,39 @@ impl<S: Store> Engine<S> {
         })
     }
 
-    /// A frame of the log, if this peer may have it.
-    fn releasable(
+    /// An envelope for a range: whole while it lives, its header afterwards.
+    fn item(
         &self,
+        now: Now,
         to: &NodeId,
         id: &EnvelopeId,
-    ) -> Result<Option<(crate::wire::Header, Release<super::Outgoing>)>, StoreError> {
+    ) -> Result<Option<RangeItem>, StoreError> {
+        let Some(arrival) = self.staged.get_as::<Arrival>(&table::envelope(id), 9)? else {
+            return Ok(None);
+        };
+        let retained = self
+            .staged
+            .get_as(&table::retained(arrival), HEADER_BYTES_MAX + 72)?;
+        if let Some(header) = retained {
+            return Ok(Some(RangeItem::Header(header)));
+        }
+        match self.releasable(now, to, id)? {
+            Some(Servable::Live(frame)) => {
+                let frame = Bytes::new(frame.into_inner().bytes).unwrap_or_default();
+                Ok(Some(RangeItem::Frame(frame)))
+            }
+            Some(Servable::Expired(header)) => Ok(Some(RangeItem::Header(header))),
+            None => Ok(None),
+        }
+    }
+
+    /// What this peer may have of an envelope of the log.
+    fn releasable(
+        &self,
+        now: Now,
+        to: &NodeId,
+        id: &EnvelopeId,
+    ) -> Result<Option<Servable>, StoreError> {
         let Some(arrival) = self.staged.get_as::<Arrival>(&table::envelope(id), 9)? else {
             return Ok(None);
         };
@@ -123,22 +177,33 @@ impl<S: Store> Engine<S> {
             return Ok(None);
         };
         let frame = entry.frame.into_vec();
-        let Some((_, header)) = header_of(&frame) else {
+        let Some(logged) = header_of_frame(&frame) else {
             return Err(super::damaged(&key));
         };
-        let marking = marking_of_header(&header);
-        let peer = self.peer_of(to, marking == Marking::Clear);
-        Ok(peer
-            .and_then(|peer| release_frame(frame, marking, peer))
-            .map(|frame| (header, frame)))
+        let Some(peer) = self.peer_of(to, marking_of_header(&logged.header) == Marking::Clear)
+        else {
+            return Ok(None);
+        };
+        if is_expired(logged.header.prefix.expiry_hour, now.wall_ms) {
+            return Ok(Some(Servable::Expired(logged.signed)));
+        }
+        let marking = marking_of_header(&logged.header);
+        let released = release_frame(frame, marking, peer);
+        Ok(released.map(Servable::Live))
     }
 
-    fn chunk(&self, to: &NodeId, id: &EnvelopeId, index: u32) -> Result<Answer, StoreError> {
+    fn chunk(
+        &self,
+        now: Now,
+        to: &NodeId,
+        id: &EnvelopeId,
+        index: u32,
+    ) -> Result<Answer, StoreError> {
         let not_held = Answer::Unavailable {
             reason: Unavailable::NotHeld,
         };
         // The decision is about the envelope that the chunk is of.
-        if self.releasable(to, id)?.is_none() {
+        if !matches!(self.releasable(now, to, id)?, Some(Servable::Live(_))) {
             return Ok(not_held);
         }
         let Some(leaves) = self.staged.get(&table::leaves(id))? else {
@@ -207,6 +272,17 @@ impl<S: Store> Engine<S> {
         });
         if known {
             return true;
+        }
+        // Three signatures before anything is copied: strangers ask here.
+        let signed_by_member = certificate.claims().is_ok_and(|claimed| {
+            let root = self
+                .roster
+                .members()
+                .find(|member| *member.root_key.as_bytes() == claimed.root_key);
+            root.is_some_and(|member| certificate.verify(&member.root_key).is_ok())
+        });
+        if !signed_by_member {
+            return false;
         }
         let mut roster = (*self.roster).clone();
         let Ok(admitted) = roster.admit_certificate(certificate, now.wall_ms) else {

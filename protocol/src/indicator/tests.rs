@@ -320,7 +320,7 @@ fn published_objects_are_stix_and_stay_themselves() {
     let document = Document::read(text.as_bytes()).unwrap();
     assert_eq!(document.refused().count(), 0);
     assert_eq!(effective(&document, None), Ok(Marking::AmberStrict));
-    let entries = document.entries(&survey(&document));
+    let entries = document.entries(&survey(&document)).unwrap();
     let mut keys = value.index_keys();
     keys.sort();
     assert_eq!(entries[2].keys, keys);

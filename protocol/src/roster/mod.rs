@@ -347,6 +347,13 @@ impl Roster {
             .filter(move |certificate| certificate.member == member)
     }
 
+    /// Whether a certificate held stands for this life of this node.
+    pub fn has_lived(&self, node: &NodeId, incarnation: u64) -> bool {
+        self.certificates
+            .values()
+            .any(|held| held.node == *node && held.incarnation == incarnation)
+    }
+
     /// The newest certificate of each node.
     pub fn nodes(&self) -> impl Iterator<Item = &Certificate> {
         self.nodes

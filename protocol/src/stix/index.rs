@@ -1,7 +1,7 @@
 //! What the engine files away of a document: one entry an object.
 
 use crate::indicator::{Kind, Value, normalise};
-use crate::limits::STIX_NAME_CHARS_MAX;
+use crate::limits::{STIX_NAME_CHARS_MAX, VALUES_PER_BUNDLE_MAX};
 use crate::stix::document::{Document, Verdict};
 use crate::stix::markings::{ObjectMarking, Survey};
 use crate::stix::object::Object;
@@ -35,18 +35,35 @@ pub struct Entry {
     pub revoked: bool,
 }
 
+/// A document stands for more values than a bundle may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it holds more than {VALUES_PER_BUNDLE_MAX} values to be found by; split it")]
+pub struct TooManyValues;
+
 impl Document<'_> {
     /// One entry for each accepted object, in document order, with the marking
     /// `survey` found for it.
-    pub fn entries(&self, survey: &Survey) -> Vec<Entry> {
-        self.verdicts()
-            .iter()
-            .zip(survey.markings())
-            .filter_map(|(verdict, marking)| match verdict {
-                Verdict::Accepted(object) => Some(self.entry(object, marking.clone())),
-                Verdict::Duplicate { .. } | Verdict::Refused(_) => None,
-            })
-            .collect()
+    ///
+    /// # Errors
+    /// [`TooManyValues`] past [`VALUES_PER_BUNDLE_MAX`]. Counted while reading,
+    /// so that no more than those are ever held.
+    pub fn entries(&self, survey: &Survey) -> Result<Vec<Entry>, TooManyValues> {
+        let mut values = 0;
+        let mut entries = Vec::new();
+        for (verdict, marking) in self.verdicts().iter().zip(survey.markings()) {
+            match verdict {
+                Verdict::Accepted(object) => {
+                    let entry = self.entry(object, marking.clone());
+                    values += entry.keys.len();
+                    if values > VALUES_PER_BUNDLE_MAX {
+                        return Err(TooManyValues);
+                    }
+                    entries.push(entry);
+                }
+                Verdict::Duplicate { .. } | Verdict::Refused(_) => {}
+            }
+        }
+        Ok(entries)
     }
 
     fn entry(&self, object: &Object, marking: ObjectMarking) -> Entry {

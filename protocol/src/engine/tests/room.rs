@@ -104,6 +104,11 @@ impl Node {
         outputs
     }
 
+    /// Time passes, and nobody wakes the engine.
+    pub(super) fn pass(&mut self, ms: u64) {
+        self.ms += ms;
+    }
+
     pub(super) fn later(&mut self, ms: u64) -> Vec<Output> {
         self.ms += ms;
         self.feed(Input::Wake)
