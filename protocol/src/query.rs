@@ -13,7 +13,7 @@ use crate::policy::{
     Release, Standing, Subject, release,
 };
 use crate::roster::Roster;
-use crate::store::{Store, StoreError};
+use crate::store::{Entry, Store, StoreError};
 use crate::table::{self, Arrival, LogEntry, Outcome, ROWS_PER_BLOCK, Row, Rows};
 use crate::wire::bundle::Bundle;
 use crate::wire::codec;
@@ -94,8 +94,66 @@ pub struct Asker<'a> {
     pub wall_ms: u64,
 }
 
-/// Places read at most in one search: each costs a read of the store.
-const PLACES_MAX: usize = 10_000;
+/// What a search found.
+#[derive(Debug)]
+pub struct Found {
+    /// What may be shown, in the order of the keys, each object once.
+    pub hits: Vec<Release<Hit>>,
+    /// Whether it stopped before the end: there is more than was asked for, or
+    /// as many places as one search reads were read.
+    pub more: bool,
+}
+
+/// Places read at most in one search. One object has at most 10,000 in one
+/// pattern, so one search sees past ten objects that crowd a name with
+/// sub-domains. A place costs a read of the store and a frame of 48 KiB decoded
+/// at most, some 50 us: seconds at worst.
+const PLACES_MAX: usize = 100_000;
+
+/// Places read at a time: 1,024 keys of at most some 4 KiB, 4 MiB.
+const PAGE_PLACES: usize = 1_024;
+
+/// The places under a prefix, in the order of their keys, read page by page.
+struct Places<'a, S> {
+    store: &'a S,
+    prefix: Vec<u8>,
+    from: Vec<u8>,
+    page: std::vec::IntoIter<Entry>,
+    is_last: bool,
+}
+
+impl<'a, S: Store> Places<'a, S> {
+    fn under(store: &'a S, prefix: Vec<u8>) -> Self {
+        Self {
+            store,
+            from: prefix.clone(),
+            prefix,
+            page: Vec::new().into_iter(),
+            is_last: false,
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<(Arrival, u32)>, StoreError> {
+        loop {
+            for (key, _) in self.page.by_ref() {
+                if let Some(place) = table::place_at_end(&key) {
+                    return Ok(Some(place));
+                }
+            }
+            if self.is_last {
+                return Ok(None);
+            }
+            let page = self.store.scan(&self.prefix, &self.from, PAGE_PLACES)?;
+            self.is_last = page.len() < PAGE_PLACES;
+            if let Some((last, _)) = page.last() {
+                // The smallest key above it.
+                self.from.clone_from(last);
+                self.from.push(0);
+            }
+            self.page = page.into_iter();
+        }
+    }
+}
 
 /// Asks of a store.
 pub struct Query<'a, S> {
@@ -128,44 +186,54 @@ impl<'a, S: Store> Query<'a, S> {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn by_values(
-        &self,
-        beginnings: &[Vec<u8>],
-        limit: usize,
-    ) -> Result<Vec<Release<Hit>>, StoreError> {
-        let prefixes: Vec<Vec<u8>> = beginnings
+    pub fn by_values(&self, beginnings: &[Vec<u8>], limit: usize) -> Result<Found, StoreError> {
+        let prefixes = beginnings
             .iter()
-            .map(|beginning| table::values_beginning(beginning))
-            .collect();
-        self.hits(&prefixes, limit)
+            .map(|beginning| table::values_beginning(beginning));
+        self.hits(prefixes, limit)
     }
 
     /// Every version of an object.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn by_object(&self, id: &str, limit: usize) -> Result<Vec<Release<Hit>>, StoreError> {
-        self.hits(&[table::objects(id)], limit)
+    pub fn by_object(&self, id: &str, limit: usize) -> Result<Found, StoreError> {
+        self.hits(core::iter::once(table::objects(id)), limit)
     }
 
-    fn hits(&self, prefixes: &[Vec<u8>], limit: usize) -> Result<Vec<Release<Hit>>, StoreError> {
-        let mut hits = Vec::new();
+    fn hits(
+        &self,
+        prefixes: impl Iterator<Item = Vec<u8>>,
+        limit: usize,
+    ) -> Result<Found, StoreError> {
+        let mut found = Found {
+            hits: Vec::new(),
+            more: false,
+        };
         let mut seen = BTreeSet::new();
+        let mut places_left = PLACES_MAX;
         for prefix in prefixes {
-            for (key, _) in self.store.scan(prefix, prefix, PLACES_MAX)? {
-                if hits.len() >= limit {
-                    return Ok(hits);
+            let mut places = Places::under(self.store, prefix);
+            while let Some((arrival, object)) = places.next()? {
+                if places_left == 0 {
+                    found.more = true;
+                    return Ok(found);
                 }
-                let place = table::place_at_end(&key);
-                let Some((arrival, object)) = place.filter(|place| seen.insert(*place)) else {
+                places_left -= 1;
+                if !seen.insert((arrival, object)) {
+                    continue;
+                }
+                let Some(hit) = self.hit(arrival, object)? else {
                     continue;
                 };
-                if let Some(hit) = self.hit(arrival, object)? {
-                    hits.push(hit);
+                if found.hits.len() >= limit {
+                    found.more = true;
+                    return Ok(found);
                 }
+                found.hits.push(hit);
             }
         }
-        Ok(hits)
+        Ok(found)
     }
 
     fn hit(&self, arrival: Arrival, object: u32) -> Result<Option<Release<Hit>>, StoreError> {
@@ -426,3 +494,6 @@ impl<'a, S: Store> Query<'a, S> {
         self.standing(&record.statement)
     }
 }
+
+#[cfg(test)]
+mod tests;

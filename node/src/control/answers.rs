@@ -8,7 +8,7 @@ use watchfire_protocol::policy::{
     Action, Decision, Membership, Peer, Reader, Release, Standing, Subject, Verdict, decide,
     explain,
 };
-use watchfire_protocol::query::{Asker, BundleRecord, Hit, Query};
+use watchfire_protocol::query::{Asker, BundleRecord, Found, Hit, Query};
 use watchfire_protocol::roster::Roster;
 use watchfire_protocol::stix::time::Timestamp;
 use watchfire_protocol::store::StoreError;
@@ -73,17 +73,15 @@ impl<'a> Answers<'a> {
 
     pub(crate) fn search(&self, op: &SearchOp) -> Result<SearchReply, Failure> {
         let limit = op.limit.clamp(1, HITS_MAX);
-        // One more than asked, to know whether there are more.
-        let mut hits = self.hits(op, limit + 1)?;
-        let truncated = hits.len() > limit;
-        hits.truncate(limit);
+        let found = self.hits(op, limit)?;
+        let hits = found.hits.iter().map(|hit| self.hit_view(hit.value()));
         Ok(SearchReply {
-            hits: hits.iter().map(|hit| self.hit_view(hit.value())).collect(),
-            truncated,
+            hits: hits.collect(),
+            truncated: found.more,
         })
     }
 
-    fn hits(&self, op: &SearchOp, limit: usize) -> Result<Vec<Release<Hit>>, Failure> {
+    fn hits(&self, op: &SearchOp, limit: usize) -> Result<Found, Failure> {
         let text = op.query.trim();
         if watchfire_protocol::stix::object::split_id(text).is_some() {
             return self.query.by_object(text, limit).map_err(store_failed);
@@ -145,8 +143,10 @@ impl<'a> Answers<'a> {
 
     /// The newest version of an object.
     fn newest(&self, id: &str) -> Result<Release<Hit>, Failure> {
-        let hits = self.query.by_object(id, HITS_MAX).map_err(store_failed)?;
-        hits.into_iter()
+        let found = self.query.by_object(id, HITS_MAX).map_err(store_failed)?;
+        found
+            .hits
+            .into_iter()
             .max_by_key(|hit| (hit.value().row.modified_ms, hit.value().received_ms))
             .ok_or_else(|| not_found(id))
     }

@@ -149,9 +149,10 @@ pub struct PublishReply {
 /// What a search found.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SearchReply {
-    /// The hits, in the order of arrival.
+    /// The hits, in the order of the values they were found by.
     pub hits: Vec<HitView>,
-    /// Whether there may be more than the limit.
+    /// Whether the search stopped before the end: at the limit, or because it
+    /// had read as much as one search may.
     pub truncated: bool,
 }
 
