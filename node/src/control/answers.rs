@@ -120,10 +120,11 @@ impl<'a> Answers<'a> {
             return Ok(ShowReply {
                 bundle: self.bundle_view(record.value()),
                 hit: None,
+                also_from: Vec::new(),
                 stix,
             });
         }
-        let hit = self.newest(id)?;
+        let (hit, also_from) = self.newest(id)?;
         let record = self
             .query
             .bundle(&hit.value().bundle)
@@ -137,26 +138,28 @@ impl<'a> Answers<'a> {
         Ok(ShowReply {
             bundle: self.bundle_view(record.value()),
             hit: Some(self.hit_view(hit.value())),
+            also_from,
             stix: String::from_utf8_lossy(&stix.into_inner().stix).into_owned(),
         })
     }
 
-    /// The newest version of an object.
-    fn newest(&self, id: &str) -> Result<Release<Hit>, Failure> {
-        let found = self.query.by_object(id, HITS_MAX).map_err(store_failed)?;
-        found
-            .hits
-            .into_iter()
-            .max_by_key(|hit| (hit.value().row.modified_ms, hit.value().received_ms))
-            .ok_or_else(|| not_found(id))
+    /// An object as its first author has it now, and the slugs of the others
+    /// who published one of that id.
+    fn newest(&self, id: &str) -> Result<(Release<Hit>, Vec<String>), Failure> {
+        let versions = self.query.versions(id).map_err(store_failed)?;
+        let versions = versions.ok_or_else(|| not_found(id))?;
+        let mut others: Vec<String> = versions.others.iter().map(|id| self.slug(id)).collect();
+        others.sort_unstable();
+        Ok((versions.newest, others))
     }
 
     pub(crate) fn explain(&self, id: &str, to: Option<&str>) -> Result<ExplainReply, Failure> {
-        let (marking, bundle) = match id.parse::<BundleId>() {
-            Ok(bundle) => (None, bundle),
+        let (marking, bundle, also_from) = match id.parse::<BundleId>() {
+            Ok(bundle) => (None, bundle, Vec::new()),
             Err(_) => {
-                let hit = self.newest(id)?;
-                (Some(hit.value().row.marking), hit.value().bundle)
+                let (hit, also_from) = self.newest(id)?;
+                let hit = hit.value();
+                (Some(hit.row.marking), hit.bundle, also_from)
             }
         };
         let record = self
@@ -172,6 +175,7 @@ impl<'a> Answers<'a> {
             id: id.to_owned(),
             marking: marking.to_string(),
             author: self.slug(&record.author),
+            also_from,
             to,
             subject: subject.about().to_owned(),
             actions: actions

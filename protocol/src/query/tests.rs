@@ -199,3 +199,43 @@ fn a_search_says_when_it_stopped_before_the_end() {
     let found = shelf.below("evil.example", 10);
     assert_eq!((found.hits.len(), found.more), (5, true));
 }
+
+#[test]
+fn another_member_supersedes_nobody() {
+    let mut shelf = Shelf::new();
+    shelf.add(0, ID, 10, &["www.evil.example".to_owned()]);
+    // More than were looked at once, every one from a far future.
+    for _ in 0..70 {
+        shelf.add(1, ID, u64::MAX, &[]);
+    }
+    let of_victim = |shelf: &Shelf| {
+        let found = shelf.below("evil.example", 10);
+        let superseded = found.hits.iter().map(|hit| hit.value().superseded);
+        superseded.collect::<Vec<bool>>()
+    };
+    assert_eq!(of_victim(&shelf), [false]);
+    // The author's own later version does, however many came in between.
+    shelf.add(0, ID, 11, &[]);
+    assert_eq!(of_victim(&shelf), [true]);
+}
+
+#[test]
+fn an_id_means_the_object_of_whoever_published_it_first() {
+    let mut shelf = Shelf::new();
+    assert!(shelf.query().versions(ID).unwrap().is_none());
+    shelf.add(0, ID, 10, &[]);
+    shelf.add(1, ID, u64::MAX, &[]);
+    let newest = shelf.add(0, ID, 12, &[]);
+    shelf.add(0, ID, 11, &[]);
+    shelf.add(2, ID, 13, &[]);
+    shelf.add(1, ID, u64::MAX, &[]);
+    let versions = shelf.query().versions(ID).unwrap().unwrap();
+    let hit = versions.newest.value();
+    assert_eq!(
+        (hit.author, hit.row.modified_ms, hit.received_ms),
+        (Shelf::member(0), 12, WALL_MS + newest)
+    );
+    assert!(!hit.superseded);
+    let others = BTreeSet::from([Shelf::member(1), Shelf::member(2)]);
+    assert_eq!(versions.others, others);
+}
