@@ -13,12 +13,13 @@ use crate::policy::{
     Release, Standing, Subject, release,
 };
 use crate::roster::Roster;
-use crate::store::{Store, StoreError};
+use crate::store::{Entry, Store, StoreError};
 use crate::table::{self, Arrival, LogEntry, Outcome, ROWS_PER_BLOCK, Row, Rows};
+use crate::wire::Text;
 use crate::wire::bundle::Bundle;
 use crate::wire::codec;
 use bincode::{Decode, Encode};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One object that a search found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +36,8 @@ pub struct Hit {
     pub not_after_ms: u64,
     /// Drill data.
     pub exercise: bool,
-    /// Whether another object of the same id is newer here.
+    /// Whether its author's own object of the same id is newer here. Another
+    /// member's never is, whatever time it names.
     pub superseded: bool,
 }
 
@@ -94,8 +96,107 @@ pub struct Asker<'a> {
     pub wall_ms: u64,
 }
 
-/// Places read at most in one search: each costs a read of the store.
-const PLACES_MAX: usize = 10_000;
+/// What a search found.
+#[derive(Debug)]
+pub struct Found {
+    /// What may be shown, in the order of the keys, each object once.
+    pub hits: Vec<Release<Hit>>,
+    /// Whether it stopped before the end: there is more than was asked for, or
+    /// as many places as one search reads were read.
+    pub more: bool,
+}
+
+/// An object that may be here in several versions and from several members.
+#[derive(Debug)]
+pub struct Versions {
+    /// The newest version of the member whose object of that id arrived first.
+    pub newest: Release<Hit>,
+    /// The other members of whom an object of that id is here. An id is not
+    /// anybody's own: anyone may use it once it is known.
+    pub others: BTreeSet<MemberId>,
+}
+
+/// What one question has read so far.
+struct Reading {
+    places_left: usize,
+    /// Whether something was left unread.
+    stopped: bool,
+    /// The latest `modified` of each author, by the id of the object.
+    latest: BTreeMap<Text<256>, BTreeMap<MemberId, u64>>,
+}
+
+impl Reading {
+    const fn new() -> Self {
+        Self {
+            places_left: PLACES_MAX,
+            stopped: false,
+            latest: BTreeMap::new(),
+        }
+    }
+
+    /// Whether one more place may be read.
+    const fn may_read(&mut self) -> bool {
+        self.stopped = self.places_left == 0;
+        self.places_left = self.places_left.saturating_sub(1);
+        !self.stopped
+    }
+}
+
+/// Places of one id read at most to tell what is superseded: more than a member
+/// publishes of one object in five years of five versions a day, and few enough
+/// that ten crowded ids do not stop a search.
+const VERSIONS_MAX: usize = 10_000;
+
+/// Places read at most in one search. One object has at most 10,000 in one
+/// pattern, so one search sees past ten objects that crowd a name with
+/// sub-domains. A place costs a read of the store and a frame of 48 KiB decoded
+/// at most, some 50 us: seconds at worst.
+const PLACES_MAX: usize = 100_000;
+
+/// Places read at a time: 1,024 keys of at most some 4 KiB, 4 MiB.
+const PAGE_PLACES: usize = 1_024;
+
+/// The places under a prefix, in the order of their keys, read page by page.
+struct Places<'a, S> {
+    store: &'a S,
+    prefix: Vec<u8>,
+    from: Vec<u8>,
+    page: std::vec::IntoIter<Entry>,
+    is_last: bool,
+}
+
+impl<'a, S: Store> Places<'a, S> {
+    fn under(store: &'a S, prefix: Vec<u8>) -> Self {
+        Self {
+            store,
+            from: prefix.clone(),
+            prefix,
+            page: Vec::new().into_iter(),
+            is_last: false,
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<(Arrival, u32)>, StoreError> {
+        loop {
+            for (key, _) in self.page.by_ref() {
+                if let Some(place) = table::place_at_end(&key) {
+                    return Ok(Some(place));
+                }
+            }
+            if self.is_last {
+                return Ok(None);
+            }
+            let page = self.store.scan(&self.prefix, &self.from, PAGE_PLACES)?;
+            self.is_last = page.len() < PAGE_PLACES;
+            if let Some((last, _)) = page.last() {
+                // The smallest key above it.
+                self.from.clone_from(last);
+                self.from.push(0);
+            }
+            self.page = page.into_iter();
+        }
+    }
+}
 
 /// Asks of a store.
 pub struct Query<'a, S> {
@@ -128,60 +229,103 @@ impl<'a, S: Store> Query<'a, S> {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn by_values(
-        &self,
-        beginnings: &[Vec<u8>],
-        limit: usize,
-    ) -> Result<Vec<Release<Hit>>, StoreError> {
-        let prefixes: Vec<Vec<u8>> = beginnings
+    pub fn by_values(&self, beginnings: &[Vec<u8>], limit: usize) -> Result<Found, StoreError> {
+        let prefixes = beginnings
             .iter()
-            .map(|beginning| table::values_beginning(beginning))
-            .collect();
-        self.hits(&prefixes, limit)
+            .map(|beginning| table::values_beginning(beginning));
+        self.hits(prefixes, limit)
     }
 
     /// Every version of an object.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn by_object(&self, id: &str, limit: usize) -> Result<Vec<Release<Hit>>, StoreError> {
-        self.hits(&[table::objects(id)], limit)
+    pub fn by_object(&self, id: &str, limit: usize) -> Result<Found, StoreError> {
+        self.hits(core::iter::once(table::objects(id)), limit)
     }
 
-    fn hits(&self, prefixes: &[Vec<u8>], limit: usize) -> Result<Vec<Release<Hit>>, StoreError> {
+    fn hits(
+        &self,
+        prefixes: impl Iterator<Item = Vec<u8>>,
+        limit: usize,
+    ) -> Result<Found, StoreError> {
         let mut hits = Vec::new();
         let mut seen = BTreeSet::new();
+        let mut reading = Reading::new();
         for prefix in prefixes {
-            for (key, _) in self.store.scan(prefix, prefix, PLACES_MAX)? {
-                if hits.len() >= limit {
-                    return Ok(hits);
+            let mut places = Places::under(self.store, prefix);
+            while let Some((arrival, object)) = places.next()? {
+                if !reading.may_read() {
+                    return Ok(Found { hits, more: true });
                 }
-                let place = table::place_at_end(&key);
-                let Some((arrival, object)) = place.filter(|place| seen.insert(*place)) else {
+                if !seen.insert((arrival, object)) {
+                    continue;
+                }
+                let Some(hit) = self.hit(arrival, object, &mut reading)? else {
                     continue;
                 };
-                if let Some(hit) = self.hit(arrival, object)? {
-                    hits.push(hit);
+                if hits.len() >= limit {
+                    return Ok(Found { hits, more: true });
                 }
+                hits.push(hit);
             }
         }
-        Ok(hits)
+        let more = reading.stopped;
+        Ok(Found { hits, more })
     }
 
-    fn hit(&self, arrival: Arrival, object: u32) -> Result<Option<Release<Hit>>, StoreError> {
+    /// An object by its id, as its first author has it now.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn versions(&self, id: &str) -> Result<Option<Versions>, StoreError> {
+        let mut reading = Reading::new();
+        let mut places = Places::under(self.store, table::objects(id));
+        let mut versions: Option<Versions> = None;
+        while let Some((arrival, object)) = places.next()?
+            && reading.may_read()
+        {
+            let Some(hit) = self.hit(arrival, object, &mut reading)? else {
+                continue;
+            };
+            let Some(held) = &mut versions else {
+                versions = Some(Versions {
+                    newest: hit,
+                    others: BTreeSet::new(),
+                });
+                continue;
+            };
+            let (new, newest) = (hit.value(), held.newest.value());
+            if new.author != newest.author {
+                held.others.insert(new.author);
+            } else if (new.row.modified_ms, new.received_ms)
+                >= (newest.row.modified_ms, newest.received_ms)
+            {
+                held.newest = hit;
+            }
+        }
+        Ok(versions)
+    }
+
+    fn hit(
+        &self,
+        arrival: Arrival,
+        object: u32,
+        reading: &mut Reading,
+    ) -> Result<Option<Release<Hit>>, StoreError> {
         let (Some(row), Some(record)) = (self.row(arrival, object)?, self.record_at(arrival)?)
         else {
             return Ok(None);
         };
         let standing = self.standing(&record.statement);
-        let superseded = self.has_newer(&row)?;
+        let latest = self.latest(&row.id, &record.author, reading)?;
         let hit = Hit {
             bundle: record.bundle,
             author: record.author,
             received_ms: record.received_ms,
             not_after_ms: record.statement.not_after_ms,
             exercise: record.statement.exercise,
-            superseded,
+            superseded: latest.is_some_and(|latest| latest > row.modified_ms),
             row,
         };
         Ok(release(
@@ -200,19 +344,35 @@ impl<'a, S: Store> Query<'a, S> {
         Ok(rows.and_then(|rows| rows.as_slice().get(at).cloned()))
     }
 
-    /// Whether a later arrival holds the object with a later `modified`.
-    fn has_newer(&self, row: &Row) -> Result<bool, StoreError> {
-        const VERSIONS_MAX: usize = 64;
-        let prefix = table::objects(row.id.as_str());
-        for (key, _) in self.store.scan(&prefix, &prefix, VERSIONS_MAX)? {
-            if let Some((arrival, object)) = table::place_at_end(&key)
-                && let Some(other) = self.row(arrival, object)?
-                && other.modified_ms > row.modified_ms
-            {
-                return Ok(true);
-            }
+    /// The latest `modified` of one author's objects of an id. A clock far in
+    /// the future in somebody else's says nothing about them.
+    fn latest(
+        &self,
+        id: &Text<256>,
+        author: &MemberId,
+        reading: &mut Reading,
+    ) -> Result<Option<u64>, StoreError> {
+        if let Some(latest) = reading.latest.get(id) {
+            return Ok(latest.get(author).copied());
         }
-        Ok(false)
+        let mut latest: BTreeMap<MemberId, u64> = BTreeMap::new();
+        let mut places = Places::under(self.store, table::objects(id.as_str()));
+        let mut versions_left = VERSIONS_MAX;
+        while versions_left > 0
+            && let Some((arrival, object)) = places.next()?
+            && reading.may_read()
+        {
+            versions_left -= 1;
+            let (Some(row), Some(record)) = (self.row(arrival, object)?, self.record_at(arrival)?)
+            else {
+                continue;
+            };
+            let modified_ms = latest.entry(record.author).or_default();
+            *modified_ms = row.modified_ms.max(*modified_ms);
+        }
+        let of_author = latest.get(author).copied();
+        reading.latest.insert(id.clone(), latest);
+        Ok(of_author)
     }
 
     /// A bundle by its id.
@@ -426,3 +586,6 @@ impl<'a, S: Store> Query<'a, S> {
         self.standing(&record.statement)
     }
 }
+
+#[cfg(test)]
+mod tests;

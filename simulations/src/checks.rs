@@ -171,8 +171,9 @@ impl World {
             wall_ms: host.now(self.now_us()).wall_ms,
         };
         let query = Query::new(&host.disk, asker);
-        let hits = query.by_values(core::slice::from_ref(&acknowledged.index_key), 4)?;
-        if !hits
+        let found = query.by_values(core::slice::from_ref(&acknowledged.index_key), 4)?;
+        if !found
+            .hits
             .iter()
             .any(|hit| hit.value().bundle == acknowledged.bundle)
         {

@@ -309,7 +309,7 @@ fn look_up(source: &Source, mesh: &Mesh, reader: &Running) {
         let hits = reader
             .query(|query| query.by_values(&value.search_prefixes(), 10_000))
             .unwrap();
-        let own = hits.into_iter().find(|hit| {
+        let own = hits.hits.into_iter().find(|hit| {
             let hit = hit.value();
             hit.bundle == bundle
                 && (!is_converted || hit.row.id.as_str() == indicator_id(&author, value))
@@ -325,8 +325,11 @@ fn look_up(source: &Source, mesh: &Mesh, reader: &Running) {
     let objects = objects(&source.import.stix);
     for object in sample(&objects) {
         let id = object["id"].as_str().unwrap();
-        let hits = reader.query(|query| query.by_object(id, 10_000)).unwrap();
-        let own = hits.into_iter().find(|hit| hit.value().bundle == bundle);
+        let versions = reader.query(|query| query.by_object(id, 10_000)).unwrap();
+        let own = versions
+            .hits
+            .into_iter()
+            .find(|hit| hit.value().bundle == bundle);
         found.push(own.unwrap_or_else(|| panic!("{name}: {id} is not found")));
     }
 

@@ -54,14 +54,22 @@ pub(crate) fn run(context: &Context, args: &ExplainArgs) -> Result<(), CliError>
                 })
             })
             .collect();
+        if !explained.also_from.is_empty() {
+            // The rows are for programs and have no place for it.
+            ui.note(&format!("also from {}", explained.also_from.join(", ")));
+        }
         return ui.rows(None, &[], &rows);
     }
-    ui.fields(&[
+    let mut fields = vec![
         ("id", explained.id),
         ("marking", explained.marking),
         ("author", explained.author),
-        ("to", format!("{}, {}", explained.to, explained.subject)),
-    ])?;
+    ];
+    if !explained.also_from.is_empty() {
+        fields.push(("also from", explained.also_from.join(", ")));
+    }
+    fields.push(("to", format!("{}, {}", explained.to, explained.subject)));
+    ui.fields(&fields)?;
     for action in explained.actions {
         ui.line("")?;
         let line = format!(

@@ -5,7 +5,7 @@ use clap::Args;
 use super::error::CliError;
 use super::{Context, TIMEOUT_DEFAULT};
 use crate::control::client::ControlError;
-use crate::control::{Op, Reply};
+use crate::control::{Op, Reply, ShowReply};
 
 /// Show an object or a bundle, and where it came from
 #[derive(Args, Debug)]
@@ -41,6 +41,19 @@ pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<(), CliError> {
         ui.note("note: values are defanged on a terminal; redirect the output for the exact bytes");
         return Ok(());
     }
+    ui.fields(&fields(&shown))?;
+    // A whole bundle may be megabytes; the object is what was asked for.
+    if shown.hit.is_some() && ui.for_people() {
+        ui.line("")?;
+        for line in shown.stix.lines() {
+            ui.line(&ui.cell(line))?;
+        }
+    }
+    Ok(())
+}
+
+/// What is said of it, in order.
+fn fields(shown: &ShowReply) -> Vec<(&'static str, String)> {
     let mut fields = Vec::new();
     if let Some(hit) = &shown.hit {
         fields.extend([
@@ -59,6 +72,11 @@ pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<(), CliError> {
         ("bundle", bundle.id.clone()),
         ("envelope", bundle.envelope.clone()),
         ("author", bundle.author.clone()),
+    ]);
+    if !shown.also_from.is_empty() {
+        fields.push(("also from", shown.also_from.join(", ")));
+    }
+    fields.extend([
         ("bundle marking", bundle.marking.clone()),
         ("sequence", bundle.sequence.to_string()),
         ("created", bundle.created.clone()),
@@ -70,17 +88,39 @@ pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<(), CliError> {
         ("not indexed", bundle.not_indexed.to_string()),
         ("exercise", yes_no(bundle.exercise)),
     ]);
-    ui.fields(&fields)?;
-    // A whole bundle may be megabytes; the object is what was asked for.
-    if shown.hit.is_some() && ui.for_people() {
-        ui.line("")?;
-        for line in shown.stix.lines() {
-            ui.line(&ui.cell(line))?;
-        }
-    }
-    Ok(())
+    fields
 }
 
 fn yes_no(value: bool) -> String {
     if value { "yes" } else { "no" }.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn others_who_used_the_id_are_named() {
+        let mut shown: ShowReply = serde_json::from_value(serde_json::json!({
+            "bundle": {
+                "id": "0", "envelope": "1", "author": "de-cert", "marking": "TLP:CLEAR",
+                "sequence": 1, "created": "", "valid_until": "", "received": "",
+                "state": "searchable", "objects": 1, "values": 1, "not_indexed": 0,
+                "exercise": false
+            },
+            "hit": null,
+            "stix": "{}"
+        }))
+        .unwrap();
+        let named = |shown: &ShowReply| {
+            let fields = fields(shown);
+            let found = fields.into_iter().find(|(name, _)| *name == "also from");
+            found.map(|(_, value)| value)
+        };
+        assert_eq!(named(&shown), None);
+        shown.also_from = vec!["fr-cert".to_owned(), "jp-cert".to_owned()];
+        assert_eq!(named(&shown).unwrap(), "fr-cert, jp-cert");
+    }
 }

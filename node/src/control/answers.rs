@@ -8,13 +8,14 @@ use watchfire_protocol::policy::{
     Action, Decision, Membership, Peer, Reader, Release, Standing, Subject, Verdict, decide,
     explain,
 };
-use watchfire_protocol::query::{Asker, BundleRecord, Hit, Query};
+use watchfire_protocol::query::{Asker, BundleRecord, Found, Hit, Query};
 use watchfire_protocol::roster::Roster;
 use watchfire_protocol::stix::time::Timestamp;
 use watchfire_protocol::store::StoreError;
 use watchfire_protocol::table::Outcome;
 use watchfire_protocol::wire::card::Role;
 
+use super::client::ANSWER_BYTES_MAX;
 use super::{
     ActionView, BundleView, ExplainReply, Failure, HitView, SearchOp, SearchReply, ShowReply,
     StepView,
@@ -25,11 +26,20 @@ use crate::disk::SledStore;
 /// Hits at most in one answer, whatever is asked for.
 pub(crate) const HITS_MAX: usize = 1_000;
 
+/// Most STIX of one bundle that is shown, in bytes: as a string in the JSON of an
+/// answer it takes a quarter more, 60 MiB, and the command line reads 64.
+const SHOWN_BYTES_MAX: usize = 48 * 1_024 * 1_024;
+
+/// Room in an answer for what is said beside the STIX, in bytes.
+const BESIDE_BYTES: usize = 1_024 * 1_024;
+
 /// Answers one person's questions from store and roster.
 pub(crate) struct Answers<'a> {
     query: Query<'a, SledStore>,
     roster: &'a Roster,
     me: MemberId,
+    /// [`SHOWN_BYTES_MAX`]; a field, so that a test need not fill it.
+    shown_bytes_max: usize,
 }
 
 fn failure(exit_code: u8, message: impl Into<String>, hint: Option<&str>) -> Failure {
@@ -56,6 +66,22 @@ fn not_found(id: &str) -> Failure {
     )
 }
 
+fn too_large(bytes: u64) -> Failure {
+    failure(
+        1,
+        format!("the bundle is too large to be shown whole: its STIX has {bytes} bytes"),
+        Some("search its objects with \"watchfire search\" and show them one by one"),
+    )
+}
+
+/// Whether a text is short enough as a JSON string of an answer of that many
+/// bytes: a quote, a backslash and a line end take two each there.
+fn fits(text: &str, answer_bytes_max: usize) -> bool {
+    let escaped = |byte: &&u8| matches!(**byte, b'"' | b'\\' | b'\n' | b'\r' | b'\t');
+    let escapes = text.as_bytes().iter().filter(escaped).count();
+    text.len() + escapes + BESIDE_BYTES <= answer_bytes_max
+}
+
 impl<'a> Answers<'a> {
     pub(crate) fn new(store: &'a SledStore, roster: &'a Roster, me: MemberId) -> Self {
         // Whoever reaches the socket is a person of this node's organisation.
@@ -68,22 +94,21 @@ impl<'a> Answers<'a> {
             query: Query::new(store, asker),
             roster,
             me,
+            shown_bytes_max: SHOWN_BYTES_MAX,
         }
     }
 
     pub(crate) fn search(&self, op: &SearchOp) -> Result<SearchReply, Failure> {
         let limit = op.limit.clamp(1, HITS_MAX);
-        // One more than asked, to know whether there are more.
-        let mut hits = self.hits(op, limit + 1)?;
-        let truncated = hits.len() > limit;
-        hits.truncate(limit);
+        let found = self.hits(op, limit)?;
+        let hits = found.hits.iter().map(|hit| self.hit_view(hit.value()));
         Ok(SearchReply {
-            hits: hits.iter().map(|hit| self.hit_view(hit.value())).collect(),
-            truncated,
+            hits: hits.collect(),
+            truncated: found.more,
         })
     }
 
-    fn hits(&self, op: &SearchOp, limit: usize) -> Result<Vec<Release<Hit>>, Failure> {
+    fn hits(&self, op: &SearchOp, limit: usize) -> Result<Found, Failure> {
         let text = op.query.trim();
         if watchfire_protocol::stix::object::split_id(text).is_some() {
             return self.query.by_object(text, limit).map_err(store_failed);
@@ -113,19 +138,29 @@ impl<'a> Answers<'a> {
                 .bundle(&bundle)
                 .map_err(store_failed)?
                 .ok_or_else(|| not_found(id))?;
+            // Before it is read and decoded.
+            let parts = record.value().statement.parts.as_slice();
+            let length = parts.first().map_or(0, |part| part.length);
+            if length > self.shown_bytes_max as u64 {
+                return Err(too_large(length));
+            }
             let stix = self
                 .query
                 .payload(&bundle)
                 .map_err(store_failed)?
                 .ok_or_else(|| not_found(id))?;
             let stix = String::from_utf8_lossy(&stix.into_inner().stix).into_owned();
+            if !fits(&stix, ANSWER_BYTES_MAX) {
+                return Err(too_large(length));
+            }
             return Ok(ShowReply {
                 bundle: self.bundle_view(record.value()),
                 hit: None,
+                also_from: Vec::new(),
                 stix,
             });
         }
-        let hit = self.newest(id)?;
+        let (hit, also_from) = self.newest(id)?;
         let record = self
             .query
             .bundle(&hit.value().bundle)
@@ -139,24 +174,28 @@ impl<'a> Answers<'a> {
         Ok(ShowReply {
             bundle: self.bundle_view(record.value()),
             hit: Some(self.hit_view(hit.value())),
+            also_from,
             stix: String::from_utf8_lossy(&stix.into_inner().stix).into_owned(),
         })
     }
 
-    /// The newest version of an object.
-    fn newest(&self, id: &str) -> Result<Release<Hit>, Failure> {
-        let hits = self.query.by_object(id, HITS_MAX).map_err(store_failed)?;
-        hits.into_iter()
-            .max_by_key(|hit| (hit.value().row.modified_ms, hit.value().received_ms))
-            .ok_or_else(|| not_found(id))
+    /// An object as its first author has it now, and the slugs of the others
+    /// who published one of that id.
+    fn newest(&self, id: &str) -> Result<(Release<Hit>, Vec<String>), Failure> {
+        let versions = self.query.versions(id).map_err(store_failed)?;
+        let versions = versions.ok_or_else(|| not_found(id))?;
+        let mut others: Vec<String> = versions.others.iter().map(|id| self.slug(id)).collect();
+        others.sort_unstable();
+        Ok((versions.newest, others))
     }
 
     pub(crate) fn explain(&self, id: &str, to: Option<&str>) -> Result<ExplainReply, Failure> {
-        let (marking, bundle) = match id.parse::<BundleId>() {
-            Ok(bundle) => (None, bundle),
+        let (marking, bundle, also_from) = match id.parse::<BundleId>() {
+            Ok(bundle) => (None, bundle, Vec::new()),
             Err(_) => {
-                let hit = self.newest(id)?;
-                (Some(hit.value().row.marking), hit.value().bundle)
+                let (hit, also_from) = self.newest(id)?;
+                let hit = hit.value();
+                (Some(hit.row.marking), hit.bundle, also_from)
             }
         };
         let record = self
@@ -172,6 +211,7 @@ impl<'a> Answers<'a> {
             id: id.to_owned(),
             marking: marking.to_string(),
             author: self.slug(&record.author),
+            also_from,
             to,
             subject: subject.about().to_owned(),
             actions: actions
@@ -309,5 +349,95 @@ fn action_view(
                 .to_owned(),
             })
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
+
+    use std::sync::Arc;
+
+    use watchfire_protocol::engine::{ClientToken, Config, Engine, Input, Output};
+    use watchfire_protocol::founding::derived_federation;
+    use watchfire_protocol::opening::{Draft, Wish};
+    use watchfire_protocol::store::Store as _;
+    use watchfire_protocol::time::{Instant, Now};
+
+    use super::*;
+
+    const STIX: &str = "{\"type\":\"domain-name\",\"spec_version\":\"2.1\",\
+        \"id\":\"domain-name--22222222-2222-4222-8222-222222222222\",\"value\":\"evil.example\"}";
+
+    /// Publishes [`STIX`] in a store of its own.
+    fn published(store: &Arc<SledStore>) -> (Roster, MemberId, String) {
+        let now = Now {
+            mono: Instant::ZERO,
+            wall_ms: wall_ms(),
+        };
+        let roles = [Role::Agency, Role::Agency];
+        let (file, roster, keys) = derived_federation(&[3; 32], &roles, now.wall_ms).unwrap();
+        let keys = keys.into_iter().next().unwrap();
+        let me = MemberId::of_root(&keys.root.public());
+        let config = Config {
+            roster: roster.clone(),
+            genesis_file: file.to_bytes(),
+            transport_key: keys.transport.public().to_bytes(),
+            signing_key: keys.signing,
+            seed: [1; 32],
+        };
+        let mut engine = Engine::open(Arc::clone(store), config, now).unwrap();
+        let wish = Wish {
+            flag: Some(Marking::Clear),
+            valid_ms: 86_400_000,
+            exercise: false,
+            permissible_actions: None,
+            supersedes: None,
+        };
+        let draft = Draft::prepare(STIX.as_bytes().to_vec(), None, wish).unwrap();
+        let client = ClientToken(1);
+        let draft = Box::new(draft);
+        engine
+            .handle(now, Input::Publish { client, draft })
+            .unwrap();
+        while let Some((number, batch)) = engine.begin_commit() {
+            store.apply(&batch).unwrap();
+            engine.handle(now, Input::Committed(number)).unwrap();
+        }
+        let bundle = std::iter::from_fn(|| engine.poll()).find_map(|output| match output {
+            Output::Published {
+                outcome: Ok(published),
+                ..
+            } => Some(published.bundle.to_string()),
+            _ => None,
+        });
+        (roster, me, bundle.unwrap())
+    }
+
+    #[test]
+    fn a_bundle_too_large_for_an_answer_is_refused_with_a_way_out() {
+        let place = tempfile::tempdir().unwrap();
+        let store = Arc::new(SledStore::create(&place.path().join("store")).unwrap());
+        let (roster, me, bundle) = published(&store);
+        let mut answers = Answers::new(&store, &roster, me);
+        assert_eq!(answers.show(&bundle).unwrap().stix, STIX);
+        answers.shown_bytes_max = STIX.len() - 1;
+        let failure = answers.show(&bundle).unwrap_err();
+        assert_eq!(failure.exit_code, 1);
+        assert!(failure.message.contains("too large"), "{}", failure.message);
+        assert!(failure.hint.unwrap().contains("one by one"));
+        // Its objects are shown as before.
+        let id = "domain-name--22222222-2222-4222-8222-222222222222";
+        let shown = answers.show(id).unwrap();
+        assert_eq!(shown.stix, STIX);
+        assert!(shown.also_from.is_empty());
+    }
+
+    #[test]
+    fn what_fits_is_counted_as_json_writes_it() {
+        let text = "a\"b\\c\n".repeat(100);
+        let written = serde_json::to_string(&text).unwrap().len() - 2;
+        assert!(fits(&text, BESIDE_BYTES + written));
+        assert!(!fits(&text, BESIDE_BYTES + written - 1));
     }
 }

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use super::{ControlAnswer, ControlRequest, Failure, Op, Reply};
 
 /// The longest answer that is read, in bytes. The longest a node gives is the
-/// STIX of one bundle in a JSON string, in practice well below; the bound keeps
-/// whatever else may sit behind the socket from filling memory.
+/// STIX of one bundle in a JSON string; it refuses to show one that would not
+/// fit. The bound keeps whatever else may sit behind the socket from filling
+/// memory.
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// How much is read at a time.

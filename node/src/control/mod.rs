@@ -149,9 +149,10 @@ pub struct PublishReply {
 /// What a search found.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SearchReply {
-    /// The hits, in the order of arrival.
+    /// The hits, in the order of the values they were found by.
     pub hits: Vec<HitView>,
-    /// Whether there may be more than the limit.
+    /// Whether the search stopped before the end: at the limit, or because it
+    /// had read as much as one search may.
     pub truncated: bool,
 }
 
@@ -177,7 +178,7 @@ pub struct HitView {
     pub received: String,
     /// When it ceases to be valid, RFC 3339.
     pub valid_until: String,
-    /// A newer version of the object is here.
+    /// A newer version of the object, by the same author, is here.
     pub superseded: bool,
     /// Drill data.
     pub exercise: bool,
@@ -190,6 +191,10 @@ pub struct ShowReply {
     pub bundle: BundleView,
     /// The object, if one was asked for.
     pub hit: Option<HitView>,
+    /// Slugs of the other members who published an object of that id. The one
+    /// shown is of the member whose object arrived first.
+    #[serde(default)]
+    pub also_from: Vec<String>,
     /// STIX, byte for byte: the object's, or the bundle's.
     pub stix: String,
 }
@@ -234,6 +239,10 @@ pub struct ExplainReply {
     pub marking: String,
     /// Its author.
     pub author: String,
+    /// Slugs of the other members who published an object of that id. The one
+    /// explained is of the member whose object arrived first.
+    #[serde(default)]
+    pub also_from: Vec<String>,
     /// Whom it is about.
     pub to: String,
     /// As what the policy sees them.

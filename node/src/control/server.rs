@@ -3,10 +3,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use watchfire_protocol::engine::PublishRefusal;
 use watchfire_protocol::limits::PLAIN_BYTES_MAX;
 use watchfire_protocol::marking::Marking;
@@ -32,6 +33,10 @@ const READERS_MAX: usize = 4;
 /// Payloads in memory at a time, over all connections, in bytes: one of the
 /// largest, 192 MiB, and as much again of small ones.
 const PAYLOADS_BYTES_MAX: usize = 402_653_184;
+/// How long a payload may take to arrive once there is room for it. It comes over
+/// a socket of this machine, 192 MiB in about a second; until it is here its room
+/// is nobody else's.
+const PAYLOAD_WITHIN: Duration = Duration::from_secs(60);
 /// How long a bundle is valid when nobody says.
 const VALID_HOURS: u64 = 365 * 24;
 
@@ -161,12 +166,30 @@ async fn serve(stream: UnixStream, shared: &Arc<Shared>) -> std::io::Result<()> 
                 .await;
             break;
         }
-        let bytes = u32::try_from(request.body_bytes).unwrap_or(u32::MAX);
-        let Ok(room) = Arc::clone(&shared.payloads).acquire_many_owned(bytes).await else {
+        let payload = payload(
+            &mut reading,
+            request.body_bytes,
+            &shared.payloads,
+            PAYLOAD_WITHIN,
+        );
+        let Some((body, room)) = payload.await? else {
+            let error = failure(
+                1,
+                format!(
+                    "the payload did not arrive within {} s",
+                    PAYLOAD_WITHIN.as_secs()
+                ),
+                Some("send it again"),
+            );
+            let _ = answers
+                .send(ControlAnswer {
+                    id: request.id,
+                    ok: None,
+                    error: Some(error),
+                })
+                .await;
             break;
         };
-        let mut body = vec![0; usize::try_from(request.body_bytes).unwrap_or(0)];
-        reading.read_exact(&mut body).await?;
         let Ok(permit) = Arc::clone(&under_way).acquire_owned().await else {
             break;
         };
@@ -192,6 +215,25 @@ async fn serve(stream: UnixStream, shared: &Arc<Shared>) -> std::io::Result<()> 
     drop(answers);
     let _ = writer.await;
     Ok(())
+}
+
+/// Reads a payload and keeps its room; none, and the room is free again, when it
+/// does not arrive in time.
+async fn payload(
+    reading: &mut (impl AsyncRead + Unpin),
+    bytes: u64,
+    payloads: &Arc<Semaphore>,
+    within: Duration,
+) -> std::io::Result<Option<(Vec<u8>, OwnedSemaphorePermit)>> {
+    let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+    let Ok(room) = Arc::clone(payloads).acquire_many_owned(permits).await else {
+        return Ok(None);
+    };
+    let mut body = vec![0; usize::try_from(bytes).unwrap_or(0)];
+    match tokio::time::timeout(within, reading.read_exact(&mut body)).await {
+        Ok(read) => read.map(|_| Some((body, room))),
+        Err(_) => Ok(None),
+    }
 }
 
 fn failure(exit_code: u8, message: impl Into<String>, hint: Option<&str>) -> Failure {
@@ -364,4 +406,41 @@ async fn status(node: &Node) -> Result<StatusReply, Failure> {
         listening: status.listening,
         counters,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    /// A time nobody waits for to its end in a test that holds.
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn a_payload_that_never_comes_gives_its_room_back() {
+        let room = Arc::new(Semaphore::new(10));
+        let (mut silent, mut reading) = tokio::io::duplex(64);
+        silent.write_all(b"half").await.unwrap();
+        let waiting = payload(&mut reading, 10, &room, Duration::from_millis(20));
+        let outcome = tokio::time::timeout(LONG, waiting).await;
+        assert!(matches!(outcome, Ok(Ok(None))));
+        assert_eq!(room.available_permits(), 10);
+
+        let (mut honest, mut reading) = tokio::io::duplex(64);
+        honest.write_all(b"all of it!").await.unwrap();
+        let (body, held) = payload(&mut reading, 10, &room, LONG)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (body.as_slice(), room.available_permits()),
+            (&b"all of it!"[..], 0)
+        );
+        drop(held);
+        // Who hangs up gives it back too.
+        drop(honest);
+        assert!(payload(&mut reading, 10, &room, LONG).await.is_err());
+        assert_eq!(room.available_permits(), 10);
+    }
 }

@@ -10,6 +10,7 @@ mod story;
 mod summary;
 
 use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::node::StartError;
@@ -98,17 +99,39 @@ pub fn run(args: &DemoArgs) -> Result<(), DemoError> {
 }
 
 /// Where the stores are, and whether they are removed at the end.
+///
+/// The keys of every member lie in it. So it is new or empty, in a place nobody
+/// else could prepare, and open to this user alone.
 fn directory(wished: Option<&Path>) -> Result<(PathBuf, bool), DemoError> {
-    let (path, temporary) = match wished {
-        Some(path) => (path.to_owned(), false),
-        None => (
-            std::env::temp_dir().join(format!("watchfire-demo-{}", std::process::id())),
-            true,
-        ),
+    const WHAT: &str = "a directory for its stores";
+    let made = |error: &dyn std::fmt::Display| DemoError::made(WHAT, error);
+    let Some(path) = wished else {
+        let mut name = [0; 8];
+        getrandom::fill(&mut name).map_err(|error| made(&error))?;
+        let name = format!("watchfire-demo-{}", hex::encode(name));
+        let path = std::env::temp_dir().join(name);
+        create_private(&path).map_err(|error| made(&error))?;
+        return Ok((path, true));
     };
-    std::fs::create_dir_all(&path)
-        .map_err(|error| DemoError::made("a directory for its stores", &error))?;
-    Ok((path, temporary))
+    let shown = |why: &dyn std::fmt::Display| made(&format!("{}: {why}", path.display()));
+    match create_private(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            let mut entries = std::fs::read_dir(path).map_err(|error| shown(&error))?;
+            if entries.next().is_some() {
+                let why = "it is not empty; name one that is empty or does not exist";
+                return Err(shown(&why));
+            }
+        }
+        Err(error) => return Err(shown(&error)),
+    }
+    Ok((path.to_owned(), false))
+}
+
+/// Makes a directory for this user alone. One that exists, or a link in its
+/// place, is an error.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().mode(0o700).create(path)
 }
 
 /// A line of the story, on standard error so that data stays alone.
@@ -116,5 +139,48 @@ pub(crate) fn say(quiet: bool, line: &str) {
     if !quiet {
         // A closed pipe is no reason to stop the story.
         let _ = writeln!(std::io::stderr(), "{line}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_temporary_directory_is_new_private_and_not_to_be_guessed() {
+        let (first, temporary) = directory(None).unwrap();
+        let (second, _) = directory(None).unwrap();
+        assert!(temporary);
+        assert_ne!(first, second);
+        assert_eq!(mode(&first), 0o700);
+        std::fs::remove_dir(first).unwrap();
+        std::fs::remove_dir(second).unwrap();
+    }
+
+    #[test]
+    fn a_named_directory_is_new_or_empty() {
+        let place = tempfile::tempdir().unwrap();
+        let new = place.path().join("new");
+        assert_eq!(directory(Some(&new)).unwrap(), (new.clone(), false));
+        assert_eq!(mode(&new), 0o700);
+        // Empty: taken as it is.
+        assert!(directory(Some(&new)).is_ok());
+        std::fs::write(new.join("store"), "what was here").unwrap();
+        let error = directory(Some(&new)).unwrap_err().to_string();
+        assert!(error.contains("not empty"), "{error}");
+        // What is no directory, and what a link points at from nowhere.
+        let file = new.join("store");
+        assert!(directory(Some(&file)).is_err());
+        let link = place.path().join("link");
+        std::os::unix::fs::symlink(place.path().join("absent"), &link).unwrap();
+        assert!(directory(Some(&link)).is_err());
     }
 }

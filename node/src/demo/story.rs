@@ -485,10 +485,10 @@ fn find(
             wall_ms: wall_ms(),
         },
     );
-    let hits = query
+    let found = query
         .by_values(&value.search_prefixes(), 10)
         .map_err(|error| DemoError::made("a search", &error))?;
-    Ok(hits.iter().map(|hit| hit.value().author).collect())
+    Ok(found.hits.iter().map(|hit| hit.value().author).collect())
 }
 
 /// Ends every node with everything durable.

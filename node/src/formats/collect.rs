@@ -16,6 +16,10 @@ use super::{Account, ImportError, Options, Outcome, Refused};
 /// marking definition.
 pub(super) const VALUES_MAX: usize = STIX_OBJECTS_MAX - 2;
 
+/// Most labels of one value. Feeds give up to a dozen; each is compared with
+/// every other, 64 * 64 / 2 = 2,048 comparisons a value.
+pub(super) const LABELS_MAX: usize = 64;
+
 /// What a row says about a value beside the value.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Context {
@@ -75,6 +79,10 @@ impl<'a> Collector<'a> {
         }
         if self.seen.len() >= self.values_max {
             return Err(ImportError::TooManyValues);
+        }
+        if self.options.labels.len() + context.labels.len() > LABELS_MAX {
+            let reason = format!("more than {LABELS_MAX} labels");
+            return self.refuse(line, raw, reason);
         }
         let mut labels = self.options.labels.clone();
         for label in &context.labels {

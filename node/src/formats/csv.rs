@@ -1,10 +1,25 @@
 //! Rows of comma-separated values, with a header we know or a mapping.
 
+use std::cell::Cell;
+use std::io::{self, Read};
+
 use watchfire_protocol::indicator::{self, Kind, Value, ValueError};
 use watchfire_protocol::stix::time::Timestamp;
 
 use super::ImportError;
-use super::collect::{Collector, Context};
+use super::collect::{Collector, Context, LABELS_MAX};
+
+/// Most cells of a row. The widest table of indicators we know has some
+/// thirty; a cell costs some 24 bytes besides its text, so a row 24 KB.
+const CELLS_MAX: usize = 1_000;
+
+/// Longest row, in bytes, quotes and line ends in it included: as much as the
+/// largest STIX object. While it is read its cells cost eight bytes each, so a
+/// row of nothing but commas 8 MiB.
+const ROW_BYTES_MAX: usize = 1_024 * 1_024;
+
+/// What the CSV reader reads at a time, in bytes.
+const BUFFER_BYTES: usize = 64 * 1_024;
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +79,40 @@ pub enum CsvError {
         /// A mapping that may fit.
         example: String,
     },
+    /// A row is longer than any row of indicators.
+    #[error(
+        "line {line}: the row that begins here is longer than {ROW_BYTES_MAX} bytes; is a quote not closed, or is the file no table?"
+    )]
+    RowTooLong {
+        /// Where it begins.
+        line: u64,
+    },
+    /// The first row has more cells than any table of indicators.
+    #[error("the first row has more than {CELLS_MAX} cells; is the file no table?")]
+    TooManyColumns,
     /// The file is empty.
     #[error("the file has no rows")]
     Empty,
+}
+
+/// The bytes of a file, of which the CSV reader gets no more than one row may
+/// have: it alone knows where a row ends, and collects cells until then.
+struct Rationed<'a> {
+    bytes: &'a [u8],
+    ration: &'a Cell<usize>,
+}
+
+impl Read for Rationed<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = buffer.len().min(self.ration.get());
+        if wanted == 0 && !buffer.is_empty() && !self.bytes.is_empty() {
+            return Err(io::Error::other("the row is too long"));
+        }
+        let buffer = buffer.get_mut(..wanted).unwrap_or_default();
+        let count = self.bytes.read(buffer)?;
+        self.ration.set(self.ration.get().saturating_sub(count));
+        Ok(count)
+    }
 }
 
 impl Columns {
@@ -152,17 +198,45 @@ pub(super) fn read(
     columns: Option<&Columns>,
     collector: &mut Collector<'_>,
 ) -> Result<(), ImportError> {
+    let ration = Cell::new(0);
+    let bytes = Rationed {
+        bytes,
+        ration: &ration,
+    };
     // The reader skips a byte order mark.
     let mut rows = ::csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
+        .buffer_capacity(BUFFER_BYTES)
         .from_reader(bytes);
     let mut known = columns.cloned();
     let mut first = true;
     let mut row = ::csv::ByteRecord::new();
-    // Reading from memory cannot fail, and a flexible reader takes any row.
-    while rows.read_byte_record(&mut row).unwrap_or(false) {
+    loop {
+        let start = rows.position().clone();
+        // One byte more than a row may have: what is buffered comes on top, and
+        // the length is compared below.
+        ration.set(ROW_BYTES_MAX + 1);
+        let too_long = || CsvError::RowTooLong { line: start.line() };
+        // A flexible reader takes any row: reading fails only for want of bytes.
+        let is_read = rows.read_byte_record(&mut row).map_err(|_| too_long())?;
+        let length = rows.position().byte().saturating_sub(start.byte());
+        if length > ROW_BYTES_MAX as u64 {
+            return Err(too_long().into());
+        }
+        if !is_read {
+            break;
+        }
         let line = row.position().map_or(0, ::csv::Position::line);
+        if row.len() > CELLS_MAX {
+            if first {
+                return Err(CsvError::TooManyColumns.into());
+            }
+            let start = row.get(0).map(String::from_utf8_lossy).unwrap_or_default();
+            let reason = format!("the row has more than {CELLS_MAX} cells");
+            collector.refuse(line, &start, reason)?;
+            continue;
+        }
         let cells: Vec<String> = row
             .iter()
             .map(|cell| String::from_utf8_lossy(cell).trim().to_owned())
@@ -320,10 +394,13 @@ fn date(cell: &str) -> Option<Timestamp> {
     .find_map(|text| Timestamp::parse(text).ok())
 }
 
+/// The tags of a cell: one more than a value may have says that there are too
+/// many, and the others need not be read.
 fn tags(cell: &str) -> Vec<String> {
     cell.split(|char: char| char.is_whitespace() || matches!(char, ',' | ';' | '|'))
         .map(|tag| tag.trim_start_matches('#'))
         .filter(|tag| !tag.is_empty())
+        .take(LABELS_MAX + 1)
         .map(str::to_owned)
         .collect()
 }

@@ -161,6 +161,64 @@ fn csv_without_a_header_needs_columns_and_says_which() {
 }
 
 #[test]
+fn a_row_of_a_million_cells_is_refused() {
+    let commas = ",".repeat(3 << 20);
+    // As a header, as a row, and over many lines in a quote that never closes.
+    for text in [
+        commas.clone(),
+        format!("value,tags\nevil.example,{commas}\n"),
+        format!("value\nevil.example,\"{}", "a,\n".repeat(1 << 20)),
+    ] {
+        let line = 1 + u64::from(text.starts_with("value"));
+        assert_eq!(
+            import_text("x.csv", &text).unwrap_err(),
+            ImportError::Csv(CsvError::RowTooLong { line })
+        );
+    }
+    // The longest row is taken, one byte more is not.
+    for (note, taken) in [(1_048_576 - 14, true), (1_048_576 - 13, false)] {
+        let text = format!(
+            "value,note\nevil.example,{}\nother.example,\n",
+            "x".repeat(note)
+        );
+        assert_eq!(import_text("x.csv", &text).is_ok(), taken);
+    }
+}
+
+#[test]
+fn a_row_of_too_many_cells_stands_in_the_account() {
+    let wide = ",".repeat(1_000);
+    assert_eq!(
+        import_text("x.csv", &wide).unwrap_err(),
+        ImportError::Csv(CsvError::TooManyColumns)
+    );
+    let text = format!("value\nevil.example{wide}\nother.example{}\n", &wide[1..]);
+    let import = import_text("x.csv", &text).unwrap();
+    assert_eq!(values(&import), ["other.example"]);
+    assert_eq!(sums(&import.account), (1, 0, 1));
+    let refused = &import.account.refused()[0];
+    assert_eq!(refused.line, 2);
+    assert_eq!(refused.reason, "the row has more than 1000 cells");
+}
+
+#[test]
+fn a_value_of_too_many_labels_stands_in_the_account() {
+    let tags = |count: usize| {
+        let tags: Vec<String> = (0..count).map(|number| format!("t{number}")).collect();
+        tags.join(" ")
+    };
+    let text = format!(
+        "value,tags\nevil.example,{}\nother.example,{}\n",
+        tags(65),
+        tags(64)
+    );
+    let import = import_text("x.csv", &text).unwrap();
+    assert_eq!(values(&import), ["other.example"]);
+    assert_eq!(sums(&import.account), (1, 0, 1));
+    assert_eq!(import.account.refused()[0].reason, "more than 64 labels");
+}
+
+#[test]
 fn a_report_gives_what_its_author_defanged() {
     let text = "Report of the day: see https://report.example/post and file dropper.exe, readme.md.\n\
                 - hxxps[:]//evil[.]example/x.zip  <-- loader (evil2[.]example).\n\

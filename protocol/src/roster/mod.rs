@@ -249,13 +249,15 @@ impl Roster {
         Ok(roster)
     }
 
-    /// Takes a further certificate of a member's node, newer than what is held.
+    /// Checks a further certificate of a member's node and takes nothing, so
+    /// that a caller need not copy the roster for one that does not hold. What
+    /// costs little is looked at first: the three signatures come last.
     ///
     /// # Errors
     /// When no member's root signed it, it is not current, its role is not the
     /// member's, it is not newer, its keys are another's, or there are too many.
-    pub fn admit_certificate(
-        &mut self,
+    pub fn check_certificate(
+        &self,
         signed: &CertificateBytes,
         wall_ms: u64,
     ) -> Result<Certificate, RosterError> {
@@ -266,17 +268,16 @@ impl Roster {
             .values()
             .find(|member| *member.root_key.as_bytes() == claimed.root_key)
             .ok_or(RosterError::NotAMember)?;
-        let new = verify_certificate(signed, &member.root_key, WHAT)?;
-        if new.role != member.role {
+        if claimed.role != member.role {
             return Err(contradiction(WHAT, "its role is not the member's"));
         }
-        if !new.is_current(wall_ms) {
+        if !(claimed.not_before_ms..=claimed.not_after_ms).contains(&wall_ms) {
             return Err(contradiction(WHAT, "it is not valid now"));
         }
         if self.certificates_of(member.id).count() >= CERTIFICATES_PER_MEMBER_MAX {
             return Err(contradiction(WHAT, "the member has too many already"));
         }
-        let keys = [new.signing_key.as_bytes(), &new.transport_key];
+        let keys = [&claimed.signing_key, &claimed.transport_key];
         if self
             .members
             .values()
@@ -284,9 +285,11 @@ impl Roster {
         {
             return Err(contradiction(WHAT, "one of its keys is a member's root"));
         }
+        let node = claimed.node();
         for held in self.certificates.values() {
-            let same_node = held.member == new.member && held.node == new.node;
-            if same_node && (new.serial <= held.serial || new.incarnation < held.incarnation) {
+            let same_node = held.member == member.id && held.node == node;
+            let is_newer = claimed.serial > held.serial && claimed.incarnation >= held.incarnation;
+            if same_node && !is_newer {
                 return Err(RosterError::Superseded);
             }
             let shares =
@@ -298,6 +301,19 @@ impl Roster {
                 ));
             }
         }
+        verify_certificate(signed, &member.root_key, WHAT)
+    }
+
+    /// Takes a further certificate of a member's node, newer than what is held.
+    ///
+    /// # Errors
+    /// Those of [`Roster::check_certificate`].
+    pub fn admit_certificate(
+        &mut self,
+        signed: &CertificateBytes,
+        wall_ms: u64,
+    ) -> Result<Certificate, RosterError> {
+        let new = self.check_certificate(signed, wall_ms)?;
         self.nodes.insert(new.node, new.id);
         self.certificates.insert(new.id, new.clone());
         Ok(new)
@@ -366,5 +382,96 @@ impl Roster {
         self.nodes
             .get(node)
             .and_then(|id| self.certificates.get(id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::founding::{Keys, derived_federation};
+    use crate::limits::CERTIFICATE_LIFE_MS_MAX;
+    use crate::wire::card::NodeCert;
+
+    const WALL_MS: u64 = 1_800_000_000_000;
+    const SEED: [u8; 32] = [6; 32];
+
+    /// A certificate of the first member's node.
+    fn cert(serial: u64) -> NodeCert {
+        let keys = Keys::derived(&SEED, 0);
+        NodeCert {
+            root_key: keys.root.public().to_bytes(),
+            signing_key: keys.signing.public().to_bytes(),
+            transport_key: keys.transport.public().to_bytes(),
+            serial,
+            incarnation: 1,
+            role: Role::Agency,
+            not_before_ms: WALL_MS,
+            not_after_ms: WALL_MS + CERTIFICATE_LIFE_MS_MAX,
+        }
+    }
+
+    /// Signed by the keys of that member.
+    fn signed(cert: &NodeCert, by: u64) -> CertificateBytes {
+        let keys = Keys::derived(&SEED, by);
+        CertificateBytes::sign(cert, &keys.root, &keys.signing, &keys.transport).unwrap()
+    }
+
+    fn roster() -> Roster {
+        let roles = [Role::Agency, Role::Agency];
+        derived_federation(&SEED, &roles, WALL_MS).unwrap().1
+    }
+
+    #[test]
+    fn a_check_takes_nothing_and_agrees_with_admission() {
+        let mut roster = roster();
+        let new = signed(&cert(2), 0);
+        let checked = roster.check_certificate(&new, WALL_MS).unwrap();
+        assert!(roster.certificate(&checked.id).is_none());
+        assert_eq!(roster.admit_certificate(&new, WALL_MS), Ok(checked.clone()));
+        assert_eq!(roster.node(&checked.node), Some(&checked));
+        let again = roster.check_certificate(&new, WALL_MS);
+        assert_eq!(again, Err(RosterError::Superseded));
+        let forged = roster.check_certificate(&signed(&cert(3), 1), WALL_MS);
+        assert!(matches!(forged, Err(RosterError::Signature { .. })));
+    }
+
+    #[test]
+    fn no_signature_is_checked_of_what_is_refused_anyway() {
+        let roster = roster();
+        let refused = |cert: &NodeCert, wall_ms| {
+            // Every signature on it is false.
+            let error = roster.check_certificate(&signed(cert, 1), wall_ms);
+            error.unwrap_err()
+        };
+        assert_eq!(refused(&cert(1), WALL_MS), RosterError::Superseded);
+        let hub = NodeCert {
+            role: Role::Hub,
+            ..cert(2)
+        };
+        for error in [
+            refused(&hub, WALL_MS),
+            refused(&cert(2), WALL_MS - 1),
+            refused(
+                &NodeCert {
+                    signing_key: cert(2).root_key,
+                    ..cert(2)
+                },
+                WALL_MS,
+            ),
+            refused(
+                &NodeCert {
+                    transport_key: Keys::derived(&SEED, 1).transport.public().to_bytes(),
+                    ..cert(2)
+                },
+                WALL_MS,
+            ),
+        ] {
+            assert!(
+                matches!(error, RosterError::Contradiction { .. }),
+                "{error}"
+            );
+        }
     }
 }
