@@ -62,8 +62,8 @@ const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// How often opening asks again when sled's own lock is held although ours is
 /// not: threads of a store closed a moment ago in this process may still hold
-/// its file. 200 × 5 ms is one second.
-const REOPEN_TRIES_MAX: u32 = 200;
+/// its file. 2,000 × 5 ms is ten seconds, for a machine that is very busy.
+const REOPEN_TRIES_MAX: u32 = 2_000;
 const REOPEN_PAUSE_MS: u64 = 5;
 
 const DATABASE_DIR: &str = "sled";
