@@ -3,6 +3,12 @@
 
 use std::time::Duration;
 
+// Publishing.
+
+/// How many hours a bundle is valid when its publisher does not say: a year, after which most indicators say nothing
+/// any more, and far below the 1,830 days that the protocol allows.
+pub const VALID_HOURS_DEFAULT: u64 = 365 * 24;
+
 // Transport: what libp2p may cost. Where a figure speaks of a large federation it means 250 members.
 
 /// The largest frame of gossip, in bytes: 48 KiB travel inline, what is larger is announced and pulled.

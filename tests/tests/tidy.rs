@@ -196,6 +196,12 @@ fn every_link_between_documents_leads_somewhere() {
 }
 
 #[test]
+fn every_rust_file_that_the_map_names_is_there() {
+    let files: Vec<String> = rust_files().into_iter().map(|(path, _)| path).collect();
+    hold(lost_files("ARCHITECTURE.md", &read("ARCHITECTURE.md"), &files).into_iter());
+}
+
+#[test]
 fn every_decision_has_a_title_a_status_and_a_place_in_the_index() {
     let index = read("docs/decisions/README.md");
     hold(
@@ -422,6 +428,23 @@ fn dead_links(path: &str, text: &str, there: &dyn Fn(&str) -> bool) -> Vec<Strin
         .filter(|target| !target.is_empty() && !target.contains("://"))
         .filter(|target| !there(format!("{folder}/{target}").trim_start_matches("/")))
         .map(|target| format!("{path} links to {target}, which is not there"))
+        .collect()
+}
+
+/// Names of Rust files between backticks that no file of the tree ends with. A
+/// map may leave out the folders above, as its tables do, but not be wrong.
+fn lost_files(path: &str, text: &str, files: &[String]) -> Vec<String> {
+    text.split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|name| name.ends_with(".rs") && !name.contains(char::is_whitespace))
+        .filter(|name| {
+            let below = format!("/{name}");
+            !files
+                .iter()
+                .any(|file| file == name || file.ends_with(&below))
+        })
+        .map(|name| format!("{path} names `{name}`, and there is no such file"))
         .collect()
 }
 

@@ -16,15 +16,16 @@ pub struct Account {
 /// What became of one entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is in the document.
+    /// It is in the document, and will be indexed.
     Accepted,
     /// The same value was accepted before.
     Duplicate,
-    /// It was not taken.
+    /// It was not taken. An element of STIX input is in the document all the
+    /// same, and will not be indexed.
     Refused(Refused),
 }
 
-/// An entry that was not taken.
+/// An entry that was not taken; see [`Outcome::Refused`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// Line in the file, counted from one.
@@ -63,7 +64,7 @@ impl Account {
         self.input
     }
 
-    /// Entries that are in the document.
+    /// Entries that are in the document and will be indexed.
     pub const fn accepted(&self) -> u64 {
         self.accepted
     }

@@ -4,6 +4,10 @@
 //! as STIX bytes that are published as they are. What cannot be taken is kept
 //! in the account with its line and the reason, so that what went in is always
 //! the sum of what was accepted, repeated and refused.
+//!
+//! Refused means two things. A line of a list, a table or a text that is
+//! refused stays here. STIX is published byte for byte, so a refused element of
+//! it travels with the document: it is not indexed and shown to nobody.
 
 use watchfire_protocol::ids::MemberId;
 use watchfire_protocol::limits::{IMPORT_ENTRIES_MAX, STIX_DOCUMENT_BYTES_MAX};
@@ -69,7 +73,9 @@ pub struct Options {
     /// How far they may go. STIX carries its own markings; everything else
     /// needs this.
     pub marking: Option<Marking>,
-    /// When the values were first published.
+    /// When the values were first published. It is the same in each import of
+    /// one author, since no version of an object may change it (STIX 2.1,
+    /// section 3.6).
     pub created: Timestamp,
     /// When this version is made. It must be later than that of an earlier
     /// import of the same values.

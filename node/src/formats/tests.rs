@@ -85,6 +85,14 @@ fn the_same_import_gives_the_same_bytes_and_a_later_one_a_new_version() {
     let mut later = options();
     later.modified = Timestamp::from_unix_ms(1_795_399_200_001);
     let second = import("l.txt", b"evil.example\n", &later).unwrap();
+    // No version may change when its object was created: STIX 2.1, section 3.6.
+    let created = |import: &Import| -> Vec<String> {
+        let text = String::from_utf8(import.stix.clone()).unwrap();
+        let times = text.split("\"created\":\"").skip(1);
+        times.map(|rest| rest[..24].to_owned()).collect()
+    };
+    assert_eq!(created(&first)[1..], ["2026-11-23T02:00:00.000Z"; 2]);
+    assert_eq!(created(&first), created(&second));
     let (first, second) = (entries(&first), entries(&second));
     assert_eq!(first[2].id, second[2].id);
     assert!(first[2].modified < second[2].modified);

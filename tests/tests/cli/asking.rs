@@ -239,6 +239,37 @@ fn publishing_sends_the_bytes_and_the_wish() {
     assert_eq!(indicators[0]["labels"], json!(["phishing"]));
 }
 
+/// STIX 2.1, section 3.6: `created` is that of the first version, for ever.
+#[test]
+fn what_is_published_again_is_a_later_version_of_the_same() {
+    let world = World::new();
+    world.write("b.txt", "evil.example\n");
+    let versions = [(), ()].map(|()| {
+        let node = node(&world, vec![failure(13)]);
+        world
+            .at(&["publish", "b.txt", "--tlp", "clear"])
+            .ends(13)
+            .err_has("it is so");
+        std::fs::remove_file(world.path("at/control.sock")).unwrap();
+        let body = node.join().unwrap().remove(0).1;
+        let made: Value = serde_json::from_slice(&body).unwrap();
+        let objects = made["objects"].as_array().unwrap().clone();
+        let kinds: Vec<&str> = objects
+            .iter()
+            .map(|object| object["type"].as_str().unwrap())
+            .collect();
+        assert_eq!(kinds, ["marking-definition", "identity", "indicator"]);
+        objects
+    });
+    let [first, second] = &versions;
+    for (first, second) in first.iter().zip(second) {
+        assert_eq!(first["id"], second["id"]);
+        assert_eq!(first["created"], second["created"]);
+    }
+    let modified = |objects: &[Value]| objects[2]["modified"].as_str().unwrap().to_owned();
+    assert!(modified(first) < modified(second));
+}
+
 #[test]
 fn a_node_that_refuses_fails_or_is_silent_decides_the_code() {
     for code in [1, 11, 12, 13, 16] {

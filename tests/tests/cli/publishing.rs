@@ -28,6 +28,9 @@ fn indicator(number: u8, marking: Option<&str>) -> String {
 const CLEAR: &str = "marking-definition--94868c89-83c2-464b-929b-a1a8aa3c8487";
 const AMBER: &str = "marking-definition--55d920b0-5e8b-4f79-9ee9-91f868d9b421";
 
+/// What the node says of it, word for word.
+const SEALING: &str = "must be sealed to its audience, which this version cannot do yet";
+
 fn bundle(objects: &[String]) -> String {
     format!(
         "{{\"type\":\"bundle\",\"id\":\"bundle--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f\",\"objects\":[\n{}\n]}}",
@@ -92,6 +95,36 @@ fn every_line_is_accounted_for_without_a_node() {
     assert_eq!(said.err, "");
 }
 
+/// STIX is published byte for byte, so nothing of it stays here.
+#[test]
+fn refused_stix_is_said_to_travel() {
+    let world = World::joined();
+    let no_id = "{\"type\":\"indicator\",\"spec_version\":\"2.1\"}".to_owned();
+    world.write("some.json", &bundle(&[indicator(1, Some(CLEAR)), no_id]));
+    world.write("list.txt", LIST);
+    let dry = ["publish", "some.json", "--tlp", "clear", "--dry-run"];
+    let said = world.at(&dry).ends(3);
+    said.out_has("account\tsome.json\tstix\t2\t1\t0\t1\n")
+        .out_has("refused\tsome.json\t3\t");
+    assert_eq!(
+        said.err,
+        "watchfire: error: 1 STIX element was not indexed but would be sent with the document, the rest would be published\n\
+         watchfire: hint: standard output names each refused line and the reason\n\
+         watchfire: hint: to keep a STIX element here, take it out of the file\n"
+    );
+    let said = world
+        .at(&[&dry[..], &["list.txt", "--json"]].concat())
+        .ends(3);
+    let data = said.data("watchfire.publish/1");
+    assert_eq!(data["files"][0]["refused_travels"], true);
+    assert_eq!(data["files"][1]["refused_travels"], false);
+    assert_eq!(
+        said.error()["message"],
+        "2 entries were refused, 1 STIX element was not indexed but would be sent with the document, \
+         the rest would be published"
+    );
+}
+
 #[test]
 fn before_joining_a_dry_run_says_that_nobody_would_receive_it() {
     let world = World::new();
@@ -135,7 +168,16 @@ fn what_is_stricter_than_clear_is_refused_by_name_in_a_dry_run_too() {
     world
         .at(&["publish", "amber.json", "--dry-run"])
         .ends(13)
-        .err_has("sealing does not exist yet")
+        .err_has(SEALING)
+        .err_has("1 object is marked above TLP:CLEAR")
+        .err_has(&ids[1]);
+
+    // Nor does it get as far as the node, of which there is none.
+    world
+        .at(&["publish", "amber.json"])
+        .ends(13)
+        .err_has(SEALING)
+        .err_has("1 object is marked above TLP:CLEAR")
         .err_has(&ids[1]);
 
     // A flag above CLEAR is refused before a node is asked, and there is none.
@@ -145,7 +187,7 @@ fn what_is_stricter_than_clear_is_refused_by_name_in_a_dry_run_too() {
             let args = [&["publish", "list.txt", "--tlp", label, "--json"], dry].concat();
             let error = world.at(&args).ends(13).error();
             let message = error["message"].as_str().unwrap();
-            assert!(message.contains("sealing does not exist yet"), "{message}");
+            assert!(message.contains(SEALING), "{message}");
         }
     }
     world

@@ -185,6 +185,18 @@ fn links_to_nowhere() {
 }
 
 #[test]
+fn files_that_moved_away() {
+    let files = ["node/src/driver.rs".to_owned(), "lone.rs".to_owned()];
+    let lost = |text: &str| lost_files("ARCHITECTURE.md", text, &files);
+    none(&lost(
+        "`driver.rs`, `src/driver.rs`, `lone.rs`, `Node::run`, a `b` and driven.rs",
+    ));
+    one(&lost("see `roster.rs` there"), "`roster.rs`");
+    one(&lost("`river.rs` is a part of a name"), "`river.rs`");
+    one(&lost("`formats/driver.rs`"), "no such file");
+}
+
+#[test]
 fn decisions_without_form() {
     let index = "[x](0001-a-choice.md)";
     let good = "# A choice\n\nStatus: accepted, 2026-11-23\n";

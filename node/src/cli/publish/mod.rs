@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
+use watchfire_protocol::engine::PublishRefusal;
 use watchfire_protocol::ids::BundleId;
 use watchfire_protocol::limits::BUNDLE_LIFE_MS_MAX;
 use watchfire_protocol::marking::Marking;
@@ -16,6 +17,7 @@ use super::error::{CliError, Code};
 use super::{Context, files};
 use crate::control::PublishOp;
 use crate::formats::{Columns, Format, Options};
+use crate::limits::VALID_HOURS_DEFAULT;
 
 mod dry_run;
 mod report;
@@ -29,9 +31,14 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// Publish intelligence: STIX, CSV, a list of values, or a report
 ///
 /// Each file becomes one bundle. STIX travels byte for byte as it is; of
-/// everything else the values become indicators in your name. Whatever is not
-/// taken is named with its line and the reason. Nothing leaves above the
-/// marking of what is in it: an object stricter than --tlp refuses the file.
+/// everything else the values become indicators in your name. Nothing leaves
+/// above the marking of what is in it: an object stricter than --tlp refuses
+/// the file.
+///
+/// Whatever is refused is named with its line and the reason. A refused line of
+/// a list, CSV or text stays here. A refused element of STIX is not indexed and
+/// not shown, here and elsewhere, but travels with the document: to keep it
+/// here, take it out of the file.
 ///
 /// In a pipe every line begins with its kind: account (file, format, entries,
 /// accepted, repeated, refused), refused (file, line, value, reason), published
@@ -55,8 +62,7 @@ pub(crate) struct PublishArgs {
     /// Marking of what carries none: clear, green, amber, amber+strict or red
     #[arg(long, value_name = "LABEL", value_parser = marking)]
     tlp: Option<Marking>,
-    /// How many days it is valid [default: the node's]
-    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..=DAYS_MAX))]
+    #[arg(long, value_name = "DAYS", help = valid_help(), value_parser = clap::value_parser!(u64).range(1..=DAYS_MAX))]
     valid: Option<u64>,
     /// Mark it as drill data
     #[arg(long)]
@@ -79,7 +85,17 @@ pub(crate) struct PublishArgs {
 }
 
 const DAYS_MAX: u64 = BUNDLE_LIFE_MS_MAX / MS_PER_DAY;
-const MS_PER_DAY: u64 = 24 * 60 * 60 * 1_000;
+
+fn valid_help() -> String {
+    format!(
+        "How many days it is valid [default: {}]",
+        VALID_HOURS_DEFAULT / HOURS_PER_DAY
+    )
+}
+
+const HOURS_PER_DAY: u64 = 24;
+const MS_PER_HOUR: u64 = 60 * 60 * 1_000;
+const MS_PER_DAY: u64 = HOURS_PER_DAY * MS_PER_HOUR;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Pap(PermissibleActions);
@@ -124,7 +140,7 @@ impl PublishArgs {
     fn op(&self) -> PublishOp {
         PublishOp {
             tlp: self.tlp.map(|marking| marking.label().to_owned()),
-            valid_hours: self.valid.map(|days| days * 24),
+            valid_hours: self.valid.map(|days| days * HOURS_PER_DAY),
             exercise: self.exercise,
             pap: self.pap.map(|pap| pap.name().to_owned()),
             supersedes: self.supersedes.map(|bundle| bundle.to_string()),
@@ -153,15 +169,20 @@ pub(crate) fn run(context: &Context, args: &PublishArgs) -> Result<(), CliError>
     let columns = args.columns.as_deref().map(Columns::parse).transpose()?;
     let home = context.home()?;
     let own = files::own_card(&home)?;
-    let now = Timestamp::from_unix_ms(files::now_ms());
+    // A version of an object keeps the time it was created with (STIX 2.1,
+    // section 3.6), and nothing here remembers what was published before. So
+    // everything of one member is as old as its card.
+    let created_ms = own.card.created_ms;
+    // Later than any earlier version, unless the clock went back.
+    let modified_ms = files::now_ms().max(created_ms);
     let options = Options {
         format: args.format,
         columns,
         author: own.certificate.member,
         author_name: author_name(args, own.card.contact.name.as_str(), own.card.slug.as_str()),
         marking: args.tlp,
-        created: now,
-        modified: now,
+        created: Timestamp::from_unix_ms(created_ms),
+        modified: Timestamp::from_unix_ms(modified_ms),
         labels: args.label.clone(),
     };
     let mut target = if args.dry_run {
@@ -170,7 +191,7 @@ pub(crate) fn run(context: &Context, args: &PublishArgs) -> Result<(), CliError>
         if let Some(marking) = args.tlp.filter(|marking| *marking > Marking::Clear) {
             return Err(above_clear(marking));
         }
-        work::Target::Node(Box::new(context.connect(PATIENCE)?))
+        work::Target::Node(context, None)
     };
 
     let mut views = Vec::new();
@@ -212,11 +233,11 @@ fn author_name(args: &PublishArgs, on_card: &str, slug: &str) -> String {
     }
 }
 
-/// What must be sealed cannot be published yet.
+/// What must be sealed cannot be published yet, in the words of the node.
 fn above_clear(marking: Marking) -> CliError {
     CliError::new(
         Code::Refused,
-        format!("publish refused: {marking} must be sealed for its recipients, and sealing does not exist yet in this version"),
+        PublishRefusal::SealingAbsent { marking }.to_string(),
     )
     .hint("only TLP:CLEAR can be published now; keep the rest on this machine until a version that seals")
 }

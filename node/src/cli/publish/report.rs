@@ -29,6 +29,9 @@ pub(super) struct FileView {
     accepted: u64,
     duplicate: u64,
     refused: Vec<RefusedView>,
+    /// Whether what is refused travels all the same: of STIX the whole document
+    /// is published, and refused is what is neither indexed nor shown.
+    refused_travels: bool,
     published: Option<Published>,
     #[serde(serialize_with = "as_view")]
     error: Option<CliError>,
@@ -102,6 +105,7 @@ impl FileView {
             accepted: 0,
             duplicate: 0,
             refused: Vec::new(),
+            refused_travels: false,
             published: None,
             error: None,
         }
@@ -130,11 +134,21 @@ impl FileView {
 
     pub(super) fn published(mut self, published: Published) -> Self {
         self.published = Some(published);
+        self.refused_travels = self.is_stix() && !self.refused.is_empty();
         self
     }
 
     pub(super) const fn is_published(&self) -> bool {
         self.published.is_some()
+    }
+
+    /// How it is marked, if it is or would be published.
+    pub(super) fn marking(&self) -> Option<Marking> {
+        Marking::parse(&self.published.as_ref()?.marking)
+    }
+
+    fn is_stix(&self) -> bool {
+        self.format == Some(Format::Stix.name())
     }
 
     pub(super) fn print(&self, ui: &Ui) -> Result<(), CliError> {
@@ -149,12 +163,17 @@ impl FileView {
         }
         if has_account {
             ui.line(&format!(
-                "{}: {}: {} accepted, {} repeated, {} refused{}",
+                "{}: {}: {} accepted, {} repeated, {} {}{}",
                 visible(&self.file),
                 entries(self.entries),
                 self.accepted,
                 self.duplicate,
                 self.refused.len(),
+                if self.is_stix() {
+                    "not indexed"
+                } else {
+                    "refused"
+                },
                 self.format
                     .map(|format| format!(" (read as {format})"))
                     .unwrap_or_default(),
@@ -181,6 +200,12 @@ impl FileView {
         let Some(published) = &self.published else {
             return Ok(());
         };
+        if self.refused_travels {
+            ui.line(match published.identity {
+                Some(_) => "  what is not indexed is shown to nobody, and was sent: STIX travels byte for byte",
+                None => "  what is not indexed is shown to nobody, and would be sent: STIX travels byte for byte",
+            })?;
+        }
         let count = |count: u64, one, many| {
             counted(usize::try_from(count).unwrap_or(usize::MAX), one, many)
         };
@@ -265,21 +290,25 @@ pub(super) fn outcome(
         .iter()
         .filter_map(|view| view.error.as_ref())
         .collect();
-    let refused: usize = views.iter().map(|view| view.refused.len()).sum();
+    let refused_of = |travels: bool| -> usize {
+        views
+            .iter()
+            .filter(|view| view.refused_travels == travels)
+            .map(|view| view.refused.len())
+            .sum()
+    };
+    let (stayed, travelled) = (refused_of(false), refused_of(true));
     let published = views.iter().filter(|view| view.is_published()).count();
-    match (errors.as_slice(), published, refused) {
+    match (errors.as_slice(), published, stayed + travelled) {
         ([], _, 0) => Ok(()),
-        ([], _, refused) => {
-            let were = counted(refused, "entry was", "entries were");
-            let rest = if dry_run {
-                "the rest would be published"
-            } else {
-                "the rest is published"
-            };
-            Err(
-                CliError::new(Code::Partial, format!("{were} refused, {rest}"))
-                    .hint("standard output names each refused line and the reason"),
-            )
+        ([], _, _) => {
+            let message = what_was_refused(stayed, travelled, dry_run);
+            let mut error = CliError::new(Code::Partial, message)
+                .hint("standard output names each refused line and the reason");
+            if travelled > 0 {
+                error = error.hint("to keep a STIX element here, take it out of the file");
+            }
+            Err(error)
         }
         ([only], 0, _) if asked == 1 => Err((*only).clone()),
         ([first, ..], published, _) => {
@@ -297,4 +326,28 @@ pub(super) fn outcome(
             Err(last)
         }
     }
+}
+
+/// What of everything was refused, and where it is now.
+fn what_was_refused(stayed: usize, travelled: usize, dry_run: bool) -> String {
+    let mut parts = Vec::new();
+    if stayed > 0 {
+        parts.push(format!(
+            "{} refused",
+            counted(stayed, "entry was", "entries were")
+        ));
+    }
+    if travelled > 0 {
+        let sent = if dry_run { "would be sent" } else { "sent" };
+        parts.push(format!(
+            "{} not indexed but {sent} with the document",
+            counted(travelled, "STIX element was", "STIX elements were")
+        ));
+    }
+    let rest = if dry_run {
+        "the rest would be published"
+    } else {
+        "the rest is published"
+    };
+    format!("{}, {rest}", parts.join(", "))
 }

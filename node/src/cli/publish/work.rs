@@ -3,21 +3,21 @@
 use std::path::Path;
 
 use super::report::{FileView, Published};
-use super::{PublishArgs, above_clear, dry_run, source};
-use crate::cli::Ui;
+use super::{PATIENCE, PublishArgs, above_clear, dry_run, source};
 use crate::cli::error::{CliError, Code};
 use crate::cli::ui::counted;
+use crate::cli::{Context, Ui};
 use crate::control::client::{ControlClient, ControlError};
 use crate::control::{Op, Reply};
 use crate::formats::{self, ImportError, Options};
 use watchfire_protocol::marking::Marking;
 
 /// Where the bundles go.
-pub(super) enum Target {
+pub(super) enum Target<'a> {
     /// A dry run.
     Nobody,
-    /// The running node.
-    Node(Box<ControlClient>),
+    /// The running node, connected when the first file is ready for it.
+    Node(&'a Context, Option<Box<ControlClient>>),
 }
 
 /// Does everything for one file. What fails is part of the view, so that the
@@ -27,7 +27,7 @@ pub(super) fn publish(
     path: &Path,
     options: &Options,
     args: &PublishArgs,
-    target: &mut Target,
+    target: &mut Target<'_>,
 ) -> (FileView, bool) {
     let name = source::name_of(path);
     let mut view = FileView::new(name.clone());
@@ -58,8 +58,24 @@ pub(super) fn publish(
                 Err(error) => (view.failed(named(&name, error)), false),
             }
         }
-        Target::Node(node) => {
+        Target::Node(context, client) => {
+            // Only STIX comes without --tlp. The node would refuse what is
+            // stricter than CLEAR as well, but knows it as one payload; here
+            // the objects are named.
+            if args.tlp.is_none() {
+                progress.now(&format!("checking {name}"));
+                if let Err(error) = dry_run::check(import.stix.clone(), args) {
+                    return (view.failed(named(&name, error)), false);
+                }
+            }
             progress.now(&format!("publishing {name}"));
+            let node = match client {
+                Some(node) => node,
+                None => match context.connect(PATIENCE) {
+                    Ok(node) => client.insert(Box::new(node)),
+                    Err(error) => return (view.failed(error), true),
+                },
+            };
             match node.request(Op::Publish(args.op()), &import.stix) {
                 Ok(Reply::Published(reply)) => (view.published(Published::of_reply(reply)), false),
                 Ok(Reply::Found(_) | Reply::Shown(_) | Reply::Explained(_) | Reply::Status(_)) => {
