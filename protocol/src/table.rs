@@ -29,6 +29,9 @@ use crate::marking::Marking;
 use crate::wire::{Bytes, List, StreamId, Text};
 use bincode::{Decode, Encode};
 
+/// The tables that can be made again.
+pub const INDEXES: &[u8] = b"AEFSBHPWOTIV";
+
 /// The number of an envelope in the order in which this node took it.
 pub type Arrival = u64;
 

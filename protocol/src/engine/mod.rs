@@ -15,6 +15,7 @@
 //! | `pulls` | fetches bodies that are announced |
 //! | `peers` | hello, sign of life, catch-up |
 //! | `serve` | answers members and the door |
+//! | `rebuild` | makes every index again from the truth |
 
 mod messages;
 mod opening;
@@ -22,6 +23,7 @@ mod peers;
 mod publish;
 mod pulls;
 mod quota;
+mod rebuild;
 mod receive;
 mod serve;
 mod staged;
@@ -32,6 +34,7 @@ mod tests;
 pub use messages::*;
 pub(crate) use opening::header_of_frame;
 pub use quota::{Bucket, Quota, Rate};
+pub use rebuild::{Rebuilt, rebuild};
 
 use crate::chance::Chance;
 use crate::ids::{MemberId, NodeId};

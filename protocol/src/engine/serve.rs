@@ -273,15 +273,12 @@ impl<S: Store> Engine<S> {
         if known {
             return true;
         }
-        // Three signatures before anything is copied: strangers ask here.
-        let signed_by_member = certificate.claims().is_ok_and(|claimed| {
-            let root = self
-                .roster
-                .members()
-                .find(|member| *member.root_key.as_bytes() == claimed.root_key);
-            root.is_some_and(|member| certificate.verify(&member.root_key).is_ok())
-        });
-        if !signed_by_member {
+        // The signatures before anything is copied: strangers ask here.
+        if self
+            .roster
+            .check_certificate(certificate, now.wall_ms)
+            .is_err()
+        {
             return false;
         }
         let mut roster = (*self.roster).clone();

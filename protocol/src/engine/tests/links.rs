@@ -170,3 +170,41 @@ fn a_peer_that_brings_only_junk_loses_its_link_and_keeps_nothing_out() {
     // What it brings of others still counts: only it pays.
     assert_eq!(verdict(&node.gossip(0, &frame)), Verdict::Accept);
 }
+
+#[test]
+fn every_index_can_be_made_again_from_the_truth() {
+    let mut other = Node::start(0);
+    let small = other.frame_of("small", 10);
+    let mut node = Node::start(1);
+    node.meet(0);
+    let outputs = node.gossip(0, &small);
+    node.work(outputs);
+    node.publish(draft("own", 10, Marking::Clear));
+    // Over what travels inside a frame, so that there are chunks.
+    node.publish(draft("large", 400_000, Marking::Clear));
+    node.commit();
+    let before = node.engine.store().snapshot();
+    assert!(before.len() > 20 && before.iter().any(|(key, _)| key.starts_with(b"C")));
+
+    // Some of the index is lost, and something false is in it.
+    let mut batch = Batch::default();
+    for (key, _) in before
+        .iter()
+        .filter(|(key, _)| key.starts_with(b"V") || key.starts_with(b"F"))
+    {
+        batch.remove(key.clone());
+    }
+    batch.put(table::value(b"false", 0, 0), Vec::new());
+    node.engine.store().apply(&batch).unwrap();
+    let found = rebuild(node.engine.store(), &node.engine.roster()).unwrap();
+    assert_eq!(
+        (found.envelopes, found.unopened, found.unreadable),
+        (3, 3, 0)
+    );
+
+    let mut node = node.restart(1);
+    let outputs = node.feed(Input::Wake);
+    node.work(outputs);
+    node.commit();
+    assert_eq!(node.engine.store().snapshot(), before);
+}
