@@ -4,14 +4,18 @@ use watchfire_node::formats::Format;
 
 /// File, format, and what went in, was accepted, repeated and refused.
 pub(crate) const LISTS: [(&str, Format, [usize; 4]); 10] = [
-    // Refused: paths without a host.
+    // Refused: paths without a host. Of the 16,628 different texts in the file
+    // 16,605 are accepted, 22 refused, and one differs from another only by
+    // case, which makes it the same value.
     (
         "iocs/maltrail/lummac2.txt",
         Format::List,
         [16_891, 16_605, 264, 22],
     ),
     // Refused: two URLs on a private address, two names of several hundred
-    // characters with their URLs.
+    // characters with their URLs. Of the 11,784 different texts in the file
+    // 11,777 are accepted, 6 refused, and one names the default port of its
+    // scheme, which another leaves out.
     (
         "iocs/tweetfeed/month.csv",
         Format::Csv,
@@ -55,11 +59,13 @@ pub(crate) const LISTS: [(&str, Format, [usize; 4]); 10] = [
     ),
 ];
 
-/// Elements of all STIX files together.
+/// Elements of all STIX files together: the 7,025 inside bundles and arrays, and
+/// the one file that is a single object.
 pub(crate) const STIX_ELEMENTS: usize = 7_026;
 
 /// Different (id, modified) among what was published: 6,538 in all files, less
-/// the one object that is refused.
+/// the one that is a single object, which is refused. Counted by bundles and
+/// arrays alone it is the same number.
 pub(crate) const STIX_VERSIONS: usize = 6_537;
 
 /// Every STIX file, by its name, as [`LISTS`].
