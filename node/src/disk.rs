@@ -2,16 +2,16 @@
 //!
 //! No other file names sled. What is added to it here:
 //!
-//! - **A checksum per value** ([`value`]) bound to its key: a bad value is an
+//! - **A checksum per value** (`disk/value.rs`) bound to its key: a bad value is an
 //!   error that names the key, and is never served.
 //! - **A real flush.** On Linux sled ends a flush with `sync_file_range`, which
 //!   neither writes the file's length nor empties the disk's own cache, and it
 //!   never syncs the files in which it puts large values. A commit counts here
 //!   only after `fdatasync` of all of them.
-//! - **A witness** ([`witness`]) of how much was flushed, outside the database,
+//! - **A witness** (`disk/witness.rs`) of how much was flushed, outside the database,
 //!   since sled takes damage at the end of its log for the end of its log. Each
 //!   open compares them.
-//! - **Totals** ([`totals`]) of all entries, since sled skips damage in the
+//! - **Totals** (`disk/totals.rs`) of all entries, since sled skips damage in the
 //!   middle of its log. [`SledStore::check`] compares them, reading everything.
 //! - **One writer** ([`lock`]), known by name to whoever comes second.
 //! - **No panics**: sled panics on some damaged files; it becomes an error.

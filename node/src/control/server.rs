@@ -20,6 +20,7 @@ use super::{
     StatusReply,
 };
 use crate::driver::{PublishFailure, PublishedBundle};
+use crate::limits::VALID_HOURS_DEFAULT;
 use crate::node::Node;
 
 /// Longest line of a request.
@@ -37,8 +38,6 @@ const PAYLOADS_BYTES_MAX: usize = 402_653_184;
 /// a socket of this machine, 192 MiB in about a second; until it is here its room
 /// is nobody else's.
 const PAYLOAD_WITHIN: Duration = Duration::from_secs(60);
-/// How long a bundle is valid when nobody says.
-const VALID_HOURS: u64 = 365 * 24;
 
 /// A listening control socket. Its file is removed when it is dropped.
 #[derive(Debug)]
@@ -328,7 +327,7 @@ fn wish_of(op: &PublishOp) -> Result<Wish, Failure> {
     };
     let valid_ms = op
         .valid_hours
-        .unwrap_or(VALID_HOURS)
+        .unwrap_or(VALID_HOURS_DEFAULT)
         .saturating_mul(60 * 60 * 1_000);
     Ok(Wish {
         flag,

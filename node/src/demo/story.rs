@@ -1,28 +1,29 @@
 //! The story: meet, publish, arrive, search, and what the outsider gets.
 
+mod search;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use watchfire_protocol::engine::Event;
-use watchfire_protocol::ids::{BundleId, MemberId};
-use watchfire_protocol::indicator;
+use watchfire_protocol::ids::BundleId;
 use watchfire_protocol::marking::Marking;
 use watchfire_protocol::opening::Wish;
-use watchfire_protocol::policy::Reader;
-use watchfire_protocol::query::{Asker, Query};
+use watchfire_protocol::stix::document::Document;
 use watchfire_protocol::stix::time::Timestamp;
 
 use super::cast::Cast;
 use super::outsider::Outsider;
 use super::sample::{PUBLISHED, REFUSED, Sample};
-use super::summary::{Summary, Told};
+use super::summary::{Expected, Summary, Told};
 use super::{DemoArgs, DemoError, say};
 use crate::clock::wall_ms;
 use crate::driver::NodeEvent;
 use crate::formats::{Import, Options, import};
 use crate::keystore::read_bounded;
+use search::{Sought, Wanted, expected, forbidden, search};
 
 /// How long each act may take. Generous: it only ends what would never end.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -39,6 +40,8 @@ struct Heard {
 /// One bundle on its way.
 struct Sent {
     told: Told,
+    expected: Expected,
+    sought: Sought,
     at: Instant,
     verified: BTreeSet<usize>,
     searchable: BTreeSet<usize>,
@@ -62,31 +65,46 @@ pub(crate) async fn tell(args: &DemoArgs, directory: &Path) -> Result<(), DemoEr
         ),
     );
     meet(&cast, &mut heard, quiet).await?;
-    let outsider = Outsider::start(directory, &cast).await?;
-    let door = if outsider.admitted_at_door {
-        "let it in"
+    let mut outsider = Outsider::start(directory, &cast).await?;
+    outsider.try_everybody(&cast).await?;
+    let door = if outsider.is_refused_at_door() {
+        "the door refused its certificate: not in the roster"
     } else {
-        "refused its certificate: not in the roster"
+        "the door did not refuse its certificate"
     };
-    say(
+    tell_of(
+        &outsider,
+        &cast,
+        &format!("dials everybody and {{}}; {door}"),
         quiet,
-        &format!("  outsider    dials everybody and gets no connection; the door {door}"),
-    );
+    )?;
     say(quiet, "");
 
     let mut sent = Vec::new();
     let mut micros = Vec::new();
-    let inputs = inputs(args, &cast)?;
+    let inputs = inputs(args)?;
     for input in inputs {
         publish(&cast, input, &mut sent, quiet).await?;
         arrive(&cast, &mut heard, &mut sent, &mut micros, quiet).await?;
     }
-    if args.intel.is_empty() {
-        refuse(&cast, quiet).await?;
-        search(&cast, quiet)?;
-    }
-    let told: Vec<Told> = sent.into_iter().map(|sent| sent.told).collect();
-    let summary = Summary::compute(&cast, &outsider, &told, micros)?;
+    refuse(&cast, quiet).await?;
+    let wanted: Vec<Wanted<'_>> = sent
+        .iter()
+        .map(|sent| Wanted {
+            bundle: sent.told.bundle,
+            author: &sent.told.author,
+            sought: &sent.sought,
+        })
+        .collect();
+    search(&cast, &wanted, quiet)?;
+    // Once more, now that there is something to get.
+    outsider.try_everybody(&cast).await?;
+    tell_of(&outsider, &cast, "tries again and {}", quiet)?;
+    let (told, expected): (Vec<Told>, Vec<Expected>) = sent
+        .into_iter()
+        .map(|sent| (sent.told, sent.expected))
+        .unzip();
+    let summary = Summary::compute(&cast, &outsider, &told, &expected, &forbidden()?, micros)?;
     say(quiet, "");
     say(
         quiet,
@@ -118,6 +136,20 @@ pub(crate) async fn tell(args: &DemoArgs, directory: &Path) -> Result<(), DemoEr
     } else {
         Err(DemoError::Disappointed(wrong.join("; ")))
     }
+}
+
+/// What came of the outsider's attempts, put where `{}` stands.
+fn tell_of(outsider: &Outsider, cast: &Cast, line: &str, quiet: bool) -> Result<(), DemoError> {
+    let (by, all) = (outsider.refused_by().len(), cast.players.len());
+    let got = match outsider.entries()? {
+        0 if by == all => format!("gets no connection, refused by {by} of {all}"),
+        given => format!("is refused by {by} of {all} and given {given} things"),
+    };
+    say(
+        quiet,
+        &format!("  outsider    {}", line.replace("{}", &got)),
+    );
+    Ok(())
 }
 
 /// Joins what all nodes tell into one line.
@@ -206,14 +238,13 @@ struct Input {
     author: usize,
     bytes: Vec<u8>,
     flag: Option<Marking>,
+    /// What is searched for afterwards; without it, its first value.
+    value: Option<&'static str>,
 }
 
-fn inputs(args: &DemoArgs, cast: &Cast) -> Result<Vec<Input>, DemoError> {
+fn inputs(args: &DemoArgs) -> Result<Vec<Input>, DemoError> {
     if args.intel.is_empty() {
-        return Ok(PUBLISHED
-            .iter()
-            .map(|sample| input_of(sample, cast))
-            .collect());
+        return Ok(PUBLISHED.iter().map(input_of).collect());
     }
     let files = args.intel.iter().zip((0..3).cycle());
     files
@@ -233,17 +264,19 @@ fn inputs(args: &DemoArgs, cast: &Cast) -> Result<Vec<Input>, DemoError> {
                 author,
                 bytes,
                 flag: Some(Marking::Clear),
+                value: None,
             })
         })
         .collect()
 }
 
-fn input_of(sample: &Sample, _cast: &Cast) -> Input {
+fn input_of(sample: &Sample) -> Input {
     Input {
         name: sample.name.to_owned(),
         author: sample.author,
         bytes: sample.content.as_bytes().to_vec(),
         flag: Some(sample.marking),
+        value: Some(sample.value),
     }
 }
 
@@ -305,13 +338,24 @@ async fn publish(
             account.refused().len()
         ),
     );
+    let wrong = |why: String| DemoError::Intel {
+        path: input.name.clone(),
+        why,
+    };
+    let stix = import.stix.clone();
+    let document = Document::read(&stix).map_err(|error| wrong(error.to_string()))?;
+    let sought = match input.value {
+        Some(value) => Some(Sought::typed(value)?),
+        None => Sought::first_of(&document),
+    };
     let at = Instant::now();
     let outcome = author.node.publish(import.stix, wish(input.flag)).await;
     let outcome = outcome.map_err(|error| DemoError::Ended(error.to_string()))?;
-    let published = outcome.map_err(|refused| DemoError::Intel {
-        path: input.name.clone(),
-        why: refused.to_string(),
-    })?;
+    let published = outcome.map_err(|refused| wrong(refused.to_string()))?;
+    let expected = expected(published.published.bundle, &document);
+    let (Some(expected), Some(sought)) = (expected, sought) else {
+        return Err(wrong("it holds no object".to_owned()));
+    };
     let told = Told {
         bundle: published.published.bundle,
         marking: published.summary.marking,
@@ -319,6 +363,8 @@ async fn publish(
     };
     sent.push(Sent {
         told,
+        expected,
+        sought,
         at,
         verified: BTreeSet::new(),
         searchable: BTreeSet::new(),
@@ -416,7 +462,7 @@ fn ms(micros: u64) -> f64 {
 async fn refuse(cast: &Cast, quiet: bool) -> Result<(), DemoError> {
     say(quiet, "");
     for sample in &REFUSED {
-        let input = input_of(sample, cast);
+        let input = input_of(sample);
         let import = imported(cast, &input)?;
         let Some(author) = cast.players.get(sample.author) else {
             continue;
@@ -436,59 +482,6 @@ async fn refuse(cast: &Cast, quiet: bool) -> Result<(), DemoError> {
         }
     }
     Ok(())
-}
-
-/// Everybody finds what the others published, and nothing that was refused.
-fn search(cast: &Cast, quiet: bool) -> Result<(), DemoError> {
-    say(quiet, "");
-    for player in &cast.players {
-        let mut line = format!("  {:<11} searches:", player.slug);
-        for sample in &PUBLISHED {
-            let found = find(player.node.store(), &player.node.roster(), sample.value)?;
-            let authors: BTreeSet<String> = found.iter().map(|author| cast.slug(author)).collect();
-            if authors.is_empty() {
-                return Err(DemoError::Disappointed(format!(
-                    "{} does not find {}",
-                    player.slug, sample.value
-                )));
-            }
-            let value = indicator::detect(sample.value)
-                .map(|value| value.defanged())
-                .unwrap_or_default();
-            let authors: Vec<String> = authors.into_iter().collect();
-            line.push_str(&format!("  {value} from {}", authors.join(", ")));
-        }
-        for sample in &REFUSED {
-            if !find(player.node.store(), &player.node.roster(), sample.value)?.is_empty() {
-                return Err(DemoError::Disappointed(format!(
-                    "{} finds {}",
-                    player.slug, sample.name
-                )));
-            }
-        }
-        say(quiet, &line);
-    }
-    Ok(())
-}
-
-fn find(
-    store: &crate::disk::SledStore,
-    roster: &watchfire_protocol::roster::Roster,
-    value: &str,
-) -> Result<Vec<MemberId>, DemoError> {
-    let value = indicator::detect(value).map_err(|error| DemoError::made("a search", &error))?;
-    let query = Query::new(
-        store,
-        Asker {
-            reader: Reader::LocalPerson,
-            roster,
-            wall_ms: wall_ms(),
-        },
-    );
-    let found = query
-        .by_values(&value.search_prefixes(), 10)
-        .map_err(|error| DemoError::made("a search", &error))?;
-    Ok(found.hits.iter().map(|hit| hit.value().author).collect())
 }
 
 /// Ends every node with everything durable.

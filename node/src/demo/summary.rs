@@ -1,6 +1,8 @@
 //! What the story comes to, computed from the stores and not from what the
 //! nodes say.
 
+mod traces;
+
 use std::collections::BTreeSet;
 
 use serde::Serialize;
@@ -14,6 +16,8 @@ use super::DemoError;
 use super::cast::{Cast, Player};
 use super::outsider::Outsider;
 use crate::clock::wall_ms;
+pub(crate) use traces::{Expected, entries};
+use traces::{Search, Traces};
 
 /// The summary of a demonstration.
 #[derive(Debug, Serialize)]
@@ -22,6 +26,10 @@ pub(crate) struct Summary {
     pub(crate) bundles: Vec<BundleLine>,
     pub(crate) latencies_ms: Latencies,
     pub(crate) leaks: u64,
+    /// What the search for leaks did not see although it is there: then its
+    /// count means nothing.
+    #[serde(skip)]
+    pub(crate) overlooked: Vec<String>,
 }
 
 /// Who played.
@@ -88,20 +96,25 @@ struct Held {
     holds: BTreeSet<BundleId>,
     opened: BTreeSet<BundleId>,
     leaks: u64,
+    traces: Traces,
 }
 
-fn look_into(player: &Player, told: &[Told]) -> Result<Held, DemoError> {
+fn look_into(player: &Player, told: &[Told], search: &Search<'_>) -> Result<Held, DemoError> {
+    let store = &**player.node.store();
     let roster = player.node.roster();
     let asker = Asker {
         reader: Reader::LocalPerson,
         roster: &roster,
         wall_ms: wall_ms(),
     };
-    let query = Query::new(&**player.node.store(), asker);
+    let query = Query::new(store, asker);
+    let traces = search.through(store, &roster);
+    let traces = traces.map_err(|error| DemoError::made("a look into a store", &error))?;
     let mut held = Held {
         holds: BTreeSet::new(),
         opened: BTreeSet::new(),
-        leaks: 0,
+        leaks: traces.leaks,
+        traces,
     };
     let mut from = 0;
     loop {
@@ -115,9 +128,9 @@ fn look_into(player: &Player, told: &[Told]) -> Result<Held, DemoError> {
         for (_, record) in page {
             let record = record.into_inner();
             let known = told.iter().find(|told| told.bundle == record.bundle);
-            // Above CLEAR nothing may be anywhere, and nothing that was not
-            // published in the story either.
-            if record.statement.marking != Marking::Clear || known.is_none() {
+            // Above CLEAR nothing may be anywhere. What was not published in
+            // the story is counted in the log.
+            if record.statement.marking != Marking::Clear && known.is_some() {
                 held.leaks += 1;
             }
             held.holds.insert(record.bundle);
@@ -128,20 +141,49 @@ fn look_into(player: &Player, told: &[Told]) -> Result<Held, DemoError> {
     }
 }
 
+/// What the search should have seen in a store and did not.
+fn overlooked(slug: &str, traces: &Traces, expected: &[Expected]) -> Vec<String> {
+    let sight = [("payload", &traces.read), ("index", &traces.indexed)];
+    let missing = sight.iter().flat_map(|(what, seen)| {
+        expected
+            .iter()
+            .filter(|known| !seen.contains(&known.bundle))
+            .map(move |known| {
+                format!(
+                    "the search for leaks at {slug} does not see the {what} of {}",
+                    known.bundle.short()
+                )
+            })
+    });
+    missing.collect()
+}
+
 impl Summary {
     /// Looks into every store.
     pub(crate) fn compute(
         cast: &Cast,
         outsider: &Outsider,
         told: &[Told],
+        expected: &[Expected],
+        forbidden: &[Vec<u8>],
         micros: Vec<u64>,
     ) -> Result<Self, DemoError> {
+        let search = Search::new(expected, forbidden);
         let stores = cast
             .players
             .iter()
-            .map(|player| look_into(player, told).map(|held| (player.slug.clone(), held)))
+            .map(|player| look_into(player, told, &search).map(|held| (player.slug.clone(), held)))
             .collect::<Result<Vec<_>, _>>()?;
-        let given_to_outsider = u64::try_from(outsider.entries()?).unwrap_or(u64::MAX);
+        let given_to_outsider = outsider.entries()?;
+        let is_outside = given_to_outsider == 0
+            && outsider.is_refused_at_door()
+            && stores
+                .iter()
+                .all(|(slug, _)| outsider.refused_by().contains(slug));
+        let overlooked = stores
+            .iter()
+            .flat_map(|(slug, held)| overlooked(slug, &held.traces, expected))
+            .collect();
         let leaks = stores.iter().map(|(_, held)| held.leaks).sum::<u64>() + given_to_outsider;
         let removed = Standing {
             subject: Membership::Removed,
@@ -168,10 +210,7 @@ impl Summary {
                     author: told.author.clone(),
                     holds: with(|held| &held.holds),
                     opened: with(|held| &held.opened),
-                    refused: (given_to_outsider == 0 && !outsider.admitted_at_door)
-                        .then_some(rule)
-                        .into_iter()
-                        .collect(),
+                    refused: is_outside.then_some(rule).into_iter().collect(),
                 }
             })
             .collect();
@@ -185,6 +224,7 @@ impl Summary {
             bundles,
             latencies_ms: Latencies::of(micros),
             leaks,
+            overlooked,
         })
     }
 
@@ -197,6 +237,7 @@ impl Summary {
         if self.leaks > 0 {
             wrong.push(format!("{} things are where they must not be", self.leaks));
         }
+        wrong.extend(self.overlooked.iter().cloned());
         for bundle in &self.bundles {
             let short: String = bundle.id.chars().take(8).collect();
             if bundle.holds.len() != self.members.len() {
@@ -223,7 +264,96 @@ impl Summary {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing)]
+
     use super::*;
+
+    /// A change to a summary that is all right.
+    type Spoil = fn(&mut Summary);
+
+    fn all_is_well() -> Summary {
+        let slugs = ["north-cert", "south-cert", "hub"];
+        let everybody: Vec<String> = slugs.map(str::to_owned).to_vec();
+        let bundle = |id: &str| BundleLine {
+            id: id.repeat(8),
+            marking: Marking::Clear.to_string(),
+            author: "north-cert".to_owned(),
+            holds: everybody.clone(),
+            opened: everybody.clone(),
+            refused: vec![RefusedLine {
+                member: "outsider".to_owned(),
+                rule: "not-in-roster",
+            }],
+        };
+        Summary {
+            members: everybody
+                .iter()
+                .map(|slug| MemberLine {
+                    slug: slug.clone(),
+                    role: "agency",
+                })
+                .collect(),
+            bundles: vec![bundle("01234567"), bundle("89abcdef")],
+            latencies_ms: Latencies::of(vec![1_000]),
+            leaks: 0,
+            overlooked: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_story_that_went_well_disappoints_nobody() {
+        assert_eq!(all_is_well().disappointments(), [""; 0]);
+    }
+
+    #[test]
+    fn each_thing_that_goes_wrong_is_named() {
+        let spoiled: [(Spoil, &str); 6] = [
+            (|summary| summary.bundles.clear(), "nothing was published"),
+            (
+                |summary| summary.leaks = 2,
+                "2 things are where they must not be",
+            ),
+            (
+                |summary| summary.bundles[1].holds.truncate(2),
+                "bundle 89abcdef is held by 2 of 3",
+            ),
+            (
+                |summary| summary.bundles[0].opened.clear(),
+                "bundle 01234567 is opened by 0 of 3",
+            ),
+            (
+                |summary| summary.bundles[1].refused.clear(),
+                "bundle 89abcdef was not refused to the outsider",
+            ),
+            (
+                |summary| summary.overlooked.push("it is blind".to_owned()),
+                "it is blind",
+            ),
+        ];
+        for (spoil, complaint) in spoiled {
+            let mut summary = all_is_well();
+            spoil(&mut summary);
+            assert_eq!(summary.disappointments(), [complaint]);
+        }
+    }
+
+    #[test]
+    fn a_search_that_overlooks_what_is_there_is_named() {
+        let bundle = BundleId::from_bytes([7; 32]);
+        let expected = [Expected {
+            bundle,
+            in_payload: vec![1],
+            in_key: vec![2],
+        }];
+        let mut traces = Traces::default();
+        assert_eq!(overlooked("hub", &traces, &expected).len(), 2);
+        traces.indexed.insert(bundle);
+        let missing = overlooked("hub", &traces, &expected);
+        assert_eq!(missing.len(), 1);
+        assert!(missing[0].contains("payload"), "{missing:?}");
+        traces.read.insert(bundle);
+        assert_eq!(overlooked("hub", &traces, &expected), [""; 0]);
+    }
 
     #[test]
     fn percentiles_are_nearest_ranks() {

@@ -10,7 +10,7 @@ pub struct Loss {
     pub has: u64,
 }
 
-/// What [`SledStore::check`] found.
+/// What [`SledStore::check`](super::SledStore::check) found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckReport {
     /// Keys whose values do not carry their checksums, in key order.

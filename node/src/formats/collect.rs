@@ -95,7 +95,7 @@ impl<'a> Collector<'a> {
             marking: self.marking,
             created: self.options.created,
             modified: self.options.modified,
-            valid_from: context.valid_from.unwrap_or(self.options.created),
+            valid_from: context.valid_from.unwrap_or(self.options.modified),
             labels: &labels,
             name: None,
             description: context.description.as_deref(),

@@ -19,6 +19,9 @@ use crate::wire::envelope::{
 use crate::wire::{Bytes, Kind, TooLong, codec};
 use watchfire_crypto::{Signed, sha256};
 
+/// What a frame of class open has beside its payload: header, head, signatures.
+const FRAME_OVERHEAD_BYTES_MAX: u64 = 1_024;
+
 /// Everything that belongs to one publication.
 struct Made {
     bundle: BundleId,
@@ -74,7 +77,12 @@ impl<S: Store> Engine<S> {
         if !self.me.is_current(now.wall_ms) {
             return Err(PublishRefusal::Certificate);
         }
-        let bytes = draft.payload.len() as u64 + 1_024;
+        // As receivers charge it: the larger of what is carried and opened.
+        let plain = draft
+            .parts
+            .iter()
+            .fold(0, |sum: u64, part| sum.saturating_add(part.length));
+        let bytes = (draft.payload.len() as u64).max(plain) + FRAME_OVERHEAD_BYTES_MAX;
         if !self.own_quota.has(bytes, now.mono) {
             return Err(PublishRefusal::Quota);
         }
