@@ -19,18 +19,28 @@ const PORTS: [&str; 2] = ["4747", "4748"];
 /// What a person searches for.
 const SEARCHED: &str = "panel-one[.]example";
 
-/// What stands before the blocks. `until` runs a command until its output has
-/// a text, 600 times at most and with a pause of a tenth of a second; the
-/// nodes are ended by their pids, however the shell ends.
+/// What stands before the blocks. `wait_until` runs a command until its standard
+/// output has a text (what it says of errors repeats what was asked), 600 times at most and with a pause of a tenth of a second; the
+/// nodes are ended by their pids, however the shell ends, and killed if they
+/// are still there after 20 seconds.
 const PREAMBLE: &str = r#"
 set -eu
 nodes=''
-trap 'test -z "$nodes" || kill $nodes; wait' EXIT
+end_nodes() {
+    set +e
+    test -n "$nodes" || return
+    kill $nodes
+    (sleep 20; kill -9 $nodes) >/dev/null 2>&1 &
+    guard=$!
+    wait $nodes
+    kill $guard
+}
+trap end_nodes EXIT
 wait_until() {
     text=$1
     shift
     tries=0
-    while ! "$@" 2>&1 | grep -F -- "$text" >/dev/null; do
+    while ! "$@" 2>/dev/null | grep -F -- "$text" >/dev/null; do
         tries=$((tries + 1))
         if [ "$tries" -ge 600 ]; then
             echo "never said '$text': $*" >&2
@@ -89,7 +99,7 @@ fn script(blocks: &[String]) -> String {
         }
         if block.contains("watchfire search") {
             script.push_str(&format!(
-                "wait_until 'panel-one' watchfire search '{SEARCHED}' --data-dir tallinn\n"
+                "wait_until 'indicator--' watchfire search '{SEARCHED}' --data-dir tallinn\n"
             ));
         }
         script.push_str(&format!("echo '== {number}'\n"));
