@@ -19,10 +19,11 @@ const PORTS: [&str; 2] = ["4747", "4748"];
 /// What a person searches for.
 const SEARCHED: &str = "panel-one[.]example";
 
-/// What stands before the blocks. `wait_until` runs a command until its standard
-/// output has a text (what it says of errors repeats what was asked), 600 times at most and with a pause of a tenth of a second; the
-/// nodes are ended by their pids, however the shell ends, and killed if they
-/// are still there after 20 seconds.
+/// What stands before the blocks. `wait_until` runs a command until its
+/// standard output has a text (what it says of errors repeats what was asked),
+/// 600 times at most and with a pause of a tenth of a second; the nodes are
+/// ended by their pids, however the shell ends, and killed if they are still
+/// there after 20 seconds.
 const PREAMBLE: &str = r#"
 set -eu
 nodes=''
