@@ -82,6 +82,7 @@ fn the_limits_are_those_of_the_code() {
         ("payload, plain", limits::PLAIN_BYTES_MAX),
         ("key block", of(limits::KEY_BLOCK_BYTES_MAX)),
         ("STIX objects in a bundle", of(limits::OBJECTS_MAX)),
+        ("values of a bundle", of(limits::VALUES_PER_BUNDLE_MAX)),
         ("members", of(limits::MEMBERS_MAX)),
         (
             "frontier entries in an answer",

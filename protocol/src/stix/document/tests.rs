@@ -202,3 +202,29 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn values_are_bounded_over_all_objects_together() {
+    // Each pattern is within its own bound; together they are a bomb that
+    // compresses to almost nothing.
+    let literals: Vec<String> = (0..3_000).map(|at| format!("'h{at:04}.example'")).collect();
+    let pattern = format!("[domain-name:value IN ({})]", literals.join(","));
+    let indicator = |at: usize| {
+        format!(
+            r#"{{"type":"indicator","spec_version":"2.1","id":"indicator--{at:08x}-0000-4000-8000-000000000000","created":"2026-11-01T08:00:00Z","modified":"2026-11-01T08:00:00Z","pattern":"{pattern}","pattern_type":"stix","valid_from":"2026-11-01T08:00:00Z"}}"#
+        )
+    };
+    let document = |count: usize| {
+        format!(
+            "[{}]",
+            (0..count).map(indicator).collect::<Vec<_>>().join(",")
+        )
+    };
+    let fits = crate::limits::VALUES_PER_BUNDLE_MAX / 3_000;
+    for (count, is_ok) in [(fits, true), (fits + 1, false)] {
+        let text = document(count);
+        let document = Document::read(text.as_bytes()).unwrap();
+        let entries = document.entries(&crate::stix::markings::survey(&document));
+        assert_eq!(entries.is_ok(), is_ok, "{count} objects");
+    }
+}
