@@ -217,7 +217,7 @@ impl<S: Store> Engine<S> {
                 arrival,
                 bundle,
                 outcome,
-            }) => self.on_opened(now, arrival, bundle, outcome),
+            }) => self.on_opened(arrival, bundle, outcome),
             Input::Publish { client, draft } => self.on_publish(now, client, *draft),
             Input::Door {
                 token,

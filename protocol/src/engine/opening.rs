@@ -12,7 +12,6 @@ use crate::limits::{
 use crate::opening::{OpenRefusal, Opened};
 use crate::store::{Store, StoreError};
 use crate::table::{self, Arrival, LogEntry, Outcome, ROWS_PER_BLOCK, Rows};
-use crate::time::Now;
 use crate::wire::bundle::Bundle;
 use crate::wire::envelope::{Class, Envelope, Header, Inner, SignedBytes};
 use crate::wire::{Kind, Text, codec};
@@ -116,7 +115,6 @@ impl<S: Store> Engine<S> {
 
     pub(super) fn on_opened(
         &mut self,
-        _now: Now,
         arrival: Arrival,
         bundle: Option<(BundleId, MemberId)>,
         outcome: Result<Opened, OpenRefusal>,

@@ -21,9 +21,6 @@ use crate::time::{Instant, Now};
 use crate::wire::exchange::{Answer, FrontierEntry, RangeItem, Request, StreamId, Unavailable};
 use std::collections::{BTreeMap, VecDeque};
 
-/// What a spoiled range or chunk costs: a sixteenth of what a peer may waste.
-pub(super) const STRIKE_BYTES: u64 = 160 * 1_024 * 1_024;
-
 /// Every connected member. The roster bounds them: only its nodes connect.
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
@@ -87,6 +84,11 @@ impl Peers {
         if let Some(peer) = self.peers.get_mut(node) {
             peer.silent = 0;
         }
+    }
+
+    /// The catch-up with a peer, if one is under way.
+    fn catch_up(&mut self, node: &NodeId) -> Option<&mut CatchUp> {
+        self.peers.get_mut(node)?.catch_up.as_mut()
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
@@ -246,10 +248,10 @@ impl<S: Store> Engine<S> {
             }
             (Asked::Probe, Answer::Probe { digest }) => self.on_probed(from, digest),
             (Asked::Frontier { after }, Answer::Frontier { entries, more }) => {
-                self.on_frontier(now, from, after, entries.into_vec(), more);
+                self.on_frontier(from, after, entries.into_vec(), more);
             }
             (Asked::Range { stream }, Answer::Range { items, more }) => {
-                self.on_range(now, from, stream, items.into_vec(), more);
+                self.on_range(from, stream, items.into_vec(), more);
             }
             (Asked::Chunk { envelope, index }, Answer::Chunk { bytes, path }) => {
                 return self.on_chunk(now, from, envelope, index, Some((bytes.as_slice(), &path)));
@@ -268,11 +270,11 @@ impl<S: Store> Engine<S> {
                 if let Some(peer) = self.peers.peers.get_mut(&from) {
                     peer.heard_hello = false;
                 }
-                self.end_catch_up(now, from);
+                self.end_catch_up(from);
             }
             // Unavailable, or an answer to another question.
             (Asked::Hello | Asked::Probe | Asked::Frontier { .. } | Asked::Range { .. }, _) => {
-                self.end_catch_up(now, from);
+                self.end_catch_up(from);
             }
         }
         Ok(())
@@ -332,7 +334,6 @@ impl<S: Store> Engine<S> {
 
     fn on_frontier(
         &mut self,
-        now: Now,
         from: NodeId,
         after: Option<StreamId>,
         entries: Vec<FrontierEntry>,
@@ -362,12 +363,7 @@ impl<S: Store> Engine<S> {
         let pages_max =
             1 + self.roster.nodes().count() * STREAMS_PER_NODE_MAX / FRONTIER_ENTRIES_MAX;
         let last = entries.last().map(|entry| entry.stream);
-        let Some(catch_up) = self
-            .peers
-            .peers
-            .get_mut(&from)
-            .and_then(|peer| peer.catch_up.as_mut())
-        else {
+        let Some(catch_up) = self.peers.catch_up(&from) else {
             return;
         };
         catch_up.pages += 1;
@@ -378,17 +374,12 @@ impl<S: Store> Engine<S> {
             last.filter(|last| goes_on && after.is_none_or(|after| *last > after));
         let room = FRONTIER_ENTRIES_MAX.saturating_sub(catch_up.wants.len());
         catch_up.wants.extend(wants.into_iter().take(room));
-        self.next_range(now, from);
+        self.next_range(from);
     }
 
     /// Asks for the next range, or the next page of the frontier, or ends.
-    fn next_range(&mut self, now: Now, from: NodeId) {
-        let Some(catch_up) = self
-            .peers
-            .peers
-            .get_mut(&from)
-            .and_then(|peer| peer.catch_up.as_mut())
-        else {
+    fn next_range(&mut self, from: NodeId) {
+        let Some(catch_up) = self.peers.catch_up(&from) else {
             return;
         };
         if let Some(stream) = catch_up.wants.pop_front() {
@@ -409,24 +400,12 @@ impl<S: Store> Engine<S> {
                 Asked::Frontier { after: Some(after) },
             );
         } else {
-            self.end_catch_up(now, from);
+            self.end_catch_up(from);
         }
     }
 
-    fn on_range(
-        &mut self,
-        now: Now,
-        from: NodeId,
-        stream: StreamId,
-        items: Vec<RangeItem>,
-        more: bool,
-    ) {
-        let Some(catch_up) = self
-            .peers
-            .peers
-            .get_mut(&from)
-            .and_then(|peer| peer.catch_up.as_mut())
-        else {
+    fn on_range(&mut self, from: NodeId, stream: StreamId, items: Vec<RangeItem>, more: bool) {
+        let Some(catch_up) = self.peers.catch_up(&from) else {
             return;
         };
         if catch_up.asked.map(|(asked, _)| asked) != Some(stream) {
@@ -434,7 +413,7 @@ impl<S: Store> Engine<S> {
         }
         catch_up.more = more;
         if items.is_empty() {
-            self.next_range(now, from);
+            self.next_range(from);
             return;
         }
         let roster = self.roster();
@@ -474,15 +453,10 @@ impl<S: Store> Engine<S> {
             fruit |= taken.is_ok();
             self.note_not_taken(from, taken);
         }
-        if let Some(catch_up) = self
-            .peers
-            .peers
-            .get_mut(&from)
-            .and_then(|peer| peer.catch_up.as_mut())
-        {
+        if let Some(catch_up) = self.peers.catch_up(&from) {
             catch_up.fruit |= fruit;
         }
-        self.after_range(now, from, spoiled, missed_gossip);
+        self.after_range(from, spoiled, missed_gossip);
         self.start_pulls(now)?;
         self.start_opening()
     }
@@ -503,21 +477,16 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    fn after_range(&mut self, now: Now, from: NodeId, spoiled: bool, missed_gossip: bool) {
-        let Some(catch_up) = self
-            .peers
-            .peers
-            .get_mut(&from)
-            .and_then(|peer| peer.catch_up.as_mut())
-        else {
+    fn after_range(&mut self, from: NodeId, spoiled: bool, missed_gossip: bool) {
+        let Some(catch_up) = self.peers.catch_up(&from) else {
             return;
         };
         catch_up.missed_gossip |= missed_gossip;
         if spoiled {
-            // It serves what the gate rejects: it pays, and the same is asked
-            // elsewhere.
-            self.end_catch_up(now, from);
-            self.charge_peer(now, from, STRIKE_BYTES);
+            // It serves what the gate rejects: the link is closed, and the same
+            // is asked elsewhere. The transport calls it again ever later.
+            self.end_catch_up(from);
+            self.outputs.push_back(Output::Reconnect { node: from });
             return;
         }
         if let Some((stream, before)) = catch_up.asked.take() {
@@ -530,10 +499,10 @@ impl<S: Store> Engine<S> {
                 catch_up.wants.push_front(stream);
             }
         }
-        self.next_range(now, from);
+        self.next_range(from);
     }
 
-    fn end_catch_up(&mut self, _now: Now, node: NodeId) {
+    fn end_catch_up(&mut self, node: NodeId) {
         let Some(peer) = self.peers.peers.get_mut(&node) else {
             return;
         };

@@ -1,8 +1,7 @@
 //! Bodies that are announced and fetched, chunk by chunk, from whoever holds
 //! them. The announced length is the bound; each chunk proves itself.
 
-use super::messages::RequestId;
-use super::peers::STRIKE_BYTES;
+use super::messages::{Output, RequestId};
 use super::receive::is_expired;
 use super::{Asked, Engine, for_each};
 use crate::ids::{EnvelopeId, NodeId};
@@ -282,7 +281,7 @@ impl<S: Store> Engine<S> {
         }
         let complete = pull.missing.is_empty();
         if spoiled {
-            self.charge_peer(now, from, STRIKE_BYTES);
+            self.outputs.push_back(Output::Reconnect { node: from });
         }
         if complete {
             self.body_complete(id);

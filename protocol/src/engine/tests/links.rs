@@ -10,6 +10,7 @@
 
 use super::room::*;
 use super::*;
+use crate::ids::EnvelopeId;
 
 #[test]
 fn a_link_on_which_gossip_is_dead_is_dialled_again() {
@@ -207,4 +208,187 @@ fn every_index_can_be_made_again_from_the_truth() {
     node.work(outputs);
     node.commit();
     assert_eq!(node.engine.store().snapshot(), before);
+}
+
+/// Peer 0 is connected, its probe differed, and its frontier is asked for.
+fn asked_for_frontier(node: &mut Node) -> RequestId {
+    let outputs = node.later(2 * PROBE_EVERY_MS);
+    let probe = asked(&outputs, 0)
+        .into_iter()
+        .find(|(_, request)| matches!(request, Request::Probe { .. }));
+    let digest = Answer::Probe { digest: [9; 32] };
+    let outputs = node.answered(probe.unwrap().0, Some(digest));
+    let (id, request) = asked(&outputs, 0).into_iter().next().unwrap();
+    assert!(matches!(request, Request::Frontier { .. }));
+    id
+}
+
+#[test]
+fn what_could_not_be_sent_from_here_says_nothing_about_the_peer() {
+    let mut node = Node::start(1);
+    node.meet(0);
+    for _ in 0..10 * UNANSWERED_MAX {
+        let outputs = node.later(2 * PROBE_EVERY_MS);
+        for (id, _) in asked(&outputs, 0) {
+            let outputs = node.feed(Input::NotAsked { id });
+            assert!(
+                !outputs
+                    .iter()
+                    .any(|output| matches!(output, Output::Reconnect { .. }))
+            );
+        }
+    }
+}
+
+#[test]
+fn invented_streams_cost_nobody_a_question() {
+    let mut node = Node::start(1);
+    node.meet(0);
+    let mut id = asked_for_frontier(&mut node);
+    let entry = |incarnation: u64| crate::wire::exchange::FrontierEntry {
+        stream: StreamId {
+            node: node_id(0),
+            incarnation,
+            tag: Tag::PUBLIC,
+        },
+        through: 9,
+        head: EnvelopeId::from_bytes([9; 32]),
+    };
+    // Ever more of them, ever ascending: it ends, and no range is asked for.
+    for page in 0..1_000_u64 {
+        let entries = (0..100).map(|at| entry(1_000 + page * 100 + at)).collect();
+        let entries = crate::wire::List::new(entries).unwrap();
+        let outputs = node.answered(
+            id,
+            Some(Answer::Frontier {
+                entries,
+                more: true,
+            }),
+        );
+        match asked(&outputs, 0).into_iter().next() {
+            Some((next, Request::Frontier { .. })) => id = next,
+            Some((_, other)) => panic!("asked for {other:?}"),
+            None => return,
+        }
+    }
+    panic!("an endless frontier is asked for without end");
+}
+
+#[test]
+fn a_damaged_value_is_not_held_and_ends_nothing_else() {
+    let mut node = Node::start(0);
+    node.meet(1);
+    node.publish(draft("a", 10, Marking::Clear));
+    node.commit();
+    let mut batch = Batch::default();
+    batch.put(table::log(0), b"not a log entry".to_vec());
+    node.engine.store().apply(&batch).unwrap();
+    let stream = node.engine.own_stream();
+    let outputs = node.request(1, Request::Range { stream, after: 0 });
+    let not_held = Answer::Unavailable {
+        reason: Unavailable::NotHeld,
+    };
+    assert_eq!(answer(&outputs), Some(not_held));
+    node.publish(draft("b", 10, Marking::Clear));
+    assert!(!node.commit().is_empty());
+}
+
+#[test]
+fn a_body_is_given_up_when_its_envelope_expires() {
+    const HOUR_MS: u64 = 60 * 60 * 1_000;
+    let mut author = Node::start(0);
+    let mut large = draft("large", 400_000, Marking::Clear);
+    large.wish.valid_ms = HOUR_MS;
+    let outputs = author.publish(large);
+    assert!(outputs.is_empty());
+    let frame = author.commit().into_iter().find_map(|output| match output {
+        Output::Gossip { frame } => Some(frame.into_inner().bytes),
+        _ => None,
+    });
+    let mut node = Node::start(1);
+    node.meet(0);
+    let outputs = node.gossip(0, &frame.unwrap());
+    assert_eq!(node.engine.status().pulls, 1);
+    for (id, _) in chunks_asked(&outputs, 0) {
+        node.answered(id, None);
+    }
+    for _ in 0..4 {
+        let outputs = node.later(HOUR_MS);
+        for (id, _) in chunks_asked(&outputs, 0) {
+            node.answered(id, None);
+        }
+    }
+    assert_eq!(node.engine.status().pulls, 0);
+    node.commit();
+    assert!(
+        node.engine
+            .store()
+            .scan(table::PULLS, table::PULLS, 9)
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[test]
+fn who_announces_much_keeps_one_place_in_the_line_of_bodies() {
+    let frame = |author: &mut Node, name: &str| {
+        author.publish(draft(name, 400_000, Marking::Clear));
+        let out = author.commit().into_iter().find_map(|output| match output {
+            Output::Gossip { frame } => Some(frame.into_inner().bytes),
+            _ => None,
+        });
+        out.unwrap()
+    };
+    let mut node = Node::start(2);
+    node.meet(0);
+    node.meet(1);
+    let mut greedy = Node::start(0);
+    for at in 0..8 {
+        let frame = frame(&mut greedy, &format!("greedy {at}"));
+        node.gossip(0, &frame);
+    }
+    let honest = frame(&mut Node::start(1), "honest");
+    let outputs = node.gossip(1, &honest);
+    assert!(!chunks_asked(&outputs, 1).is_empty());
+}
+
+#[test]
+fn a_server_of_spoiled_ranges_loses_its_link() {
+    let frame = Node::start(0).frame_of("a", 10);
+    let mut spoiled = frame.clone();
+    *spoiled.last_mut().unwrap() ^= 1;
+    let mut node = Node::start(1);
+    node.meet(0);
+    let id = asked_for_frontier(&mut node);
+    let entry = crate::wire::exchange::FrontierEntry {
+        stream: StreamId {
+            node: node_id(0),
+            incarnation: 1,
+            tag: Tag::PUBLIC,
+        },
+        through: 9,
+        head: EnvelopeId::from_bytes([9; 32]),
+    };
+    let entries = crate::wire::List::new(vec![entry]).unwrap();
+    let outputs = node.answered(
+        id,
+        Some(Answer::Frontier {
+            entries,
+            more: false,
+        }),
+    );
+    let (range, _) = asked(&outputs, 0).into_iter().next().unwrap();
+    let items = crate::wire::List::new(vec![RangeItem::Frame(Bytes::new(spoiled).unwrap())]);
+    let outputs = node.answered(
+        range,
+        Some(Answer::Range {
+            items: items.unwrap(),
+            more: false,
+        }),
+    );
+    let outputs = node.work(outputs);
+    let reconnects = outputs
+        .iter()
+        .any(|output| matches!(output, Output::Reconnect { .. }));
+    assert!(reconnects);
 }
