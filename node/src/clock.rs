@@ -2,6 +2,7 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use watchfire_protocol::stix::time::Timestamp;
 use watchfire_protocol::time::{Instant as Mono, Now};
 
 /// This node's clocks, started together.
@@ -38,6 +39,11 @@ pub fn wall_ms() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, millis)
+}
+
+/// A moment as people and STIX write it, RFC 3339.
+pub fn moment(unix_ms: u64) -> String {
+    Timestamp::from_unix_ms(unix_ms).to_string()
 }
 
 fn millis(duration: std::time::Duration) -> u64 {

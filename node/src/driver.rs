@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use watchfire_protocol::engine::{
     AnswerToken, ClientToken, Done, Engine, Event, GossipToken, Input, Output, PublishRefusal,
-    Published, RequestId, Verdict, Work,
+    Published, RequestId, Work,
 };
 use watchfire_protocol::gate;
 use watchfire_protocol::ids::NodeId;
@@ -179,19 +179,11 @@ impl Driver {
 
     async fn on_output(&mut self, output: Output) -> Result<(), DriverError> {
         let command = match output {
-            Output::Verdict { token, verdict } => {
-                self.book
-                    .messages
-                    .remove(&token)
-                    .map(|message| Command::Verdict {
-                        message,
-                        verdict: match verdict {
-                            Verdict::Accept => transport::Verdict::Accept,
-                            Verdict::Reject => transport::Verdict::Reject,
-                            Verdict::Ignore => transport::Verdict::Ignore,
-                        },
-                    })
-            }
+            Output::Verdict { token, verdict } => self
+                .book
+                .messages
+                .remove(&token)
+                .map(|message| Command::Verdict { message, verdict }),
             Output::Gossip { frame } => Some(Command::Publish {
                 bytes: frame.into_inner().bytes,
             }),
@@ -592,5 +584,23 @@ fn log(event: &Event) {
         Event::Admitted { certificate, .. } => {
             tracing::info!(certificate = %certificate.short(), "certificate admitted");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decoder_that_panics_refuses_one_bundle() {
+        let done = unless_it_panics(7, || panic!("as another's code may"));
+        assert!(matches!(
+            done,
+            Done::Opened {
+                arrival: 7,
+                outcome: Err(OpenRefusal::Encoding { .. }),
+                ..
+            }
+        ));
     }
 }

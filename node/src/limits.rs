@@ -11,9 +11,8 @@ pub const VALID_HOURS_DEFAULT: u64 = 365 * 24;
 
 // Transport: what libp2p may cost. Where a figure speaks of a large federation it means 250 members.
 
-/// The largest frame of gossip, in bytes: 48 KiB travel inline, what is larger is announced and pulled.
-/// The protocol's own constant takes its place as soon as that crate states it.
-pub const FRAME_BYTES_MAX: usize = 49_152;
+/// The largest frame of gossip, in bytes. What the wire allows is said once, in the protocol.
+pub const FRAME_BYTES_MAX: usize = watchfire_protocol::limits::FRAME_BYTES_MAX;
 
 /// What gossipsub puts around one frame, in bytes: field tags, lengths and the topic's name, under 200 in practice.
 pub const GOSSIP_ENVELOPE_BYTES: usize = 1_024;
@@ -76,10 +75,10 @@ pub const EVENTS_MAX: usize = 1_024;
 pub const OUTBOX_MAX: usize = 256;
 
 /// The largest request of the exchange, in bytes.
-pub const EXCHANGE_REQUEST_BYTES_MAX: usize = 16 * 1_024;
+pub const EXCHANGE_REQUEST_BYTES_MAX: usize = watchfire_protocol::limits::REQUEST_BYTES_MAX;
 
-/// The largest response of the exchange, in bytes: 1 MiB of content and 64 KiB of what goes with it.
-pub const EXCHANGE_RESPONSE_BYTES_MAX: usize = 1_024 * 1_024 + 64 * 1_024;
+/// The largest response of the exchange, in bytes.
+pub const EXCHANGE_RESPONSE_BYTES_MAX: usize = watchfire_protocol::limits::ANSWER_BYTES_MAX;
 
 /// How long a request may take, from opening the stream to the last byte of the response.
 pub const EXCHANGE_WITHIN: Duration = Duration::from_secs(10);
@@ -136,10 +135,10 @@ pub const REDIAL_PAUSE_MAX: Duration = Duration::from_secs(60);
 pub const CONNECTION_SOUND_AFTER: Duration = Duration::from_secs(10);
 
 /// The largest request at the door, in bytes.
-pub const DOOR_REQUEST_BYTES_MAX: usize = 4 * 1_024;
+pub const DOOR_REQUEST_BYTES_MAX: usize = watchfire_protocol::limits::DOOR_BYTES_MAX;
 
 /// The largest answer at the door, in bytes.
-pub const DOOR_RESPONSE_BYTES_MAX: usize = 4 * 1_024;
+pub const DOOR_RESPONSE_BYTES_MAX: usize = watchfire_protocol::limits::DOOR_BYTES_MAX;
 
 /// How long one request at the door may take.
 pub const DOOR_WITHIN: Duration = Duration::from_secs(5);

@@ -3,12 +3,10 @@
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use watchfire_crypto::{Bounds, KeyFile, Purpose, SigningKey};
 use watchfire_protocol::limits::{CARD_BYTES_MAX, GENESIS_FILE_BYTES_MAX};
 use watchfire_protocol::roster::{CheckedCard, GenesisState, Roster, check_card, inspect_genesis};
-use watchfire_protocol::stix::time::Timestamp;
 use watchfire_protocol::wire::envelope::SignedBytes;
 use watchfire_protocol::wire::genesis::{GenesisFile, card_from_file};
 
@@ -19,20 +17,6 @@ use crate::keystore::{FileError, PassphraseSource, PassphraseUse, read_bounded, 
 
 /// What frames a card or genesis in a file, in bytes, with room.
 const FRAMING_BYTES: usize = 1_024;
-
-/// This moment, in milliseconds UTC.
-pub(crate) fn now_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| {
-            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-        })
-}
-
-/// A moment as people and programs read it.
-pub(crate) fn moment(unix_ms: u64) -> String {
-    Timestamp::from_unix_ms(unix_ms).to_string()
-}
 
 /// The environment, as the parts that choose paths want it.
 pub(crate) fn env(name: &str) -> Option<OsString> {

@@ -100,7 +100,7 @@ pub(crate) fn run(context: &Context, args: InitArgs) -> Result<(), CliError> {
     )?;
 
     let keys = new_keys()?;
-    let card = make_card(&profile, &keys, files::now_ms()).map_err(|error| {
+    let card = make_card(&profile, &keys, crate::clock::wall_ms()).map_err(|error| {
         CliError::new(Code::Usage, format!("the card would be too long: {error}"))
     })?;
     let checked = check_card(&card)?;
@@ -137,7 +137,7 @@ pub(crate) fn run(context: &Context, args: InitArgs) -> Result<(), CliError> {
         member: checked.certificate.member.to_string(),
         addresses: profile.addresses.clone(),
         listen: texts(&settings.listen),
-        certificate_until: files::moment(checked.certificate.not_after_ms),
+        certificate_until: crate::clock::moment(checked.certificate.not_after_ms),
     };
     if ui.json() {
         return ui.document("init", &created);

@@ -116,10 +116,10 @@ pub(crate) fn run(context: &Context, args: &JoinArgs) -> Result<(), CliError> {
     if already_joined {
         ui.note("note: this node had joined before");
     }
-    if !own.certificate.is_current(files::now_ms()) {
+    if !own.certificate.is_current(crate::clock::wall_ms()) {
         ui.note(&format!(
             "note: this node's certificate ended on {}: others will not accept it",
-            files::moment(own.certificate.not_after_ms)
+            crate::clock::moment(own.certificate.not_after_ms)
         ));
     }
     ui.note("next: watchfire serve");

@@ -10,7 +10,6 @@ use watchfire_protocol::policy::{
 };
 use watchfire_protocol::query::{Asker, BundleRecord, Found, Hit, Query};
 use watchfire_protocol::roster::Roster;
-use watchfire_protocol::stix::time::Timestamp;
 use watchfire_protocol::store::StoreError;
 use watchfire_protocol::table::Outcome;
 use watchfire_protocol::wire::card::Role;
@@ -20,7 +19,7 @@ use super::{
     ActionView, BundleView, ExplainReply, Failure, HitView, SearchOp, SearchReply, ShowReply,
     StepView,
 };
-use crate::clock::wall_ms;
+use crate::clock::{moment, wall_ms};
 use crate::disk::SledStore;
 
 /// Hits at most in one answer, whatever is asked for.
@@ -283,9 +282,9 @@ impl<'a> Answers<'a> {
             marking: hit.row.marking.to_string(),
             author: self.slug(&hit.author),
             bundle: hit.bundle.to_string(),
-            modified: (hit.row.modified_ms > 0).then(|| time(hit.row.modified_ms)),
-            received: time(hit.received_ms),
-            valid_until: time(hit.not_after_ms),
+            modified: (hit.row.modified_ms > 0).then(|| moment(hit.row.modified_ms)),
+            received: moment(hit.received_ms),
+            valid_until: moment(hit.not_after_ms),
             superseded: hit.superseded,
             exercise: hit.exercise,
         }
@@ -306,9 +305,9 @@ impl<'a> Answers<'a> {
             author: self.slug(&record.author),
             marking: record.statement.marking.to_string(),
             sequence: record.statement.stream.map_or(0, |(_, sequence)| sequence),
-            created: time(record.statement.created_ms),
-            valid_until: time(record.statement.not_after_ms),
-            received: time(record.received_ms),
+            created: moment(record.statement.created_ms),
+            valid_until: moment(record.statement.not_after_ms),
+            received: moment(record.received_ms),
             state: state.to_owned(),
             objects,
             values,
@@ -316,11 +315,6 @@ impl<'a> Answers<'a> {
             exercise: record.statement.exercise,
         }
     }
-}
-
-/// A moment as people and STIX write it.
-pub(crate) fn time(unix_ms: u64) -> String {
-    Timestamp::from_unix_ms(unix_ms).to_string()
 }
 
 fn action_view(

@@ -14,11 +14,12 @@ use watchfire_protocol::marking::Marking;
 use watchfire_protocol::opening::{PrepareError, Wish};
 use watchfire_protocol::wire::bundle::PermissibleActions;
 
-use super::answers::{Answers, time};
+use super::answers::Answers;
 use super::{
     ControlAnswer, ControlRequest, Failure, Op, PeerView, PublishOp, PublishReply, Reply,
     StatusReply,
 };
+use crate::clock::moment;
 use crate::driver::{PublishFailure, PublishedBundle};
 use crate::limits::VALID_HOURS_DEFAULT;
 use crate::node::Node;
@@ -401,7 +402,7 @@ async fn status(node: &Node) -> Result<StatusReply, Failure> {
         waiting: status.engine.unopened as u64,
         pulls: status.engine.pulls as u64,
         peers,
-        certificate_until: time(node.certificate().not_after_ms),
+        certificate_until: moment(node.certificate().not_after_ms),
         listening: status.listening,
         counters,
     })

@@ -22,7 +22,7 @@ use libp2p::gossipsub::{
     Message, MessageAuthenticity, MessageId as GossipId, PeerScoreParams, PeerScoreThresholds,
     RawMessage, TopicHash, TopicScoreParams, ValidationMode, WhitelistSubscriptionFilter,
 };
-use sha2::{Digest, Sha256};
+use watchfire_crypto::sha256;
 
 use super::counters::Tally;
 use super::{MessageId, TransportError};
@@ -147,7 +147,7 @@ impl GossipConfig {
 
 /// The id of a frame: SHA-256 over all of it.
 pub(crate) fn message_id(frame: &[u8]) -> MessageId {
-    MessageId(Sha256::digest(frame).into())
+    MessageId(sha256(frame))
 }
 
 /// The name of a federation's topic.

@@ -5,6 +5,8 @@ use std::fmt;
 use std::net::IpAddr;
 
 use libp2p::{Multiaddr, PeerId};
+// The one word of the protocol that the transport knows: it carries it out.
+use watchfire_protocol::engine::Verdict;
 
 /// The peers that may connect, each with the addresses at which to dial it. An empty list means: it dials us.
 pub type Admitted = BTreeMap<PeerId, Vec<Multiaddr>>;
@@ -27,17 +29,6 @@ impl fmt::Debug for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "MessageId({self})")
     }
-}
-
-/// What the owner decided about a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// Forward it.
-    Accept,
-    /// Do not forward it, and let every peer that sent it pay. Only for defects that every honest node sees alike.
-    Reject,
-    /// Do not forward it; nobody pays.
-    Ignore,
 }
 
 /// What the owner asks of the transport.

@@ -1,4 +1,4 @@
-//! The transport: libp2p, and nothing of the protocol. It moves opaque bytes.
+//! The transport: libp2p, and of the protocol only the engine's verdict on a frame. It moves opaque bytes.
 //!
 //! One task owns the swarm; the rest of the node speaks to it by [`Command`] and hears from it by [`Event`], both over
 //! bounded channels. Three ways lead through it:
@@ -40,9 +40,7 @@ pub use counters::Counters;
 use counters::Tally;
 pub use gossip::GossipConfig;
 pub use identity::{keypair_of, peer_id_of, transport_key_of};
-pub use messages::{
-    Admitted, Command, Event, MessageId, RequestFailure, Unpublished, Unreachable, Verdict,
-};
+pub use messages::{Admitted, Command, Event, MessageId, RequestFailure, Unpublished, Unreachable};
 
 use crate::limits::{
     COMMANDS_MAX, CONNECTION_SOUND_AFTER, DOOR_CONNECTION_WITHIN, DOOR_IDLE, DOOR_WITHIN,

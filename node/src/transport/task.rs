@@ -18,6 +18,7 @@ use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{ConnectionDenied, DialError, ListenError, SwarmEvent};
 use libp2p::{PeerId, Swarm, allow_block_list, identify, ping};
 use tokio::sync::mpsc;
+use watchfire_protocol::engine::Verdict;
 
 use super::codec::{Question, is_too_large};
 use super::counters::Tally;
@@ -29,7 +30,7 @@ use super::swarm::{Main, MainEvent, SwarmShape, swarm};
 use super::undecided::Undecided;
 use super::{
     Admitted, Command, Event, MessageId, RequestFailure, TransportConfig, TransportError,
-    Unpublished, Unreachable, Verdict,
+    Unpublished, Unreachable,
 };
 use crate::limits::{
     EXCHANGE_REQUEST_BYTES_MAX, EXCHANGE_RESPONSE_BYTES_MAX, FRAME_BYTES_MAX, OUTBOX_MAX,

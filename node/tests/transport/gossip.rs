@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use libp2p::gossipsub::{self, MessageAuthenticity};
 use libp2p::swarm::SwarmEvent;
-use sha2::{Digest, Sha256};
+use watchfire_crypto::sha256;
 use watchfire_node::limits::{COMMANDS_MAX, FRAME_BYTES_MAX};
-use watchfire_node::transport::{
-    Command, CommandRefused, Event, TransportConfig, Unpublished, Verdict,
-};
+use watchfire_node::transport::{Command, CommandRefused, Event, TransportConfig, Unpublished};
+use watchfire_protocol::engine::Verdict;
 
 use crate::raw::{Raw, SpeechEvent};
 use crate::world::{Node, config, join, keypair, meet, pair, peer, proper, quic, until};
@@ -22,10 +21,7 @@ async fn frames_cross(config: TransportConfig) {
         let frame = proper(to).await;
         assert_eq!(frame.bytes, b"a frame");
         assert_eq!(frame.source, from.peer());
-        assert_eq!(
-            frame.message.0,
-            <[u8; 32]>::from(Sha256::digest(b"a frame"))
-        );
+        assert_eq!(frame.message.0, sha256(b"a frame"));
     }
     called.publish(vec![7; FRAME_BYTES_MAX]).await;
     assert_eq!(proper(&mut caller).await.bytes, vec![7; FRAME_BYTES_MAX]);

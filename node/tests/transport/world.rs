@@ -8,9 +8,9 @@ use libp2p::identity::Keypair;
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::mpsc;
 use watchfire_node::transport::{
-    self, Admitted, Command, Event, Handle, MessageId, RequestFailure, TransportConfig, Verdict,
-    keypair_of,
+    self, Admitted, Command, Event, Handle, MessageId, RequestFailure, TransportConfig, keypair_of,
 };
+use watchfire_protocol::engine::Verdict;
 
 /// The limit of every wait. It is only reached when something is broken.
 pub(crate) const LONG: Duration = Duration::from_secs(30);

@@ -81,7 +81,7 @@ pub(crate) fn run(context: &Context, args: CreateArgs) -> Result<(), CliError> {
             ));
         }
     }
-    let mut file = draft_genesis(&args.name, files::now_ms(), &cards)?;
+    let mut file = draft_genesis(&args.name, crate::clock::wall_ms(), &cards)?;
     let state = inspect_genesis(&file)?;
 
     let mut unsigned_because = None;

@@ -84,7 +84,7 @@ impl GenesisView {
                     .map(|text| text.as_str().to_owned())
                     .collect(),
                 card_fingerprint: checked.id.to_string(),
-                certificate_until: files::moment(checked.certificate.not_after_ms),
+                certificate_until: crate::clock::moment(checked.certificate.not_after_ms),
                 signed: *signed,
             })
             .collect();
@@ -92,7 +92,7 @@ impl GenesisView {
             file,
             federation: state.federation.to_string(),
             name: state.genesis.name.as_str().to_owned(),
-            created: files::moment(state.genesis.created_ms),
+            created: crate::clock::moment(state.genesis.created_ms),
             complete: state.signed.iter().all(|signed| *signed),
             members,
         }

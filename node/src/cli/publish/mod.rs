@@ -174,7 +174,7 @@ pub(crate) fn run(context: &Context, args: &PublishArgs) -> Result<(), CliError>
     // everything of one member is as old as its card.
     let created_ms = own.card.created_ms;
     // Later than any earlier version, unless the clock went back.
-    let modified_ms = files::now_ms().max(created_ms);
+    let modified_ms = crate::clock::wall_ms().max(created_ms);
     let options = Options {
         format: args.format,
         columns,
