@@ -4,6 +4,8 @@
 //! belongs in `watchfire-protocol`.
 
 mod commands;
+mod log;
+mod work;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,10 +19,9 @@ use watchfire_protocol::engine::{
 use watchfire_protocol::gate;
 use watchfire_protocol::ids::NodeId;
 use watchfire_protocol::limits::{ANSWER_BYTES_MAX, CHUNK_BYTES, KEY_BLOCK_BYTES_MAX};
-use watchfire_protocol::opening::{Draft, OpenRefusal, PrepareError};
+use watchfire_protocol::opening::{Draft, PrepareError};
 use watchfire_protocol::roster::Roster;
 use watchfire_protocol::store::{CommitNo, StoreError};
-use watchfire_protocol::table::Arrival;
 use watchfire_protocol::wire::codec;
 use watchfire_protocol::wire::exchange::Request;
 
@@ -31,6 +32,9 @@ use crate::pool::Pool;
 use crate::transport::{
     self, Admitted, Command, Event as Net, MessageId, RequestFailure, peer_id_of, transport_key_of,
 };
+
+use log::log;
+use work::unless_it_panics;
 
 pub use commands::{
     NodeCommand, NodeEvent, NodeStatus, Publication, PublishFailure, PublishedBundle, Summary,
@@ -523,18 +527,6 @@ fn summary_of(draft: &Draft) -> Summary {
     }
 }
 
-/// A decoder is another's code: should it panic on what somebody sent, that
-/// bundle is refused, and the next one opened.
-fn unless_it_panics(arrival: Arrival, open: impl FnOnce() -> Done) -> Done {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(open)).unwrap_or_else(|_| Done::Opened {
-        arrival,
-        bundle: None,
-        outcome: Err(OpenRefusal::Encoding {
-            why: "the decoder failed".to_owned(),
-        }),
-    })
-}
-
 fn node_of(peer: &libp2p::PeerId) -> Option<NodeId> {
     transport_key_of(peer).map(|key| NodeId::of_transport(&key))
 }
@@ -558,49 +550,4 @@ pub(crate) fn admitted(roster: &Roster, me: &NodeId, wall_ms: u64) -> Admitted {
             Some((peer, addresses))
         })
         .collect()
-}
-
-/// Ids and counts, never contents.
-fn log(event: &Event) {
-    match event {
-        Event::Verified { envelope, .. } => {
-            tracing::debug!(envelope = %envelope.short(), "verified")
-        }
-        Event::Stored { envelope, .. } => tracing::debug!(envelope = %envelope.short(), "stored"),
-        Event::Searchable {
-            bundle, objects, ..
-        } => {
-            tracing::info!(bundle = %bundle.short(), objects, "searchable");
-        }
-        // The reason may quote what is inside; only its kind is for a log.
-        Event::NotOpened { bundle, why, .. } => {
-            tracing::warn!(bundle = %bundle.short(), why = why.name(), "not opened");
-        }
-        Event::NotTaken { from, why } => tracing::debug!(from = %from.short(), %why, "not taken"),
-        Event::Conflict { envelope, .. } => {
-            tracing::warn!(envelope = %envelope.short(), "conflict, kept as evidence")
-        }
-        Event::PeerReady { node } => tracing::info!(node = %node.short(), "peer ready"),
-        Event::Admitted { certificate, .. } => {
-            tracing::info!(certificate = %certificate.short(), "certificate admitted");
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_decoder_that_panics_refuses_one_bundle() {
-        let done = unless_it_panics(7, || panic!("as another's code may"));
-        assert!(matches!(
-            done,
-            Done::Opened {
-                arrival: 7,
-                outcome: Err(OpenRefusal::Encoding { .. }),
-                ..
-            }
-        ));
-    }
 }

@@ -1,0 +1,35 @@
+//! Work that is given to the openers, so that it cannot end them.
+
+use watchfire_protocol::engine::Done;
+use watchfire_protocol::opening::OpenRefusal;
+use watchfire_protocol::table::Arrival;
+
+/// A decoder is another's code: should it panic on what somebody sent, that
+/// bundle is refused, and the next one opened.
+pub(super) fn unless_it_panics(arrival: Arrival, open: impl FnOnce() -> Done) -> Done {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(open)).unwrap_or_else(|_| Done::Opened {
+        arrival,
+        bundle: None,
+        outcome: Err(OpenRefusal::Encoding {
+            why: "the decoder failed".to_owned(),
+        }),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decoder_that_panics_refuses_one_bundle() {
+        let done = unless_it_panics(7, || panic!("as another's code may"));
+        assert!(matches!(
+            done,
+            Done::Opened {
+                arrival: 7,
+                outcome: Err(OpenRefusal::Encoding { .. }),
+                ..
+            }
+        ));
+    }
+}
