@@ -97,6 +97,7 @@ pub(crate) struct Book {
     messages: BTreeMap<GossipToken, MessageId>,
     clients: BTreeMap<ClientToken, Client>,
     barriers: BTreeMap<ClientToken, oneshot::Sender<()>>,
+    syncs: BTreeMap<ClientToken, oneshot::Sender<()>>,
     next: u64,
     refusals: BTreeMap<String, u64>,
     listening: Vec<String>,
@@ -224,6 +225,13 @@ impl Driver {
                 }
                 None
             }
+            Output::Synced { client } => {
+                if let Some(reply) = self.book.syncs.remove(&client) {
+                    // Whoever asked may have gone.
+                    let _ = reply.send(());
+                }
+                None
+            }
             Output::Roster(roster) => {
                 self.roster.send_replace(roster);
                 self.admit().await?;
@@ -260,7 +268,7 @@ impl Driver {
     fn request(&self, to: &NodeId, id: RequestId, request: &Request) -> Option<Command> {
         // What is announced above this is cut off before it is read.
         let response_bytes_max = match request {
-            Request::Hello { .. } | Request::Probe { .. } => 128,
+            Request::Hello { .. } => 128,
             Request::Frontier { .. } | Request::Range { .. } => ANSWER_BYTES_MAX,
             Request::Chunk { .. } => CHUNK_BYTES + 512,
             Request::KeyBlock { .. } => KEY_BLOCK_BYTES_MAX + 64,
@@ -354,7 +362,7 @@ impl Driver {
                 Some(Input::Congested { node: None })
             }
             Net::Request { peer, token, bytes } => {
-                let request = gate::request(&bytes).ok();
+                let request = gate::request(&bytes);
                 node_of(&peer).map(|from| Input::Request {
                     from,
                     token: AnswerToken(token),
@@ -429,6 +437,11 @@ impl Driver {
                 let client = ClientToken(self.book.number());
                 self.book.barriers.insert(client, reply);
                 Some(Input::Barrier { client })
+            }
+            NodeCommand::Sync { reply } => {
+                let client = ClientToken(self.book.number());
+                self.book.syncs.insert(client, reply);
+                Some(Input::Sync { client })
             }
             NodeCommand::Status { reply } => {
                 let status = NodeStatus {

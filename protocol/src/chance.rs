@@ -23,15 +23,29 @@ impl Chance {
     /// A number below `bound` for this purpose, object and turn; 0 if `bound`
     /// is 0. The same four give the same number.
     pub fn below(&self, purpose: &'static str, object: &[u8], turn: u64, bound: u64) -> u64 {
+        // The bias of a remainder is below 2^-32 for every bound used here.
+        self.generator(purpose, object, turn)
+            .next_u64()
+            .checked_rem(bound)
+            .unwrap_or(0)
+    }
+
+    /// 16 bytes for this purpose, object and turn: an id that nobody else
+    /// draws.
+    pub fn id(&self, purpose: &'static str, object: &[u8], turn: u64) -> [u8; 16] {
+        let mut id = [0; 16];
+        self.generator(purpose, object, turn).fill_bytes(&mut id);
+        id
+    }
+
+    fn generator(&self, purpose: &'static str, object: &[u8], turn: u64) -> ChaCha8Rng {
         let mut stream = CHANCE.stream();
         stream.update(&self.seed);
         stream.update(purpose.as_bytes());
         stream.update(&[0]);
         stream.update(object);
         stream.update(&turn.to_be_bytes());
-        let mut generator = ChaCha8Rng::from_seed(stream.finish());
-        // The bias of a remainder is below 2^-32 for every bound used here.
-        generator.next_u64().checked_rem(bound).unwrap_or(0)
+        ChaCha8Rng::from_seed(stream.finish())
     }
 }
 

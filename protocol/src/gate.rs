@@ -6,15 +6,13 @@
 //! `Verified<Frame>`; nothing else in the program makes one.
 
 use crate::ids::{BundleId, EnvelopeId};
-use crate::limits::{ANSWER_BYTES_MAX, FRAME_BYTES_MAX, HEADER_BYTES_MAX, REQUEST_BYTES_MAX};
+use crate::limits::{ANSWER_BYTES_MAX, FRAME_BYTES_MAX, REQUEST_BYTES_MAX};
 use crate::marking::Marking;
 use crate::roster::{Certificate, Roster};
 use crate::wire::bundle::{Bundle, BundleDefect};
 use crate::wire::codec::{self, CodecError};
-use crate::wire::envelope::{
-    Class, Envelope, FRAME_VERSION, FormDefect, Header, Inner, SignedBytes,
-};
-use crate::wire::exchange::{Answer, DoorAnswer, DoorRequest, Request, StreamId};
+use crate::wire::envelope::{Class, Envelope, FRAME_VERSION, FormDefect, Header, Inner};
+use crate::wire::exchange::{Answer, DoorAnswer, DoorRequest, Remains, Request, StreamId};
 use crate::wire::{Kind, Root};
 use watchfire_crypto::{Signed, Verified, VerifyError, sha256};
 
@@ -317,15 +315,14 @@ fn stream_of(header: &Header, author: &Certificate) -> Option<StreamId> {
     })
 }
 
-/// What remains of an envelope after its expiry: the signed header, which
-/// chains and frontiers still need.
+/// What remains of an envelope after its expiry, its signature checked.
 #[derive(Clone, Debug)]
-pub struct Retained {
+pub struct CheckedRemains {
     header: Header,
     stream: Option<StreamId>,
 }
 
-impl Retained {
+impl CheckedRemains {
     /// The outer header.
     pub const fn header(&self) -> &Header {
         &self.header
@@ -337,18 +334,25 @@ impl Retained {
     }
 }
 
-/// Checks a header that comes without its envelope. Whether the envelope has
+/// Checks what remains of an envelope. Whether the envelope has
 /// expired, so that this may be all there is, is for the engine to say.
 ///
 /// # Errors
 /// As [`check`].
-pub fn check_retained(
-    header: &SignedBytes<HEADER_BYTES_MAX>,
+pub fn check_remains(
+    remains: &Remains,
     roster: &Roster,
-) -> Result<Verified<Retained>, Refusal> {
-    let (header, author) = check_header(header.to_signed(), roster, |_| Ok(()))?;
+) -> Result<Verified<CheckedRemains>, Refusal> {
+    let second = remains.second_signature.is_some();
+    let (header, author) = check_header(remains.header.to_signed(), roster, |claimed| {
+        if claimed.binding.second_signature.is_some() == second {
+            Ok(())
+        } else {
+            Err(Refusal::SecondSignature)
+        }
+    })?;
     header.refine(|header, _| {
-        Ok(Retained {
+        Ok(CheckedRemains {
             stream: stream_of(&header, author),
             header,
         })
@@ -471,8 +475,31 @@ fn agrees(header: &Header, bundle: &Bundle) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// When it is too long or not canonical.
-pub fn request(bytes: &[u8]) -> Result<Request, CodecError> {
-    codec::decode(bytes, REQUEST_BYTES_MAX)
+pub fn request(bytes: &[u8]) -> Result<Request, NotARequest> {
+    // Numbers below 251 are one byte.
+    match bytes.first() {
+        Some(number) if (REQUESTS..251).contains(number) => {
+            Err(NotARequest::Unknown { number: *number })
+        }
+        Some(_) | None => Ok(codec::decode(bytes, REQUEST_BYTES_MAX)?),
+    }
+}
+
+/// How many requests there are.
+const REQUESTS: u8 = 5;
+
+/// Why bytes are not a request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotARequest {
+    /// A number that this version does not have: no offence, a newer one may.
+    #[error("request {number} is not known here")]
+    Unknown {
+        /// Its number.
+        number: u8,
+    },
+    /// Too long or not canonical.
+    #[error(transparent)]
+    Malformed(#[from] CodecError),
 }
 
 /// Reads an answer of the exchange protocol. Frames within it still have to

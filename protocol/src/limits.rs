@@ -42,7 +42,7 @@ pub const STREAMS_PER_NODE_MAX: usize = 64;
 /// Certificates held of one member: five years of four a year for three nodes.
 pub const CERTIFICATES_PER_MEMBER_MAX: usize = 64;
 
-/// A chunk of payload. An answer carries one with its path four times over.
+/// A chunk of payload. An answer carries one with its path.
 pub const CHUNK_BYTES: usize = 262_144;
 
 /// 256 chunks of 256 KiB: 64 MiB of payload as it travels.
@@ -97,20 +97,76 @@ pub const CLOCK_SKEW_MS_MAX: u64 = 10 * 60 * 1_000;
 /// Request of the exchange protocol.
 pub const REQUEST_BYTES_MAX: usize = 16_384;
 
-/// Answer of the exchange protocol: 1 MiB of frames and 64 KiB of framing.
-pub const ANSWER_BYTES_MAX: usize = 1_114_112;
+/// Answer of the exchange protocol: a chunk, or as much of anything else, and
+/// 16 KiB of framing.
+pub const ANSWER_BYTES_MAX: usize = 278_528;
 
 /// Either way at the door, where strangers stand.
 pub const DOOR_BYTES_MAX: usize = 4_096;
 
-/// Frames in one range answer, together at most [`RANGE_BYTES_MAX`].
-pub const RANGE_FRAMES_MAX: usize = 1_024;
+/// Sequences of one range: a tenth of a second of checking, so that live
+/// traffic never waits long behind it.
+pub const RANGE_FRAMES_MAX: usize = 256;
 
-/// Bytes of frames in one range answer.
-pub const RANGE_BYTES_MAX: usize = 1_048_576;
+/// Remains of an envelope: header, signature, second signature, lengths.
+pub const REMAINS_BYTES_MAX: usize = HEADER_BYTES_MAX + 64 + SECOND_SIGNATURE_BYTES_MAX + 16;
 
-/// Entries of one frontier answer: 4,096 × 98 bytes = 401 KB.
-pub const FRONTIER_ENTRIES_MAX: usize = 4_096;
+/// Bytes of items in one range answer: a link of 0.25 Mbit/s brings it in the
+/// ten seconds of a request.
+pub const RANGE_BYTES_MAX: usize = 262_144;
+
+/// Entries of one frontier answer: in full and without runs 1,024 × 77 bytes
+/// = 79 KB.
+pub const FRONTIER_ENTRIES_MAX: usize = 1_024;
+
+/// Runs of what is held behind a gap: every second of [`SEQUENCE_AHEAD_MAX`].
+pub const FRONTIER_RUNS_MAX: usize = 2_048;
+
+/// Bytes of entries in one frontier answer.
+pub const FRONTIER_BYTES_MAX: usize = 262_144;
+
+/// Pages of one peer's frontier in a row: as many as the two open streams of
+/// 256 members with 64 certificates each fill, 256 × 64 × 2 / 1,024.
+pub const FRONTIER_PAGES_MAX: usize = 32;
+
+/// Streams of one peer that wait to be dealt with: four pages. Then the next
+/// page waits.
+pub const OPEN_PER_PEER_MAX: usize = 4_096;
+
+/// Lives of nodes that peers listed and no certificate here stands for, kept
+/// so that what is listed of them is looked at again once one does.
+pub const UNKNOWN_LIVES_MAX: usize = 1_024;
+
+/// Former ids of a store, by which marks that peers hold outlive a restart.
+pub const FORMER_STORES_MAX: usize = 16;
+
+/// Ranges under way: 16 answers of 272 KiB at worst.
+pub const RANGES_MAX: usize = 16;
+
+/// Ranges under way of one peer: one is served while another is checked, and
+/// who stalls keeps two of sixteen places.
+pub const RANGES_PER_PEER_MAX: usize = 2;
+
+/// Streams wanted, counted once for each who offers them: 65,536 × some 200
+/// bytes = 13 MB. What does not fit is offered again later.
+pub const OFFERS_MAX: usize = 65_536;
+
+/// Runs kept of all offers together: 16 bytes each, 16 MiB.
+pub const OFFERED_RUNS_MAX: usize = 1_048_576;
+
+/// A stream whose author's quota is used up is asked for again after this, in
+/// which the quota grants some 900 envelopes.
+pub const DEFERRED_MS: u64 = 15_000;
+
+/// What of a peer's frontier could not be dealt with is asked for again after
+/// this, then after twice as long, and so on.
+pub const REDO_FIRST_MS: u64 = 15_000;
+
+/// But no later than this.
+pub const REDO_LAST_MS: u64 = 600_000;
+
+/// Every so often a peer's frontier is asked for from the beginning.
+pub const LIST_ALL_EVERY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Deepest nesting of JSON that is read. STIX in the wild stays below 12; the
 /// bound keeps a hostile document from using the stack.
@@ -186,13 +242,9 @@ pub const UNOPENED_IN_MEMORY_MAX: usize = 512;
 /// Every so often a peer is asked whether its frontier is ours.
 pub const PROBE_EVERY_MS: u64 = 15_000;
 
-/// A differing probe of a peer brings ours forward, but not more often than this.
+/// News, or a gap, brings the next look at a peer forward, but not more often
+/// than this.
 pub const PROBE_AGAIN_MS: u64 = 1_000;
-
-/// Catch-ups in a row that brought nothing, after which a differing probe of
-/// that peer does not bring ours forward any more. Two, because the first may
-/// have crossed with gossip on its way.
-pub const FRUITLESS_MAX: u32 = 2;
 
 /// A pull or catch-up that found nobody tries again after this.
 pub const RETRY_MS: u64 = 2_000;

@@ -9,10 +9,10 @@
 //! | `C` | envelope id, chunk index | the chunk | truth |
 //! | `N` | certificate id | the certificate, admitted at the door | truth |
 //! | `X` | stream, sequence, envelope id | a frame kept as evidence | truth |
-//! | `R` | arrival | the signed header of an envelope that came after its expiry | truth |
+//! | `R` | arrival | the [remains](crate::wire::exchange::Remains) of an envelope that came after its expiry | truth |
 //! | `E` | envelope id | arrival | index |
 //! | `S` | stream, sequence | envelope id | index |
-//! | `F` | stream | [`Through`] | index |
+//! | `F` | stream | [`StreamRow`] | index |
 //! | `B` | bundle id | arrival | index |
 //! | `H` | envelope id | leaf hashes of its chunks | index |
 //! | `P` | arrival | envelope id whose body is still to be pulled | index |
@@ -21,16 +21,19 @@
 //! | `T` | arrival, block | [`Rows`] of objects | index |
 //! | `I` | object id, 0, arrival, object | nothing | index |
 //! | `V` | value key, 0, arrival, object | nothing | index |
-//! | `A` | 0 | the next arrival | index |
+//! | `A` | | the next arrival | index |
+//! | `G` | | [`StoreNames`]: made anew with the indexes | index |
+//! | `M` | node id | the mark up to which its frontier has been dealt with | index |
 
-use crate::ids::{BundleId, CertificateId, EnvelopeId};
-use crate::limits::FRAME_BYTES_MAX;
+use crate::ids::{BundleId, CertificateId, EnvelopeId, NodeId};
+use crate::limits::{FORMER_STORES_MAX, FRAME_BYTES_MAX};
 use crate::marking::Marking;
+use crate::wire::exchange::StoreId;
 use crate::wire::{Bytes, List, StreamId, Text};
 use bincode::{Decode, Encode};
 
 /// The tables that can be made again.
-pub const INDEXES: &[u8] = b"AEFSBHPWOTIV";
+pub const INDEXES: &[u8] = b"AEFGMSBHPWOTIV";
 
 /// The number of an envelope in the order in which this node took it.
 pub type Arrival = u64;
@@ -51,6 +54,26 @@ pub struct Through {
     pub sequence: u64,
     /// The envelope there.
     pub head: EnvelopeId,
+}
+
+/// A stream as it is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct StreamRow {
+    /// How far without gaps; none where its beginning is missing.
+    pub through: Option<Through>,
+    /// The change of this store with which it began; 0 where it is sealed.
+    pub born: u64,
+    /// Its last change.
+    pub changed: u64,
+}
+
+/// By what names peers know this store's changes.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct StoreNames {
+    /// Since its last start.
+    pub now: StoreId,
+    /// Before, each with the change at which it ended, the last one last.
+    pub former: List<(StoreId, u64), FORMER_STORES_MAX>,
 }
 
 /// What came of opening a bundle.
@@ -124,8 +147,8 @@ pub fn log(arrival: Arrival) -> Vec<u8> {
     key(b'L', &[&arrival.to_be_bytes()])
 }
 
-/// Key of a header that is all there is of an envelope.
-pub fn retained(arrival: Arrival) -> Vec<u8> {
+/// Key of what remains of an envelope.
+pub fn remains(arrival: Arrival) -> Vec<u8> {
     key(b'R', &[&arrival.to_be_bytes()])
 }
 
@@ -174,13 +197,23 @@ pub fn sequences(stream: &StreamId) -> Vec<u8> {
     key(b'S', &[&stream_bytes(stream)])
 }
 
-/// Key of how far a stream is held.
-pub fn through(stream: &StreamId) -> Vec<u8> {
+/// Key of a stream as it is held.
+pub fn stream(stream: &StreamId) -> Vec<u8> {
     key(b'F', &[&stream_bytes(stream)])
 }
 
 /// Prefix of all of them.
-pub const THROUGHS: &[u8] = b"F";
+pub const STREAMS: &[u8] = b"F";
+
+/// Key of the store's names.
+pub fn store_names() -> Vec<u8> {
+    key(b'G', &[])
+}
+
+/// Key of the mark of a peer's frontier.
+pub fn mark(node: &NodeId) -> Vec<u8> {
+    key(b'M', &[node.as_bytes()])
+}
 
 /// Key of where a bundle is in the log.
 pub fn bundle(id: &BundleId) -> Vec<u8> {
@@ -280,7 +313,7 @@ pub fn stream_of(key: &[u8]) -> Option<(StreamId, Option<u64>)> {
     let (incarnation, rest) = rest.split_first_chunk::<8>()?;
     let (tag, rest) = rest.split_first_chunk::<16>()?;
     let stream = StreamId {
-        node: crate::ids::NodeId::from_bytes(*node),
+        node: NodeId::from_bytes(*node),
         incarnation: u64::from_be_bytes(*incarnation),
         tag: crate::wire::Tag::from_bytes(*tag),
     };

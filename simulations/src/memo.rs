@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use watchfire_crypto::{Sha256Stream, Verified, sha256};
 use watchfire_protocol::engine::{CheckedItem, Done, OpenFrame, Work};
-use watchfire_protocol::gate::{self, Frame, Refusal, check_retained};
+use watchfire_protocol::gate::{self, Frame, Refusal, check_remains};
 use watchfire_protocol::opening::{self, OpenRefusal, Opened};
 use watchfire_protocol::roster::Roster;
 use watchfire_protocol::wire::exchange::RangeItem;
@@ -102,6 +102,7 @@ impl Memo {
         };
         match work {
             Work::Check {
+                id,
                 from,
                 items,
                 roster,
@@ -113,11 +114,11 @@ impl Memo {
                         RangeItem::Frame(frame) => self
                             .check(sha256(frame.as_slice()), frame.as_slice(), &against)
                             .map(CheckedItem::Frame),
-                        RangeItem::Header(header) => check_retained(&header, &against.roster)
-                            .map(|retained| CheckedItem::Header(Box::new(retained), header)),
+                        RangeItem::Remains(remains) => check_remains(&remains, &against.roster)
+                            .map(|checked| CheckedItem::Remains(Box::new(checked), remains)),
                     })
                     .collect();
-                Done::Checked { from, items }
+                Done::Checked { id, from, items }
             }
             Work::Open {
                 arrival,

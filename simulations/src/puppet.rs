@@ -18,7 +18,8 @@ use watchfire_protocol::wire::envelope::{
     Binding, Class, Envelope, Header, Inner, PayloadBinding, Prefix, SignedBytes, Tag, frame,
 };
 use watchfire_protocol::wire::exchange::{
-    Answer, DoorRequest, FrontierEntry, RangeItem, Request, StreamId, Unavailable,
+    Answer, DoorRequest, FrontierEntry, Mark, RangeItem, Request, Scope, StoreId, StreamId,
+    StreamName, Unavailable,
 };
 use watchfire_protocol::wire::{Bytes, Kind, List, codec};
 
@@ -73,6 +74,7 @@ impl Puppet {
         Request::Hello {
             federation: self.federation,
             epoch: self.epoch,
+            nonce: [0; 16],
         }
     }
 
@@ -183,18 +185,29 @@ impl Puppet {
             });
             acts.push(Act::Ask {
                 to,
-                request: Request::Probe { digest: [0; 32] },
+                request: Request::Frontier {
+                    scope: Scope(9),
+                    since: None,
+                    full: false,
+                    news: true,
+                },
             });
             acts.push(Act::Ask {
                 to,
-                request: Request::Frontier { after: None },
+                request: Request::Frontier {
+                    scope: Scope::OPEN,
+                    since: None,
+                    full: true,
+                    news: true,
+                },
             });
             if let Some(stream) = self.streams.get(pick(chance, self.streams.len())) {
                 acts.push(Act::Ask {
                     to,
                     request: Request::Range {
                         stream: *stream,
-                        after: 0,
+                        from: 1,
+                        to: 256,
                     },
                 });
             }
@@ -249,6 +262,7 @@ impl Puppet {
             return Some(Answer::Hello {
                 federation: self.federation,
                 epoch: self.epoch,
+                nonce: [0; 16],
             });
         }
         match self.habit {
@@ -266,15 +280,23 @@ impl Puppet {
             *byte = drawn;
         }
         Some(match request {
-            Request::Hello { .. } | Request::Probe { .. } => Answer::Probe { digest: id },
+            Request::Hello { .. } => Answer::Unavailable {
+                reason: Unavailable::NotHeld,
+            },
             Request::Frontier { .. } => {
-                let head = EnvelopeId::from_bytes(id);
+                let (store, _) = id.split_first_chunk::<16>()?;
+                let (head, _) = id.split_first_chunk::<8>()?;
                 let entries = self.streams.iter().map(|stream| FrontierEntry {
-                    stream: *stream,
+                    name: StreamName::Full(*stream),
                     through: 1 << 40,
-                    head,
+                    head: Some(*head),
+                    beyond: List::default(),
                 });
                 Answer::Frontier {
+                    at: Mark {
+                        store: StoreId(*store),
+                        change: chance.below("garbage", self.number, 1 << 40),
+                    },
                     entries: List::new(entries.collect()).ok()?,
                     more: true,
                 }
@@ -292,7 +314,6 @@ impl Puppet {
                 }
                 Answer::Range {
                     items: List::new(items).ok()?,
-                    more: true,
                 }
             }
             Request::Chunk { .. } | Request::KeyBlock { .. } => Answer::Chunk {

@@ -160,8 +160,9 @@ impl World {
                 );
             }
             Output::Published { client, outcome } => self.on_published(number, client, outcome),
-            // Nobody asks a simulated node for answers by a barrier.
-            Output::Durable { .. } => {}
+            // Nobody asks a simulated node for answers by a barrier, or to look
+            // at its peers sooner.
+            Output::Durable { .. } | Output::Synced { .. } => {}
             Output::Reconnect { node } => {
                 self.note(number, "reconnect", &[node.as_bytes()]);
                 self.reconnects += 1;

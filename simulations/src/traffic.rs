@@ -212,7 +212,7 @@ impl World {
             Input::Request {
                 from: node,
                 token,
-                request: Some(request),
+                request: Ok(request),
             },
         )
     }
@@ -295,7 +295,7 @@ fn parts_of(answer: &Answer) -> Vec<Cow<'_, [u8]>> {
             .iter()
             .map(|item| match item {
                 RangeItem::Frame(frame) => Cow::Borrowed(frame.as_slice()),
-                RangeItem::Header(header) => Cow::Owned(codec::encode(header)),
+                RangeItem::Remains(remains) => Cow::Owned(codec::encode(remains)),
             })
             .collect(),
         Answer::Chunk { bytes, path } => vec![
@@ -303,10 +303,7 @@ fn parts_of(answer: &Answer) -> Vec<Cow<'_, [u8]>> {
             Cow::Owned(codec::encode(path)),
         ],
         Answer::KeyBlock { bytes } => vec![Cow::Borrowed(bytes.as_slice())],
-        Answer::Hello { .. }
-        | Answer::Probe { .. }
-        | Answer::Frontier { .. }
-        | Answer::Unavailable { .. } => {
+        Answer::Hello { .. } | Answer::Frontier { .. } | Answer::Unavailable { .. } => {
             vec![Cow::Owned(codec::encode(answer))]
         }
     }
@@ -315,7 +312,6 @@ fn parts_of(answer: &Answer) -> Vec<Cow<'_, [u8]>> {
 const fn name_of(answer: &Answer) -> &'static str {
     match answer {
         Answer::Hello { .. } => "hello",
-        Answer::Probe { .. } => "a digest of its frontier",
         Answer::Frontier { .. } => "its frontier",
         Answer::Range { .. } => "a range",
         Answer::Chunk { .. } => "a chunk",

@@ -2,12 +2,13 @@
 //! never changes its name, and who pays.
 
 use watchfire_crypto::{KeyRefused, Verified};
-use watchfire_protocol::gate::{Blame, Content, Frame, Refusal, envelope_id};
+use watchfire_protocol::gate::{self, Blame, Content, Frame, NotARequest, Refusal, envelope_id};
 use watchfire_protocol::opening::OpenRefusal;
 use watchfire_protocol::roster::RosterError;
 use watchfire_protocol::wire::bundle::BundleDefect;
 use watchfire_protocol::wire::codec::CodecError;
 use watchfire_protocol::wire::envelope::FormDefect;
+use watchfire_protocol::wire::exchange::Request;
 
 /// What the gate says of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,4 +169,17 @@ pub const fn key_rule(refused: KeyRefused) -> &'static str {
         KeyRefused::NotCanonical => "not-canonical",
         KeyRefused::Weak => "small-order",
     }
+}
+
+/// Reads a request; what is not known counts as malformed.
+///
+/// # Errors
+/// As [`gate::request`](watchfire_protocol::gate::request).
+pub fn request(bytes: &[u8]) -> Result<Request, CodecError> {
+    gate::request(bytes).map_err(|why| match why {
+        NotARequest::Malformed(why) => why,
+        NotARequest::Unknown { number } => CodecError::Malformed {
+            why: format!("request {number}"),
+        },
+    })
 }

@@ -426,7 +426,7 @@ fn attack_10_ids_count_in_full_length() {
             assert!(holds(&table::chunk(&envelopes[at], 0), id));
             assert!(holds(&table::bundle(&bundles[at]), id));
             assert!(holds(&table::sequence(&streams[at], 1), id));
-            assert!(holds(&table::through(&streams[at]), id));
+            assert!(holds(&table::stream(&streams[at]), id));
             assert!(holds(
                 &table::certificate(&CertificateId::from_bytes(*id)),
                 id

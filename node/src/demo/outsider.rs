@@ -97,6 +97,7 @@ impl Outsider {
         let hello = codec::encode(&Request::Hello {
             federation: cast.roster.federation(),
             epoch: 0,
+            nonce: [0; 16],
         });
         let asking = tokio::spawn(ask_on(handle.clone(), everybody, hello.clone()));
         let keeping = keep_everything(events, handle.clone(), hello, Arc::clone(&store));

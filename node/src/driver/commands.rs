@@ -17,6 +17,12 @@ pub enum NodeCommand {
         /// Told then.
         reply: oneshot::Sender<()>,
     },
+    /// Look at every peer's frontier now, and tell when what they are ahead in
+    /// has been dealt with.
+    Sync {
+        /// Told then.
+        reply: oneshot::Sender<()>,
+    },
     /// How the node is.
     Status {
         /// The answer.

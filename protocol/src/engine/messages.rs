@@ -1,15 +1,13 @@
 //! What goes into an engine and what comes out of it.
 
-use crate::gate::{Frame, Refusal, Retained};
+use crate::gate::{Blame, CheckedRemains, Frame, NotARequest, Refusal};
 use crate::ids::{BundleId, CertificateId, EnvelopeId, MemberId, NodeId};
-use crate::limits::HEADER_BYTES_MAX;
 use crate::marking::Marking;
 use crate::opening::{Draft, OpenRefusal, Opened};
 use crate::policy::{Marked, Release};
 use crate::roster::Roster;
 use crate::table::Arrival;
-use crate::wire::envelope::SignedBytes;
-use crate::wire::exchange::{Answer, DoorAnswer, DoorRequest, RangeItem, Request};
+use crate::wire::exchange::{Answer, DoorAnswer, DoorRequest, RangeItem, Remains, Request};
 use std::sync::Arc;
 use watchfire_crypto::Verified;
 
@@ -60,8 +58,8 @@ pub enum Input {
         from: NodeId,
         /// To answer with.
         token: AnswerToken,
-        /// What; `None` if it did not decode.
-        request: Option<Request>,
+        /// What; or why it is no request.
+        request: Result<Request, NotARequest>,
     },
     /// A peer answered, or did not.
     Answered {
@@ -102,6 +100,11 @@ pub enum Input {
     },
     /// A commit is durable.
     Committed(crate::store::CommitNo),
+    /// A person wants every peer's frontier looked at now.
+    Sync {
+        /// To tell when that is done.
+        client: ClientToken,
+    },
     /// Frames of ours may not have reached a peer, or any: the way was full.
     Congested {
         /// Whom; `None` for everybody.
@@ -161,6 +164,12 @@ pub enum Output {
     /// Claim: everything written before the barrier is durable.
     Durable {
         /// Whose barrier.
+        client: ClientToken,
+    },
+    /// Claim: every peer that was connected has been looked at, and what they
+    /// are ahead in has been dealt with.
+    Synced {
+        /// Who asked.
         client: ClientToken,
     },
     /// The link looks dead although it is open: close it and dial again.
@@ -328,9 +337,9 @@ pub enum NotTaken {
     /// Its time is over.
     #[error("expired")]
     Expired,
-    /// A header without its envelope, which has not expired.
-    #[error("a header came alone, and its envelope has not expired")]
-    HeaderAlone,
+    /// Remains of an envelope that has not expired here.
+    #[error("what remains of an envelope came, and it has not expired here")]
+    NotExpired,
     /// It would be kept longer than anything may be.
     #[error("expires more than 1,830 days ahead")]
     ExpiresTooLate,
@@ -360,11 +369,32 @@ pub enum NotTaken {
     AuthorGone,
 }
 
+impl NotTaken {
+    /// Whether the same would be said tomorrow: it is here, contradicts what
+    /// is here, or is spoiled.
+    pub(crate) fn is_for_good(&self) -> bool {
+        match self {
+            Self::Held | Self::Conflict => true,
+            Self::Gate(refusal) => refusal.blame() == Blame::Forwarder,
+            Self::Expired
+            | Self::NotExpired
+            | Self::ExpiresTooLate
+            | Self::Ahead
+            | Self::Policy { .. }
+            | Self::Quota { .. }
+            | Self::TooFar
+            | Self::AuthorGone => false,
+        }
+    }
+}
+
 /// Something to do off the engine's thread. Pure: the same work gives the same.
 #[derive(Debug)]
 pub enum Work {
     /// Take frames of a range through the gate.
     Check {
+        /// Which request they answer.
+        id: RequestId,
         /// Who served them.
         from: NodeId,
         /// What it served.
@@ -399,8 +429,8 @@ pub enum OpenFrame {
 pub enum CheckedItem {
     /// A whole envelope.
     Frame(Box<Verified<Frame>>),
-    /// A header alone, with the bytes to keep.
-    Header(Box<Verified<Retained>>, SignedBytes<HEADER_BYTES_MAX>),
+    /// What remains of one, with the bytes to keep.
+    Remains(Box<Verified<CheckedRemains>>, Remains),
 }
 
 /// What work gave.
@@ -408,6 +438,8 @@ pub enum CheckedItem {
 pub enum Done {
     /// Of a range.
     Checked {
+        /// Which request it answered.
+        id: RequestId,
         /// Who served it.
         from: NodeId,
         /// What the gate said of each.
@@ -429,10 +461,12 @@ impl Work {
     pub fn run(self) -> Done {
         match self {
             Self::Check {
+                id,
                 from,
                 items,
                 roster,
             } => Done::Checked {
+                id,
                 from,
                 items: items
                     .into_iter()
@@ -474,9 +508,9 @@ fn check_item(item: RangeItem, roster: &Roster) -> Result<CheckedItem, Refusal> 
         RangeItem::Frame(frame) => {
             CheckedItem::Frame(Box::new(crate::gate::check(frame.as_slice(), roster)?))
         }
-        RangeItem::Header(header) => CheckedItem::Header(
-            Box::new(crate::gate::check_retained(&header, roster)?),
-            header,
+        RangeItem::Remains(remains) => CheckedItem::Remains(
+            Box::new(crate::gate::check_remains(&remains, roster)?),
+            remains,
         ),
     })
 }

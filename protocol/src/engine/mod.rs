@@ -13,10 +13,14 @@
 //! | `publish` | makes, signs and stores this node's own |
 //! | `opening` | hands bundles out to be opened and files what comes back |
 //! | `pulls` | fetches bodies that are announced |
-//! | `peers` | hello, sign of life, catch-up |
+//! | `peers` | hello, sign of life |
+//! | `look` | reads a peer's frontier: what changed there, and is missing here |
+//! | `catch_up` | fetches what was missed, from whoever offers it |
 //! | `serve` | answers members and the door |
 //! | `rebuild` | makes every index again from the truth |
 
+mod catch_up;
+mod look;
 mod messages;
 mod opening;
 mod peers;
@@ -31,21 +35,25 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
+pub use catch_up::Progress;
 pub use messages::*;
 pub(crate) use opening::header_of_frame;
 pub use quota::{Bucket, Quota, Rate};
 pub use rebuild::{Rebuilt, rebuild};
 
 use crate::chance::Chance;
-use crate::ids::{MemberId, NodeId};
+use crate::ids::{EnvelopeId, MemberId, NodeId};
+use crate::limits::{FORMER_STORES_MAX, FRAME_BYTES_MAX};
 use crate::policy::Peer;
 use crate::roster::{Certificate, Roster};
 use crate::store::{Batch, CommitNo, Store, StoreError};
-use crate::table::{self, Arrival, Through};
+use crate::table::{self, Arrival, LogEntry, StoreNames, StreamRow};
 use crate::time::{Instant, Now};
 use crate::wire::card::{CertificateBytes, Role};
-use crate::wire::exchange::{Request, StreamId};
-use crate::wire::{Tag, codec};
+use crate::wire::exchange::{Request, StoreId, StreamId};
+use crate::wire::{List, Tag, codec};
+use catch_up::CatchUp;
+pub(crate) use catch_up::Way;
 use opening::Opening;
 use peers::Peers;
 use pulls::Pulls;
@@ -54,6 +62,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use streams::Streams;
 use watchfire_crypto::SigningKey;
+
+/// A store's names as they are kept: 17 ids and numbers.
+const STORE_NAMES_BYTES_MAX: usize = 512;
 
 /// What an engine begins with.
 pub struct Config {
@@ -92,11 +103,14 @@ pub struct Engine<S> {
     staged: Staged<S>,
     next_arrival: Arrival,
     streams: Streams,
+    /// By what names peers know its changes.
+    names: StoreNames,
+    catch_up: CatchUp,
     evidence: BTreeMap<StreamId, u32>,
     own_quota: Quota,
     /// When this node's last bundle was made: the next is not made before.
     own_created_ms: u64,
-    author_quotas: BTreeMap<NodeId, Quota>,
+    author_quotas: BTreeMap<(NodeId, Way), Quota>,
     peers: Peers,
     pulls: Pulls,
     opening: Opening,
@@ -110,17 +124,9 @@ pub struct Engine<S> {
 #[derive(Clone, Copy, Debug)]
 enum Asked {
     Hello,
-    Probe,
-    Frontier {
-        after: Option<StreamId>,
-    },
-    Range {
-        stream: StreamId,
-    },
-    Chunk {
-        envelope: crate::ids::EnvelopeId,
-        index: u32,
-    },
+    Frontier,
+    Range,
+    Chunk { envelope: EnvelopeId, index: u32 },
 }
 
 /// Why the engine wants to be woken.
@@ -130,6 +136,8 @@ pub enum TimerKind {
     Probe,
     /// A body is to be asked for again.
     Pull,
+    /// A stream is to be asked for again whose author's quota was used up.
+    CatchUp,
 }
 
 /// How a node is, for people.
@@ -143,6 +151,10 @@ pub struct Status {
     pub pulls: usize,
     /// Peers that have said hello both ways.
     pub peers: Vec<NodeId>,
+    /// Of whose frontier something has not been dealt with.
+    pub behind: Vec<NodeId>,
+    /// How catching up goes.
+    pub catch_up: Progress,
 }
 
 impl<S: Store> Engine<S> {
@@ -171,6 +183,11 @@ impl<S: Store> Engine<S> {
             staged,
             next_arrival,
             streams,
+            names: StoreNames {
+                now: StoreId([0; 16]),
+                former: List::default(),
+            },
+            catch_up: CatchUp::default(),
             evidence: BTreeMap::new(),
             own_quota: Quota::own(now.mono),
             own_created_ms: 0,
@@ -183,6 +200,7 @@ impl<S: Store> Engine<S> {
             outputs: VecDeque::new(),
             claims: BTreeMap::new(),
         };
+        engine.names = engine.named_anew()?;
         engine.own_created_ms = engine.last_created()?;
         engine.restore_pulls(now)?;
         engine.restore_unopened()?;
@@ -212,7 +230,7 @@ impl<S: Store> Engine<S> {
                 self.on_answered(now, id, answer.map(|answer| *answer))
             }
             Input::NotAsked { id } => self.on_not_asked(now, id),
-            Input::Done(Done::Checked { from, items }) => self.on_checked(now, from, items),
+            Input::Done(Done::Checked { id, from, items }) => self.on_checked(now, id, from, items),
             Input::Done(Done::Opened {
                 arrival,
                 bundle,
@@ -233,6 +251,10 @@ impl<S: Store> Engine<S> {
                 let later = self.claims.split_off(&number.next());
                 let durable = core::mem::replace(&mut self.claims, later);
                 self.outputs.extend(durable.into_values().flatten());
+                Ok(())
+            }
+            Input::Sync { client } => {
+                self.on_sync(now, client);
                 Ok(())
             }
             Input::Congested { node } => {
@@ -258,7 +280,8 @@ impl<S: Store> Engine<S> {
     pub fn deadline(&self) -> Option<(Instant, TimerKind)> {
         let probe = self.peers.deadline().map(|at| (at, TimerKind::Probe));
         let pull = self.pulls.deadline().map(|at| (at, TimerKind::Pull));
-        [probe, pull]
+        let catch_up = self.catch_up.deadline().map(|at| (at, TimerKind::CatchUp));
+        [probe, pull, catch_up]
             .into_iter()
             .flatten()
             .min_by_key(|(at, _)| *at)
@@ -286,6 +309,8 @@ impl<S: Store> Engine<S> {
             unopened: self.opening.waiting(),
             pulls: self.pulls.len(),
             peers: self.peers.ready().collect(),
+            behind: self.peers.behind().collect(),
+            catch_up: self.catch_up.progress(&self.streams),
         }
     }
 
@@ -306,11 +331,40 @@ impl<S: Store> Engine<S> {
         self.claim(Output::Event(event));
     }
 
-    fn ask(&mut self, to: NodeId, request: Request, asked: Asked) {
+    /// A new name for this store, and its former ones with their ends: numbers
+    /// that were told and then lost must not hold any more.
+    fn named_anew(&mut self) -> Result<StoreNames, StoreError> {
+        let before: Option<StoreNames> = self
+            .staged
+            .get_as(&table::store_names(), STORE_NAMES_BYTES_MAX)?;
+        let mut former = Vec::new();
+        let mut object = [0; 16];
+        if let Some(before) = before {
+            object = before.now.0;
+            former = before.former.into_vec();
+            former.push((before.now, self.streams.newest()));
+            let surplus = former.len().saturating_sub(FORMER_STORES_MAX);
+            former.drain(..surplus);
+        }
+        let names = StoreNames {
+            now: StoreId(self.chance.id("store", &object, self.streams.newest())),
+            former: List::new(former).unwrap_or_default(),
+        };
+        self.staged.put_as(table::store_names(), &names);
+        Ok(names)
+    }
+
+    /// Random bytes for a hello.
+    fn nonce(&self) -> [u8; 16] {
+        self.chance.id("nonce", &[], self.next_request)
+    }
+
+    fn ask(&mut self, to: NodeId, request: Request, asked: Asked) -> RequestId {
         let id = RequestId(self.next_request);
         self.next_request += 1;
         self.requests.insert(id, (to, asked));
         self.outputs.push_back(Output::Request { to, id, request });
+        id
     }
 
     /// How near a member's node stands to a CLEAR or to an unread envelope.
@@ -383,36 +437,42 @@ fn restore_certificates<S: Store>(
 }
 
 fn restore_streams<S: Store>(staged: &Staged<S>) -> Result<Streams, StoreError> {
-    let mut throughs: BTreeMap<StreamId, Option<Through>> = BTreeMap::new();
-    for_each(staged, table::THROUGHS, |key, value| {
+    let mut streams = Streams::default();
+    let mut rows: Vec<(StreamId, StreamRow)> = Vec::new();
+    for_each(staged, table::STREAMS, |key, value| {
         let (stream, _) = table::stream_of(key).ok_or_else(|| damaged(key))?;
-        throughs.insert(
-            stream,
-            Some(codec::decode(value, 64).map_err(|_| damaged(key))?),
-        );
+        rows.push((stream, codec::decode(value, 80).map_err(|_| damaged(key))?));
         Ok(())
     })?;
-    // A stream whose beginning is missing has places and no end yet. Each scan
-    // skips from one stream to the next.
-    let mut from = b"S".to_vec();
-    while let Some((key, _)) = staged.scan(b"S", &from, 1)?.into_iter().next() {
-        let (stream, _) = table::stream_of(&key).ok_or_else(|| damaged(&key))?;
-        throughs.entry(stream).or_default();
-        from = table::sequence(&stream, u64::MAX);
-        from.push(0);
-    }
-    let mut streams = Streams::default();
-    for (stream, through) in throughs {
-        let next = through.map_or(0, |through| through.sequence) + 1;
+    let limit = usize::try_from(crate::limits::SEQUENCE_AHEAD_MAX).unwrap_or(usize::MAX);
+    for (stream, row) in rows {
+        let next = row.through.map_or(0, |through| through.sequence) + 1;
         let prefix = table::sequences(&stream);
         let mut ahead = Vec::new();
-        let limit = usize::try_from(crate::limits::SEQUENCE_AHEAD_MAX).unwrap_or(usize::MAX);
         for (key, value) in staged.scan(&prefix, &table::sequence(&stream, next), limit)? {
             let (_, sequence) = table::stream_of(&key).ok_or_else(|| damaged(&key))?;
             let id = codec::decode(&value, 32).map_err(|_| damaged(&key))?;
-            ahead.push((sequence.ok_or_else(|| damaged(&key))?, id));
+            let sequence = sequence.ok_or_else(|| damaged(&key))?;
+            ahead.push((sequence, id, previous_of(staged, &id)?));
         }
-        streams.restore(stream, through, ahead);
+        streams.restore(stream, row, ahead);
     }
     Ok(streams)
+}
+
+/// What an envelope of the log cites as the one before.
+fn previous_of<S: Store>(
+    staged: &Staged<S>,
+    id: &EnvelopeId,
+) -> Result<Option<EnvelopeId>, StoreError> {
+    let Some(arrival) = staged.get_as::<Arrival>(&table::envelope(id), 9)? else {
+        return Ok(None);
+    };
+    let entry = staged.get_as::<LogEntry>(&table::log(arrival), FRAME_BYTES_MAX + 64)?;
+    let header = entry
+        .and_then(|entry| header_of_frame(entry.frame.as_slice()))
+        .map(|logged| logged.header);
+    Ok(header
+        .and_then(|header| header.prefix.class.position())
+        .and_then(|position| position.previous))
 }

@@ -7,14 +7,14 @@ use crate::gate::{Blame, Frame};
 use crate::ids::{BundleId, EnvelopeId, MemberId};
 use crate::limits::{
     FRAME_BYTES_MAX, HEAD_BYTES_MAX, HEADER_BYTES_MAX, OPENING_MAX, PAYLOAD_BYTES_MAX,
-    UNOPENED_IN_MEMORY_MAX,
+    SECOND_SIGNATURE_BYTES_MAX, UNOPENED_IN_MEMORY_MAX,
 };
 use crate::opening::{OpenRefusal, Opened};
 use crate::store::{Store, StoreError};
 use crate::table::{self, Arrival, LogEntry, Outcome, ROWS_PER_BLOCK, Rows};
 use crate::wire::bundle::Bundle;
 use crate::wire::envelope::{Class, Envelope, Header, Inner, SignedBytes};
-use crate::wire::{Kind, Text, codec};
+use crate::wire::{Bytes, Kind, Text, codec};
 use std::collections::{BTreeMap, BTreeSet};
 use watchfire_crypto::Verified;
 
@@ -199,6 +199,8 @@ pub(crate) struct LoggedFrame {
     pub(crate) header: Header,
     /// The header as it was signed.
     pub(crate) signed: SignedBytes<HEADER_BYTES_MAX>,
+    /// The second signature over it, if there is one.
+    pub(crate) second_signature: Option<Bytes<SECOND_SIGNATURE_BYTES_MAX>>,
     /// The bundle in it, if it is one in clear.
     pub(crate) bundle: Option<(BundleId, Bundle)>,
 }
@@ -222,6 +224,7 @@ pub(crate) fn header_of_frame(bytes: &[u8]) -> Option<LoggedFrame> {
         id,
         header,
         signed: envelope.header,
+        second_signature: envelope.second_signature,
         bundle,
     })
 }

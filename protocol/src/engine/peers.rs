@@ -1,34 +1,38 @@
-//! Members this node is connected to: hello, sign of life, and fetching what
-//! was missed.
+//! Members this node is connected to: hello, and sign of life.
 //!
-//! A probe carries a digest of the frontier. Equal: both hold the same, and
-//! the link lives. Otherwise the frontier is asked for, and then the ranges in
-//! which the other is ahead. A probe that is not answered, or an author whose
-//! envelopes only ever come by catch-up, means that a link is open and dead:
-//! it is closed and dialled again.
+//! Every so often a peer's frontier is [looked at](super::look); the answer is
+//! also the sign that the link lives. A question that is not answered, or an author whose envelopes only
+//! ever come by catch-up, means that a link is open and dead: it is closed and
+//! dialled again.
 
-use super::messages::{CheckedItem, Event, Output, RequestId, Work};
+use super::look::Look;
+use super::messages::{ClientToken, Event, Output, RequestId};
 use super::quota::Quota;
 use super::{Asked, Engine};
-use crate::gate::{Blame, Content, Frame, Refusal};
+use crate::gate::{Content, Frame};
 use crate::ids::NodeId;
-use crate::limits::{
-    FRONTIER_ENTRIES_MAX, FRUITLESS_MAX, PROBE_AGAIN_MS, PROBE_EVERY_MS, RETRY_MS,
-    SILENT_PROBES_MAX, STREAMS_PER_NODE_MAX, UNANSWERED_MAX,
-};
+use crate::limits::{LIST_ALL_EVERY_MS, PROBE_AGAIN_MS, PROBE_EVERY_MS, RETRY_MS, UNANSWERED_MAX};
 use crate::store::{Store, StoreError};
+use crate::table;
 use crate::time::{Instant, Now};
-use crate::wire::exchange::{Answer, FrontierEntry, RangeItem, Request, StreamId, Unavailable};
-use std::collections::{BTreeMap, VecDeque};
+use crate::wire::exchange::{Answer, Mark, Request, Unavailable};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A mark as it is kept: 16 bytes and a number.
+const MARK_BYTES_MAX: usize = 25;
 
 /// Every connected member. The roster bounds them: only its nodes connect.
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
-    peers: BTreeMap<NodeId, Peer>,
+    pub(super) peers: BTreeMap<NodeId, Peer>,
+    /// People who wait until every peer has been looked at.
+    pub(super) waiting: BTreeMap<ClientToken, BTreeSet<NodeId>>,
+    /// Lives of nodes that were listed and no certificate stands for yet.
+    pub(super) unknown_lives: BTreeSet<(NodeId, u64)>,
 }
 
 #[derive(Debug)]
-struct Peer {
+pub(super) struct Peer {
     /// It said hello to us: its input counts.
     said_hello: bool,
     /// It answered ours: it can be asked.
@@ -36,32 +40,16 @@ struct Peer {
     quota: Quota,
     connected_wall_ms: u64,
     probed_at: Instant,
-    probe_at: Instant,
+    pub(super) probe_at: Instant,
     probes: u64,
     unanswered: u32,
-    /// Probes in a row that found its own envelopes missing here.
-    silent: u32,
-    /// Catch-ups in a row that brought nothing new.
-    fruitless: u32,
-    catch_up: Option<CatchUp>,
-}
-
-/// Fetching what a peer is ahead in.
-#[derive(Debug, Default)]
-struct CatchUp {
-    wants: VecDeque<StreamId>,
-    /// Where its frontier goes on, if it does.
-    frontier_after: Option<StreamId>,
-    /// Pages of it that came.
-    pages: usize,
-    /// The stream whose range is under way, and our end of it when we asked.
-    asked: Option<(StreamId, u64)>,
-    /// Whether the last range said there was more.
-    more: bool,
-    /// Envelopes of the peer itself that gossip should have brought.
-    missed_gossip: bool,
-    /// Whether it brought anything.
-    fruit: bool,
+    /// Looks in a row that found its own envelopes missing here.
+    pub(super) silent: u32,
+    /// Up to where everything of its frontier has been dealt with: kept.
+    pub(super) mark: Option<Mark>,
+    /// Frames to it may have been lost: it is told to ask.
+    pub(super) has_news: bool,
+    pub(super) look: Look,
 }
 
 impl Peers {
@@ -86,9 +74,21 @@ impl Peers {
         }
     }
 
-    /// The catch-up with a peer, if one is under way.
-    fn catch_up(&mut self, node: &NodeId) -> Option<&mut CatchUp> {
-        self.peers.get_mut(node)?.catch_up.as_mut()
+    /// An envelope of this peer came by catch-up and not by gossip.
+    pub(crate) fn missed_gossip(&mut self, author: &NodeId) {
+        if let Some(peer) = self.peers.get_mut(author) {
+            peer.look.missed_gossip = true;
+        }
+    }
+
+    /// Peers of whose frontier something has not been dealt with.
+    pub(crate) fn behind(&self) -> impl Iterator<Item = NodeId> {
+        self.peers
+            .iter()
+            .filter(|(_, peer)| {
+                peer.mark.is_none() || peer.look.redo.is_some() || !peer.look.open.is_empty()
+            })
+            .map(|(node, _)| *node)
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
@@ -111,8 +111,9 @@ impl<S: Store> Engine<S> {
             probes: 0,
             unanswered: 0,
             silent: 0,
-            fruitless: 0,
-            catch_up: None,
+            mark: self.staged.get_as(&table::mark(&node), MARK_BYTES_MAX)?,
+            has_news: false,
+            look: Look::new(now.mono),
         };
         self.peers.peers.insert(node, peer);
         self.say_hello(node);
@@ -123,12 +124,19 @@ impl<S: Store> Engine<S> {
         let hello = Request::Hello {
             federation: self.roster.federation(),
             epoch: self.roster.epoch(),
+            nonce: self.nonce(),
         };
         self.ask(node, hello, Asked::Hello);
     }
 
     pub(super) fn on_disconnected(&mut self, now: Now, node: NodeId) -> Result<(), StoreError> {
-        self.peers.peers.remove(&node);
+        let peer = self.peers.peers.remove(&node);
+        self.catch_up.forget(&node);
+        for stream in peer.into_iter().flat_map(|peer| peer.look.open) {
+            self.catch_up.withdraw(&stream, &node);
+        }
+        self.looked_at(&node);
+        self.fetch(now);
         self.forget_requests(now, &node)
     }
 
@@ -160,16 +168,6 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    /// A peer's probe differed: ours comes forward. Not where that brought
-    /// nothing lately: two who hold the two sides of a fork differ for good,
-    /// and would keep each other asking.
-    pub(super) fn probe_differed(&mut self, now: Now, node: &NodeId) {
-        let peer = self.peers.peers.get(node);
-        if peer.is_some_and(|peer| peer.fruitless < FRUITLESS_MAX) {
-            self.probe_soon(now, node);
-        }
-    }
-
     /// Frames of ours were lost on the way: those whom they were for are told
     /// by a probe, since they cannot miss what they never heard of.
     pub(super) fn on_congested(&mut self, now: Now, node: Option<NodeId>) {
@@ -178,12 +176,14 @@ impl<S: Store> Engine<S> {
             None => self.peers.peers.keys().copied().collect(),
         };
         for node in nodes {
+            if let Some(peer) = self.peers.peers.get_mut(&node) {
+                peer.has_news = true;
+            }
             self.probe_soon(now, &node);
         }
     }
 
-    fn probe(&mut self, now: Now, node: NodeId) {
-        let digest = self.streams.digest();
+    pub(super) fn probe(&mut self, now: Now, node: NodeId) {
         let Some(peer) = self.peers.peers.get_mut(&node) else {
             return;
         };
@@ -195,7 +195,17 @@ impl<S: Store> Engine<S> {
         peer.probed_at = now.mono;
         peer.probe_at = now.mono.plus_ms(PROBE_EVERY_MS + jitter_ms);
         if peer.heard_hello {
-            self.ask(node, Request::Probe { digest }, Asked::Probe);
+            let look = &mut peer.look;
+            look.pages = 0;
+            if look.list_all_at <= now.mono {
+                look.list_all_at = now.mono.plus_ms(LIST_ALL_EVERY_MS);
+                peer.mark = None;
+                look.reached = None;
+            } else if look.redo.is_some_and(|redo| redo <= now.mono) {
+                look.redo = None;
+                look.reached = None;
+            }
+            self.ask_frontier(node);
         } else {
             self.say_hello(node);
         }
@@ -212,6 +222,7 @@ impl<S: Store> Engine<S> {
         for node in due {
             self.probe(now, node);
         }
+        self.fetch(now);
         self.retry_pulls(now);
         self.start_pulls(now)
     }
@@ -227,8 +238,12 @@ impl<S: Store> Engine<S> {
         };
         let Some(answer) = answer else {
             self.unanswered(now, from);
-            if let Asked::Chunk { envelope, index } = asked {
-                return self.on_chunk(now, from, envelope, index, None);
+            match asked {
+                Asked::Chunk { envelope, index } => {
+                    return self.on_chunk(now, from, envelope, index, None);
+                }
+                Asked::Range => self.on_no_range(now, id, false),
+                Asked::Hello | Asked::Frontier => self.on_no_frontier(from),
             }
             return Ok(());
         };
@@ -246,35 +261,35 @@ impl<S: Store> Engine<S> {
                     }
                 }
             }
-            (Asked::Probe, Answer::Probe { digest }) => self.on_probed(from, digest),
-            (Asked::Frontier { after }, Answer::Frontier { entries, more }) => {
-                self.on_frontier(from, after, entries.into_vec(), more);
+            (Asked::Frontier, Answer::Frontier { at, entries, more }) => {
+                self.on_frontier(now, from, at, entries.into_vec(), more)?;
             }
-            (Asked::Range { stream }, Answer::Range { items, more }) => {
-                self.on_range(from, stream, items.into_vec(), more);
-            }
+            (Asked::Range, Answer::Range { items }) => self.on_range(now, id, items.into_vec()),
             (Asked::Chunk { envelope, index }, Answer::Chunk { bytes, path }) => {
                 return self.on_chunk(now, from, envelope, index, Some((bytes.as_slice(), &path)));
             }
             (Asked::Chunk { envelope, index }, _) => {
                 return self.on_chunk(now, from, envelope, index, None);
             }
-            // It does not know our hello any more, or never took it: with the
-            // next probe it is said again.
-            (
-                Asked::Probe | Asked::Frontier { .. } | Asked::Range { .. },
-                Answer::Unavailable {
+            // Unavailable, or an answer to another question.
+            (Asked::Range, answer) => {
+                let not_held = Answer::Unavailable {
+                    reason: Unavailable::NotHeld,
+                };
+                self.on_no_range(now, id, answer == not_held);
+            }
+            (Asked::Hello | Asked::Frontier, answer) => {
+                let refused = Answer::Unavailable {
                     reason: Unavailable::Refused,
-                },
-            ) => {
-                if let Some(peer) = self.peers.peers.get_mut(&from) {
+                };
+                // It does not know our hello any more, or never took it: with
+                // the next probe it is said again.
+                if answer == refused
+                    && let Some(peer) = self.peers.peers.get_mut(&from)
+                {
                     peer.heard_hello = false;
                 }
-                self.end_catch_up(from);
-            }
-            // Unavailable, or an answer to another question.
-            (Asked::Hello | Asked::Probe | Asked::Frontier { .. } | Asked::Range { .. }, _) => {
-                self.end_catch_up(from);
+                self.on_no_frontier(from);
             }
         }
         Ok(())
@@ -287,7 +302,6 @@ impl<S: Store> Engine<S> {
             return Ok(());
         };
         if let Some(peer) = self.peers.peers.get_mut(&from) {
-            peer.catch_up = None;
             // Spread, so that what was too much at once does not come again.
             let jitter_ms =
                 self.chance
@@ -295,16 +309,19 @@ impl<S: Store> Engine<S> {
             peer.probe_at = peer.probe_at.min(now.mono.plus_ms(RETRY_MS + jitter_ms));
         }
         match asked {
-            Asked::Chunk { envelope, index } => self.on_chunk(now, from, envelope, index, None),
-            Asked::Hello | Asked::Probe | Asked::Frontier { .. } | Asked::Range { .. } => Ok(()),
+            Asked::Chunk { envelope, index } => {
+                return self.on_chunk(now, from, envelope, index, None);
+            }
+            Asked::Range => self.on_range_not_asked(now, id),
+            Asked::Hello | Asked::Frontier => self.on_no_frontier(from),
         }
+        Ok(())
     }
 
     fn unanswered(&mut self, now: Now, node: NodeId) {
         let Some(peer) = self.peers.peers.get_mut(&node) else {
             return;
         };
-        peer.catch_up = None;
         peer.unanswered += 1;
         peer.probe_at = now.mono.plus_ms(RETRY_MS);
         if peer.unanswered >= UNANSWERED_MAX {
@@ -313,213 +330,15 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    fn on_probed(&mut self, from: NodeId, digest: [u8; 32]) {
-        let ours = self.streams.digest();
-        let Some(peer) = self.peers.peers.get_mut(&from) else {
-            return;
-        };
-        if digest == ours {
-            peer.fruitless = 0;
-        }
-        if digest == ours || peer.catch_up.is_some() {
-            return;
-        }
-        peer.catch_up = Some(CatchUp::default());
-        self.ask(
-            from,
-            Request::Frontier { after: None },
-            Asked::Frontier { after: None },
-        );
-    }
-
-    fn on_frontier(
-        &mut self,
-        from: NodeId,
-        after: Option<StreamId>,
-        entries: Vec<FrontierEntry>,
-        more: bool,
-    ) {
-        // Only streams that a certificate stands for, and of each life of a
-        // node no more than it may have: invented ones cost nobody a question.
-        let mut of_life: BTreeMap<(NodeId, u64), usize> = BTreeMap::new();
-        let wants: Vec<StreamId> = entries
-            .iter()
-            .filter(|entry| {
-                let StreamId {
-                    node, incarnation, ..
-                } = entry.stream;
-                let ours = self
-                    .streams
-                    .through(&entry.stream)
-                    .map_or(0, |through| through.sequence);
-                let asked = of_life.entry((node, incarnation)).or_default();
-                *asked += 1;
-                entry.through > ours
-                    && *asked <= STREAMS_PER_NODE_MAX
-                    && self.roster.has_lived(&node, incarnation)
-            })
-            .map(|entry| entry.stream)
-            .collect();
-        let pages_max =
-            1 + self.roster.nodes().count() * STREAMS_PER_NODE_MAX / FRONTIER_ENTRIES_MAX;
-        let last = entries.last().map(|entry| entry.stream);
-        let Some(catch_up) = self.peers.catch_up(&from) else {
-            return;
-        };
-        catch_up.pages += 1;
-        // Only forward, and no further than all members' streams reach, so that
-        // an answer that repeats itself or goes on for ever ends it.
-        let goes_on = more && catch_up.pages < pages_max;
-        catch_up.frontier_after =
-            last.filter(|last| goes_on && after.is_none_or(|after| *last > after));
-        let room = FRONTIER_ENTRIES_MAX.saturating_sub(catch_up.wants.len());
-        catch_up.wants.extend(wants.into_iter().take(room));
-        self.next_range(from);
-    }
-
-    /// Asks for the next range, or the next page of the frontier, or ends.
-    fn next_range(&mut self, from: NodeId) {
-        let Some(catch_up) = self.peers.catch_up(&from) else {
-            return;
-        };
-        if let Some(stream) = catch_up.wants.pop_front() {
-            let after = self
-                .streams
-                .through(&stream)
-                .map_or(0, |through| through.sequence);
-            catch_up.asked = Some((stream, after));
-            self.ask(
-                from,
-                Request::Range { stream, after },
-                Asked::Range { stream },
-            );
-        } else if let Some(after) = catch_up.frontier_after.take() {
-            self.ask(
-                from,
-                Request::Frontier { after: Some(after) },
-                Asked::Frontier { after: Some(after) },
-            );
-        } else {
-            self.end_catch_up(from);
-        }
-    }
-
-    fn on_range(&mut self, from: NodeId, stream: StreamId, items: Vec<RangeItem>, more: bool) {
-        let Some(catch_up) = self.peers.catch_up(&from) else {
-            return;
-        };
-        if catch_up.asked.map(|(asked, _)| asked) != Some(stream) {
-            return;
-        }
-        catch_up.more = more;
-        if items.is_empty() {
-            self.next_range(from);
-            return;
-        }
-        let roster = self.roster();
-        self.outputs.push_back(Output::Work(Work::Check {
-            from,
-            items,
-            roster,
-        }));
-    }
-
-    /// The items of a range have been through the gate.
-    pub(super) fn on_checked(
-        &mut self,
-        now: Now,
-        from: NodeId,
-        items: Vec<Result<CheckedItem, Refusal>>,
-    ) -> Result<(), StoreError> {
-        let mut spoiled = false;
-        let mut missed_gossip = false;
-        let mut fruit = false;
-        for checked in items {
-            let taken = match checked {
-                Err(refusal) => {
-                    spoiled |= refusal.blame() == Blame::Forwarder;
-                    Err(refusal.into())
-                }
-                Ok(CheckedItem::Frame(frame)) => {
-                    let by_itself = self.should_have_come(from, frame.value());
-                    let taken = self.take(now, from, *frame)?;
-                    missed_gossip |= by_itself && taken.is_ok();
-                    taken
-                }
-                Ok(CheckedItem::Header(retained, bytes)) => {
-                    self.take_retained(now, &retained, &bytes)?
-                }
-            };
-            fruit |= taken.is_ok();
-            self.note_not_taken(from, taken);
-        }
-        if let Some(catch_up) = self.peers.catch_up(&from) {
-            catch_up.fruit |= fruit;
-        }
-        self.after_range(from, spoiled, missed_gossip);
-        self.start_pulls(now)?;
-        self.start_opening()
-    }
-
-    /// Whether gossip from its own author ought to have brought this one.
-    fn should_have_come(&self, from: NodeId, frame: &Frame) -> bool {
-        let connected = self
-            .peers
-            .peers
-            .get(&from)
-            .map(|peer| peer.connected_wall_ms);
-        match (frame.content(), frame.stream(), connected) {
-            (Content::Bundle(bundle), Some(stream), Some(connected_ms)) => {
-                stream.node == from
-                    && bundle.value().created_ms > connected_ms.saturating_add(PROBE_EVERY_MS)
-            }
-            (Content::Bundle(_) | Content::Carried { .. } | Content::Sealed { .. }, _, _) => false,
-        }
-    }
-
-    fn after_range(&mut self, from: NodeId, spoiled: bool, missed_gossip: bool) {
-        let Some(catch_up) = self.peers.catch_up(&from) else {
-            return;
-        };
-        catch_up.missed_gossip |= missed_gossip;
-        if spoiled {
-            // It serves what the gate rejects: the link is closed, and the same
-            // is asked elsewhere. The transport calls it again ever later.
-            self.end_catch_up(from);
-            self.outputs.push_back(Output::Reconnect { node: from });
-            return;
-        }
-        if let Some((stream, before)) = catch_up.asked.take() {
-            let ours = self
-                .streams
-                .through(&stream)
-                .map_or(0, |through| through.sequence);
-            // Again only after progress, so that nobody keeps us asking.
-            if catch_up.more && ours > before {
-                catch_up.wants.push_front(stream);
-            }
-        }
-        self.next_range(from);
-    }
-
-    fn end_catch_up(&mut self, node: NodeId) {
-        let Some(peer) = self.peers.peers.get_mut(&node) else {
-            return;
-        };
-        let ended = peer.catch_up.take();
-        if let Some(catch_up) = &ended {
-            peer.fruitless = if catch_up.fruit {
-                0
-            } else {
-                peer.fruitless.saturating_add(1)
-            };
-        }
-        if ended.is_some_and(|catch_up| catch_up.missed_gossip) {
-            peer.silent += 1;
-        }
-        if peer.silent >= SILENT_PROBES_MAX {
-            peer.silent = 0;
-            self.outputs.push_back(Output::Reconnect { node });
+    /// The author of an envelope that gossip ought to have brought from it.
+    pub(super) fn missed_by_gossip(&self, frame: &Frame) -> Option<NodeId> {
+        let author = frame.stream()?.node;
+        let connected_ms = self.peers.peers.get(&author)?.connected_wall_ms;
+        match frame.content() {
+            Content::Bundle(bundle) => (bundle.value().created_ms
+                > connected_ms.saturating_add(PROBE_EVERY_MS))
+            .then_some(author),
+            Content::Carried { .. } | Content::Sealed { .. } => None,
         }
     }
 }

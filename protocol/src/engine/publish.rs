@@ -128,7 +128,11 @@ impl<S: Store> Engine<S> {
             received_ms: now.wall_ms,
             frame,
         };
-        let arrival = self.append_bytes(&stream, &made.position, made.envelope, entry);
+        let arrival = self
+            .append_bytes(&stream, &made.position, made.envelope, entry)
+            .map_err(|error| PublishRefusal::Form {
+                why: error.to_string(),
+            })?;
         self.staged.put_as(table::bundle(&made.bundle), &arrival);
         if let Some(leaves) = made.leaves {
             self.staged

@@ -10,13 +10,14 @@ use super::opening::header_of_frame;
 use super::streams::Streams;
 use super::{Staged, damaged, for_each, restore_certificates};
 use crate::ids::EnvelopeId;
-use crate::limits::{FRAME_BYTES_MAX, HEADER_BYTES_MAX};
+use crate::limits::{FRAME_BYTES_MAX, REMAINS_BYTES_MAX};
 use crate::roster::Roster;
 use crate::store::{Batch, Store, StoreError};
 use crate::table::{self, Arrival, LogEntry, Outcome};
 use crate::wire::chunk_tree::leaf;
 use crate::wire::codec;
-use crate::wire::envelope::{Header, SignedBytes};
+use crate::wire::envelope::Header;
+use crate::wire::exchange::Remains;
 use crate::wire::exchange::StreamId;
 use watchfire_crypto::Statement;
 
@@ -172,9 +173,8 @@ impl<S: Store> Rebuild<'_, S> {
 
     /// A header that is all there is.
     fn header(&mut self, arrival: Arrival, value: &[u8]) -> Option<()> {
-        let bytes: SignedBytes<HEADER_BYTES_MAX> =
-            codec::decode(value, HEADER_BYTES_MAX + 72).ok()?;
-        let signed = bytes.to_signed::<Header>();
+        let remains: Remains = codec::decode(value, REMAINS_BYTES_MAX).ok()?;
+        let signed = remains.header.to_signed::<Header>();
         let header = signed.claims().ok()?;
         self.place(
             arrival,
@@ -197,10 +197,12 @@ impl<S: Store> Rebuild<'_, S> {
             table::sequence(&stream, position.sequence),
             codec::encode(&id),
         );
-        if let Some(through) = self.streams.insert(stream, &position, id) {
+        let (row, displaced) = self.streams.insert(stream, &position, id);
+        if let Some(displaced) = displaced {
             self.batch
-                .put(table::through(&stream), codec::encode(&through));
+                .remove(table::sequence(&stream, displaced.sequence));
         }
+        self.batch.put(table::stream(&stream), codec::encode(&row));
         Some(())
     }
 

@@ -1,21 +1,21 @@
 //! Taking verified frames: what depends on this node's state is decided here.
 
 use super::messages::{Event, GossipToken, NotTaken, Outgoing, Output, Verdict};
+use super::opening::header_of_frame;
 use super::quota::Quota;
-use super::streams::Fit;
-use super::{Engine, StreamId};
-use crate::gate::{Blame, Content, Frame, Refusal, Retained, envelope_id};
+use super::streams::{Displaced, Fit};
+use super::{Engine, StreamId, Way};
+use crate::gate::{Blame, CheckedRemains, Content, Frame, Refusal, envelope_id};
 use crate::ids::{EnvelopeId, NodeId};
-use crate::limits::{
-    BUNDLE_LIFE_MS_MAX, CLOCK_SKEW_MS_MAX, EVIDENCE_PER_STREAM_MAX, HEADER_BYTES_MAX,
-};
+use crate::limits::{BUNDLE_LIFE_MS_MAX, CLOCK_SKEW_MS_MAX, EVIDENCE_PER_STREAM_MAX};
 use crate::marking::Marking;
 use crate::policy::{Action, Peer, Release, SEALED_UNREAD, Standing, Subject, release};
 use crate::store::{Store, StoreError};
 use crate::table::{self, Arrival, LogEntry, Outcome};
 use crate::time::Now;
 use crate::wire::Bytes;
-use crate::wire::envelope::{EXPIRY_NEVER, Header, Position, SignedBytes};
+use crate::wire::envelope::{EXPIRY_NEVER, Header, Position};
+use crate::wire::exchange::Remains;
 use watchfire_crypto::Verified;
 
 const HOUR_MS: u64 = 60 * 60 * 1_000;
@@ -33,7 +33,7 @@ impl<S: Store> Engine<S> {
             Err(refusal) => Err(NotTaken::Gate(refusal)),
             Ok(frame) => {
                 self.peers.heard_gossip(&from);
-                self.take(now, from, *frame)?
+                self.take(now, from, *frame, Way::Gossip)?
             }
         };
         let verdict = match &taken {
@@ -65,6 +65,7 @@ impl<S: Store> Engine<S> {
         now: Now,
         from: NodeId,
         frame: Verified<Frame>,
+        way: Way,
     ) -> Result<Result<(), NotTaken>, StoreError> {
         let id = envelope_id(&frame);
         let (Some(stream), Some(position)) = (
@@ -77,6 +78,9 @@ impl<S: Store> Engine<S> {
             return Ok(Err(NotTaken::Held));
         }
         if let Err(why) = self.check_state(now, frame.value()) {
+            if why == NotTaken::Expired {
+                self.take_as_remains(now, &stream, &position, id, frame.value(), way)?;
+            }
             return Ok(Err(why));
         }
         match self.streams.fit(&stream, &position, &id) {
@@ -92,7 +96,7 @@ impl<S: Store> Engine<S> {
             }
             Fit::TooManyStreams => return Ok(Err(NotTaken::TooFar)),
         }
-        if let Err(why) = self.charge(now, &stream, frame.value()) {
+        if let Err(why) = self.charge(now, &stream, cost_of(frame.value()), way) {
             return Ok(Err(why));
         }
         if self
@@ -102,7 +106,7 @@ impl<S: Store> Engine<S> {
             self.keep_evidence(&stream, &position, &id, frame.value())?;
             return Ok(Err(NotTaken::Conflict));
         }
-        let arrival = self.append(now, &stream, &position, id, frame.value());
+        let arrival = self.append(now, &stream, &position, id, frame.value())?;
         let (envelope, bundle, author) = (
             id,
             frame.value().bundle_id(),
@@ -173,22 +177,18 @@ impl<S: Store> Engine<S> {
         Ok(())
     }
 
-    /// Charges the author, for what it costs to carry and to open.
-    fn charge(&mut self, now: Now, stream: &StreamId, frame: &Frame) -> Result<(), NotTaken> {
-        let header = frame.header();
-        let pulled = if header.body_is_inline() {
-            0
-        } else {
-            header.body_length()
-        };
-        let plain = match frame.content() {
-            Content::Bundle(bundle) => bundle.value().plain_length(),
-            Content::Carried { .. } | Content::Sealed { .. } => 0,
-        };
-        let bytes = frame.bytes().len() as u64 + pulled.max(plain);
+    /// Charges the author. What was asked for has a bucket of its own, so that
+    /// catching up keeps nothing live out.
+    fn charge(
+        &mut self,
+        now: Now,
+        stream: &StreamId,
+        bytes: u64,
+        way: Way,
+    ) -> Result<(), NotTaken> {
         let author = self
             .author_quotas
-            .entry(stream.node)
+            .entry((stream.node, way))
             .or_insert_with(|| Quota::author(now.mono));
         if !author.has(bytes, now.mono) {
             return Err(NotTaken::Quota { whose: "author" });
@@ -213,16 +213,16 @@ impl<S: Store> Engine<S> {
     }
 
     /// Takes what remains of an expired envelope, so that its stream goes on
-    /// after it. Of a live one, the header alone is not enough.
-    pub(super) fn take_retained(
+    /// after it. Of a live one it is not enough.
+    pub(super) fn take_remains(
         &mut self,
         now: Now,
-        retained: &Verified<Retained>,
-        bytes: &SignedBytes<HEADER_BYTES_MAX>,
+        checked: &Verified<CheckedRemains>,
+        remains: &Remains,
     ) -> Result<Result<(), NotTaken>, StoreError> {
-        let id = EnvelopeId::from_bytes(retained.id());
-        let prefix = &retained.value().header().prefix;
-        let (Some(stream), Some(position)) = (retained.value().stream(), prefix.class.position())
+        let id = EnvelopeId::from_bytes(checked.id());
+        let prefix = &checked.value().header().prefix;
+        let (Some(stream), Some(position)) = (checked.value().stream(), prefix.class.position())
         else {
             return Ok(Err(NotTaken::Gate(Refusal::Direct)));
         };
@@ -230,15 +230,60 @@ impl<S: Store> Engine<S> {
             return Ok(Err(NotTaken::Held));
         }
         if !is_expired(prefix.expiry_hour, now.wall_ms) {
-            return Ok(Err(NotTaken::HeaderAlone));
+            return Ok(Err(NotTaken::NotExpired));
         }
-        match self.streams.fit(&stream, &position, &id) {
+        // It lived once: otherwise its author could make places without end
+        // that nobody ever saw.
+        let was_alive = self
+            .roster
+            .certificate(&prefix.certificate)
+            .is_some_and(|author| !is_expired(prefix.expiry_hour, author.not_before_ms));
+        if !was_alive {
+            return Ok(Err(NotTaken::AuthorGone));
+        }
+        self.place_remains(now, &stream, &position, id, remains, Way::Asked)
+    }
+
+    /// Of a frame that came after its time, what remains.
+    fn take_as_remains(
+        &mut self,
+        now: Now,
+        stream: &StreamId,
+        position: &Position,
+        id: EnvelopeId,
+        frame: &Frame,
+        way: Way,
+    ) -> Result<(), StoreError> {
+        if let Some(logged) = header_of_frame(frame.bytes()) {
+            let remains = Remains {
+                header: logged.signed,
+                second_signature: None,
+            };
+            // Whether it found a place is no news: the frame was not taken.
+            let _ = self.place_remains(now, stream, position, id, &remains, way)?;
+        }
+        Ok(())
+    }
+
+    fn place_remains(
+        &mut self,
+        now: Now,
+        stream: &StreamId,
+        position: &Position,
+        id: EnvelopeId,
+        remains: &Remains,
+        way: Way,
+    ) -> Result<Result<(), NotTaken>, StoreError> {
+        match self.streams.fit(stream, position, &id) {
             Fit::Fits => {}
             Fit::Below | Fit::Taken | Fit::Unchained => return Ok(Err(NotTaken::Conflict)),
             Fit::TooFarAhead | Fit::TooManyStreams => return Ok(Err(NotTaken::TooFar)),
         }
-        let arrival = self.append_place(&stream, &position, id);
-        self.staged.put_as(table::retained(arrival), bytes);
+        if let Err(why) = self.charge(now, stream, REMAINS_COST_BYTES, way) {
+            return Ok(Err(why));
+        }
+        let arrival = self.append_place(stream, position, id)?;
+        self.staged.put_as(table::remains(arrival), remains);
         Ok(Ok(()))
     }
 
@@ -250,7 +295,7 @@ impl<S: Store> Engine<S> {
         position: &Position,
         id: EnvelopeId,
         frame: &Frame,
-    ) -> Arrival {
+    ) -> Result<Arrival, StoreError> {
         let bytes = Bytes::new(frame.bytes().to_vec()).unwrap_or_default();
         let arrival = self.append_bytes(
             stream,
@@ -260,9 +305,9 @@ impl<S: Store> Engine<S> {
                 received_ms: now.wall_ms,
                 frame: bytes,
             },
-        );
+        )?;
         self.streams.note_cited(stream, position, cited(frame));
-        arrival
+        Ok(arrival)
     }
 
     pub(super) fn append_bytes(
@@ -271,14 +316,19 @@ impl<S: Store> Engine<S> {
         position: &Position,
         id: EnvelopeId,
         entry: LogEntry,
-    ) -> Arrival {
-        let arrival = self.append_place(stream, position, id);
+    ) -> Result<Arrival, StoreError> {
+        let arrival = self.append_place(stream, position, id)?;
         self.staged.put_as(table::log(arrival), &entry);
-        arrival
+        Ok(arrival)
     }
 
-    /// Writes where an envelope stands, and the frontier if that moved.
-    fn append_place(&mut self, stream: &StreamId, position: &Position, id: EnvelopeId) -> Arrival {
+    /// Writes where an envelope stands, and its stream as it now is.
+    fn append_place(
+        &mut self,
+        stream: &StreamId,
+        position: &Position,
+        id: EnvelopeId,
+    ) -> Result<Arrival, StoreError> {
         let arrival = self.next_arrival;
         self.next_arrival += 1;
         self.staged
@@ -286,10 +336,24 @@ impl<S: Store> Engine<S> {
         self.staged.put_as(table::envelope(&id), &arrival);
         self.staged
             .put_as(table::sequence(stream, position.sequence), &id);
-        if let Some(through) = self.streams.insert(*stream, position, id) {
-            self.staged.put_as(table::through(stream), &through);
+        let (row, displaced) = self.streams.insert(*stream, position, id);
+        self.staged.put_as(table::stream(stream), &row);
+        if let Some(displaced) = displaced {
+            self.displace(stream, displaced)?;
         }
-        arrival
+        Ok(arrival)
+    }
+
+    /// An envelope loses its place to one that fits from below: it is evidence
+    /// against its author. What was read of it stays readable; it is signed.
+    fn displace(&mut self, stream: &StreamId, displaced: Displaced) -> Result<(), StoreError> {
+        let Displaced { sequence, envelope } = displaced;
+        self.staged.remove(table::sequence(stream, sequence));
+        let arrival = self.staged.get_as(&table::envelope(&envelope), 9)?;
+        let Some(entry) = arrival.map(|arrival| self.logged(arrival)).transpose()? else {
+            return Ok(());
+        };
+        self.keep_bytes_as_evidence(stream, sequence, &envelope, entry.frame.as_slice())
     }
 
     /// Sends a new envelope on to be opened or pulled.
@@ -315,7 +379,17 @@ impl<S: Store> Engine<S> {
         id: &EnvelopeId,
         frame: &Frame,
     ) -> Result<(), StoreError> {
-        let key = table::evidence(stream, position.sequence, id);
+        self.keep_bytes_as_evidence(stream, position.sequence, id, frame.bytes())
+    }
+
+    fn keep_bytes_as_evidence(
+        &mut self,
+        stream: &StreamId,
+        sequence: u64,
+        id: &EnvelopeId,
+        frame: &[u8],
+    ) -> Result<(), StoreError> {
+        let key = table::evidence(stream, sequence, id);
         // The same one comes again with every catch-up: it is one proof.
         if self.staged.get(&key)?.is_some() {
             return Ok(());
@@ -325,14 +399,34 @@ impl<S: Store> Engine<S> {
             return Ok(());
         }
         *kept += 1;
-        self.staged.put(key, frame.bytes().to_vec());
-        let author = frame.header().prefix.author;
+        let Some(logged) = header_of_frame(frame) else {
+            return Ok(());
+        };
+        self.staged.put(key, frame.to_vec());
         self.event(Event::Conflict {
-            author,
+            author: logged.header.prefix.author,
             envelope: *id,
         });
         Ok(())
     }
+}
+
+/// What the remains of an envelope cost their author.
+const REMAINS_COST_BYTES: u64 = 1_200;
+
+/// What an envelope costs its author: what there is to carry, and to open.
+fn cost_of(frame: &Frame) -> u64 {
+    let header = frame.header();
+    let pulled = if header.body_is_inline() {
+        0
+    } else {
+        header.body_length()
+    };
+    let plain = match frame.content() {
+        Content::Bundle(bundle) => bundle.value().plain_length(),
+        Content::Carried { .. } | Content::Sealed { .. } => 0,
+    };
+    frame.bytes().len() as u64 + pulled.max(plain)
 }
 
 /// Whether an envelope's time is over.

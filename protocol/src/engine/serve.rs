@@ -4,8 +4,11 @@ use super::Engine;
 use super::messages::{AnswerToken, Event, Outgoing, Output};
 use super::opening::header_of_frame;
 use super::receive::{is_expired, marking_of_header, release_frame};
+use crate::gate::NotARequest;
 use crate::ids::{EnvelopeId, NodeId};
-use crate::limits::{FRAME_BYTES_MAX, HEADER_BYTES_MAX, RANGE_BYTES_MAX, RANGE_FRAMES_MAX};
+use crate::limits::{
+    FRAME_BYTES_MAX, RANGE_BYTES_MAX, RANGE_FRAMES_MAX, REMAINS_BYTES_MAX, REQUEST_BYTES_MAX,
+};
 use crate::marking::Marking;
 use crate::policy::Release;
 use crate::store::{Store, StoreError};
@@ -13,20 +16,22 @@ use crate::table::{self, Arrival, LogEntry};
 use crate::time::Now;
 use crate::wire::card::CertificateBytes;
 use crate::wire::chunk_tree::path_of;
-use crate::wire::envelope::SignedBytes;
 use crate::wire::exchange::{
-    Answer, DOOR_PIECE_BYTES_MAX, DoorAnswer, DoorRequest, RangeItem, Request, StreamId,
-    Unavailable,
+    Answer, DOOR_PIECE_BYTES_MAX, DoorAnswer, DoorRequest, Mark, RangeItem, Remains, Request,
+    Scope, StreamId, Unavailable,
 };
-use crate::wire::{Bytes, List};
+use crate::wire::{Bytes, List, codec};
 use std::sync::Arc;
+
+/// Bytes of a list's length.
+const LIST_LENGTH_BYTES: usize = 3;
 
 /// What a peer may have of an envelope.
 enum Servable {
     /// All of it.
     Live(Release<Outgoing>),
     /// Its header, since its time is over.
-    Expired(SignedBytes<HEADER_BYTES_MAX>),
+    Expired(Remains),
 }
 
 /// A damaged value is not held: that the store reported it is no reason to
@@ -46,57 +51,94 @@ impl<S: Store> Engine<S> {
         now: Now,
         from: NodeId,
         token: AnswerToken,
-        request: Option<Request>,
+        request: Result<Request, NotARequest>,
     ) -> Result<(), StoreError> {
         let refused = Answer::Unavailable {
             reason: Unavailable::Refused,
         };
+        let unknown = Answer::Unavailable {
+            reason: Unavailable::Unknown,
+        };
         let answer = match request {
-            Some(Request::Hello { federation, .. }) if federation == self.roster.federation() => {
+            Ok(Request::Hello { federation, .. }) if federation == self.roster.federation() => {
                 self.heard_hello_of(now, from)?;
                 Answer::Hello {
                     federation,
                     epoch: self.roster.epoch(),
+                    nonce: self.nonce(),
                 }
             }
-            Some(Request::Hello { .. }) | None => refused,
+            Ok(Request::Hello { .. }) => refused,
+            // A newer version may ask more than this one knows.
+            Err(NotARequest::Unknown { .. }) => unknown,
+            Err(NotARequest::Malformed(_)) => {
+                self.charge_peer(now, from, REQUEST_BYTES_MAX as u64);
+                refused
+            }
             // Hello comes first; until then nothing else is answered.
-            Some(_) if !self.peers.has_said_hello(&from) => refused,
-            Some(Request::Probe { digest }) => {
-                let ours = self.streams.digest();
-                if ours != digest {
-                    self.probe_differed(now, &from);
+            Ok(_) if !self.peers.has_said_hello(&from) => refused,
+            Ok(Request::Frontier { scope, .. }) if scope != Scope::OPEN => unknown,
+            Ok(Request::Frontier {
+                since, full, news, ..
+            }) => {
+                if news {
+                    self.probe_soon(now, &from);
                 }
-                // The sign of life waits for no disk. A digest lets nobody ask
-                // for what might be forgotten: frontiers and ranges do, and wait.
-                Answer::Probe { digest: ours }
-            }
-            Some(Request::Frontier { after }) => {
-                let (entries, more) = self.streams.page(after);
-                let answer = match List::new(entries) {
-                    Ok(entries) => Answer::Frontier { entries, more },
-                    Err(_) => refused,
-                };
+                // A claim: what it names must not be forgotten.
+                let answer = self.frontier(since, full);
                 self.claim(Output::Answer { token, answer });
                 return Ok(());
             }
-            Some(Request::Range { stream, after }) => {
-                // A claim: what the store shows may not be flushed yet, and an
-                // author who forgot what a peer already holds would sign
-                // another at its place.
-                let answer = undamaged(self.range(now, &from, &stream, after))?;
-                self.claim(Output::Answer { token, answer });
-                return Ok(());
+            Ok(Request::Range {
+                stream,
+                from: first,
+                to: last,
+            }) => {
+                if first == 0 || last < first || last - first >= RANGE_FRAMES_MAX as u64 {
+                    refused
+                } else {
+                    // A claim: what the store shows may not be flushed yet, and
+                    // an author who forgot what a peer already holds would sign
+                    // another at its place.
+                    let answer = undamaged(self.range(now, &from, &stream, (first, last)))?;
+                    self.claim(Output::Answer { token, answer });
+                    return Ok(());
+                }
             }
-            Some(Request::Chunk { envelope, index }) => {
+            Ok(Request::Chunk { envelope, index }) => {
                 undamaged(self.chunk(now, &from, &envelope, index))?
             }
-            Some(Request::KeyBlock { .. }) => Answer::Unavailable {
+            Ok(Request::KeyBlock { .. }) => Answer::Unavailable {
                 reason: Unavailable::NotHeld,
             },
         };
         self.outputs.push_back(Output::Answer { token, answer });
         Ok(())
+    }
+
+    /// What changed since a mark, if it is one of this store.
+    fn frontier(&self, since: Option<Mark>, full: bool) -> Answer {
+        let holds = |mark: &Mark| {
+            let (now, end) = (self.names.now, self.streams.newest());
+            let mut names = self.names.former.iter().copied().chain([(now, end)]);
+            names.any(|(store, end)| mark.store == store && mark.change <= end)
+        };
+        let since = since.filter(holds).map_or(0, |mark| mark.change);
+        let page = self.streams.page(since, full, &self.names.now);
+        let at = Mark {
+            store: self.names.now,
+            change: page.at,
+        };
+        match List::new(page.entries) {
+            Ok(entries) => Answer::Frontier {
+                at,
+                entries,
+                more: page.more,
+            },
+            Err(_) => Answer::Unavailable {
+                reason: Unavailable::Refused,
+            },
+        }
     }
 
     /// Envelopes of a stream, of those that the store shows.
@@ -105,31 +147,39 @@ impl<S: Store> Engine<S> {
         now: Now,
         to: &NodeId,
         stream: &StreamId,
-        after: u64,
+        (first, last): (u64, u64),
     ) -> Result<Answer, StoreError> {
+        let not_held = Answer::Unavailable {
+            reason: Unavailable::NotHeld,
+        };
+        // Whom a sealed stream is served to, sealing will say.
+        if !stream.tag.is_reserved() {
+            return Ok(not_held);
+        }
         let prefix = table::sequences(stream);
-        let first = table::sequence(stream, after.saturating_add(1));
-        let places = self.staged.scan(&prefix, &first, RANGE_FRAMES_MAX + 1)?;
+        let count = usize::try_from(last - first + 1).unwrap_or(RANGE_FRAMES_MAX);
+        let end = table::sequence(stream, last);
+        let places = self
+            .staged
+            .scan(&prefix, &table::sequence(stream, first), count)?;
         let mut items = Vec::new();
         let mut bytes = 0;
-        let mut more = places.len() > RANGE_FRAMES_MAX;
-        for (key, value) in places.into_iter().take(RANGE_FRAMES_MAX) {
+        for (key, value) in places.into_iter().take_while(|(key, _)| *key <= end) {
             let id: EnvelopeId = super::staged::read_value(&key, &value, 32)?;
             let Some(item) = self.item(now, to, &id)? else {
                 continue;
             };
-            bytes += match &item {
-                RangeItem::Frame(frame) => frame.len() + 8,
-                RangeItem::Header(_) => HEADER_BYTES_MAX + 72,
-            };
-            if bytes > RANGE_BYTES_MAX {
-                more = true;
+            bytes += codec::encode(&item).len();
+            if bytes > RANGE_BYTES_MAX - LIST_LENGTH_BYTES {
                 break;
             }
             items.push(item);
         }
+        if items.is_empty() {
+            return Ok(not_held);
+        }
         Ok(match List::new(items) {
-            Ok(items) => Answer::Range { items, more },
+            Ok(items) => Answer::Range { items },
             Err(_) => Answer::Unavailable {
                 reason: Unavailable::Refused,
             },
@@ -146,19 +196,16 @@ impl<S: Store> Engine<S> {
         let Some(arrival) = self.staged.get_as::<Arrival>(&table::envelope(id), 9)? else {
             return Ok(None);
         };
-        let retained = self
-            .staged
-            .get_as(&table::retained(arrival), HEADER_BYTES_MAX + 72)?;
-        if let Some(header) = retained {
-            return Ok(Some(RangeItem::Header(header)));
-        }
         match self.releasable(now, to, id)? {
             Some(Servable::Live(frame)) => {
                 let frame = Bytes::new(frame.into_inner().bytes).unwrap_or_default();
                 Ok(Some(RangeItem::Frame(frame)))
             }
-            Some(Servable::Expired(header)) => Ok(Some(RangeItem::Header(header))),
-            None => Ok(None),
+            Some(Servable::Expired(remains)) => Ok(Some(RangeItem::Remains(remains))),
+            None => Ok(self
+                .staged
+                .get_as(&table::remains(arrival), REMAINS_BYTES_MAX)?
+                .map(RangeItem::Remains)),
         }
     }
 
@@ -185,7 +232,10 @@ impl<S: Store> Engine<S> {
             return Ok(None);
         };
         if is_expired(logged.header.prefix.expiry_hour, now.wall_ms) {
-            return Ok(Some(Servable::Expired(logged.signed)));
+            return Ok(Some(Servable::Expired(Remains {
+                header: logged.signed,
+                second_signature: logged.second_signature,
+            })));
         }
         let marking = marking_of_header(&logged.header);
         let released = release_frame(frame, marking, peer);
@@ -288,6 +338,7 @@ impl<S: Store> Engine<S> {
         self.staged
             .put_as(table::certificate(&admitted.id), certificate);
         self.roster = Arc::new(roster);
+        self.learned_life(now, (admitted.node, admitted.incarnation));
         self.outputs.push_back(Output::Roster(self.roster()));
         self.event(Event::Admitted {
             certificate: admitted.id,

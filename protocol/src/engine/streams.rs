@@ -1,18 +1,27 @@
-//! What is held of each stream, and whether an envelope fits there.
+//! What is held of each stream, whether an envelope fits there, and what
+//! changed since a mark.
 
 use crate::ids::EnvelopeId;
-use crate::limits::{FRONTIER_ENTRIES_MAX, SEQUENCE_AHEAD_MAX, STREAMS_PER_NODE_MAX};
-use crate::table::Through;
-use crate::wire::codec;
+use crate::limits::{
+    FRONTIER_BYTES_MAX, FRONTIER_ENTRIES_MAX, FRONTIER_RUNS_MAX, SEQUENCE_AHEAD_MAX,
+    STREAMS_PER_NODE_MAX,
+};
+use crate::table::{StreamRow, Through};
 use crate::wire::envelope::Position;
-use crate::wire::exchange::{FrontierEntry, StreamId};
-use crate::wire::kind::FRONTIER;
+use crate::wire::exchange::{
+    FrontierEntry, Run, ShortName, StoreId, StreamId, StreamName, head_of,
+};
+use crate::wire::{List, codec};
 use std::collections::BTreeMap;
 
 /// Every stream this node follows.
 #[derive(Debug, Default)]
 pub(crate) struct Streams {
     streams: BTreeMap<StreamId, Stream>,
+    /// Each open stream once, by its last change. What is sealed is counted
+    /// nowhere.
+    changes: BTreeMap<u64, StreamId>,
+    newest: u64,
 }
 
 /// One stream: held up to a point without gaps, and some beyond it.
@@ -23,6 +32,16 @@ struct Stream {
     ahead: BTreeMap<u64, (EnvelopeId, Option<EnvelopeId>)>,
     /// Epoch and creation time of the newest that was taken, and its sequence.
     cited: Option<(u64, (u64, u64))>,
+    /// The change with which it began, and its last; 0 where it is sealed.
+    born: u64,
+    changed: u64,
+}
+
+/// An envelope that lost its place to one that fits from below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Displaced {
+    pub(crate) sequence: u64,
+    pub(crate) envelope: EnvelopeId,
 }
 
 /// Where an envelope would stand.
@@ -42,40 +61,91 @@ pub(crate) enum Fit {
     TooManyStreams,
 }
 
+/// A page of what changed.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) entries: Vec<FrontierEntry>,
+    /// Where the next page begins.
+    pub(crate) at: u64,
+    pub(crate) more: bool,
+}
+
 impl Stream {
     fn sequence(&self) -> u64 {
         self.through.map_or(0, |through| through.sequence)
     }
 
-    /// Moves over what lies beyond and now follows.
-    fn advance(&mut self) {
+    fn holds(&self, sequence: u64) -> bool {
+        sequence <= self.sequence() || self.ahead.contains_key(&sequence)
+    }
+
+    /// Moves over what lies beyond and now follows. What does not cite the one
+    /// before it loses its place: it is decided from below.
+    fn advance(&mut self) -> Option<Displaced> {
         while let Some(entry) = self.ahead.first_entry()
             && *entry.key() == self.through.map_or(0, |through| through.sequence) + 1
         {
             let sequence = *entry.key();
-            let (head, _) = entry.remove();
-            self.through = Some(Through { sequence, head });
+            let (envelope, cited) = entry.remove();
+            let before = self.through.map(|through| through.head);
+            if cited.is_some() && before.is_some() && cited != before {
+                return Some(Displaced { sequence, envelope });
+            }
+            self.through = Some(Through {
+                sequence,
+                head: envelope,
+            });
         }
+        None
+    }
+
+    /// What is held behind the first gap, as far as an entry tells.
+    fn beyond(&self) -> List<Run, FRONTIER_RUNS_MAX> {
+        let mut runs: Vec<Run> = Vec::new();
+        let mut end = self.sequence();
+        for sequence in self.ahead.keys() {
+            match runs.last_mut() {
+                Some(run) if *sequence == end + 1 => run.held = run.held.saturating_add(1),
+                Some(_) | None => {
+                    if runs.len() == FRONTIER_RUNS_MAX {
+                        break;
+                    }
+                    // Nothing is taken further ahead than 4,096.
+                    let gap = u16::try_from(sequence - end - 1).unwrap_or(u16::MAX);
+                    runs.push(Run { gap, held: 1 });
+                }
+            }
+            end = *sequence;
+        }
+        List::new(runs).unwrap_or_default()
     }
 }
 
 impl Streams {
-    /// Takes a stream as the store has it.
+    /// Takes a stream as the store has it, with what each of those beyond its
+    /// first gap cites.
     pub(crate) fn restore(
         &mut self,
         id: StreamId,
-        through: Option<Through>,
-        ahead: Vec<(u64, EnvelopeId)>,
+        row: StreamRow,
+        ahead: Vec<(u64, EnvelopeId, Option<EnvelopeId>)>,
     ) {
-        let stream = self.streams.entry(id).or_default();
-        stream.through = through;
-        // What they cite was checked when they were taken, against whatever
-        // neighbour there was; the gap before the first has none.
-        stream.ahead = ahead
-            .into_iter()
-            .map(|(sequence, id)| (sequence, (id, None)))
-            .collect();
-        stream.advance();
+        let mut stream = Stream {
+            through: row.through,
+            ahead: ahead
+                .into_iter()
+                .map(|(sequence, id, cited)| (sequence, (id, cited)))
+                .collect(),
+            cited: None,
+            born: row.born,
+            changed: row.changed,
+        };
+        let _ = stream.advance();
+        if id.tag.is_reserved() {
+            self.newest = self.newest.max(row.changed);
+            self.changes.insert(row.changed, id);
+        }
+        self.streams.insert(id, stream);
     }
 
     pub(crate) fn fit(&self, id: &StreamId, position: &Position, envelope: &EnvelopeId) -> Fit {
@@ -111,25 +181,44 @@ impl Streams {
             return Fit::Unchained;
         }
         match stream.ahead.get(&(at + 1)) {
+            // The place behind the gapless part is decided from below.
+            Some(_) if at == stream.sequence() + 1 => Fit::Fits,
             Some((_, Some(cited))) if cited != envelope => Fit::Unchained,
             Some(_) | None => Fit::Fits,
         }
     }
 
-    /// Takes an envelope that fits. Returns the new gapless end if it moved.
+    /// Takes an envelope that fits. Returns the stream's row as it now is, and
+    /// what lost its place to it.
     pub(crate) fn insert(
         &mut self,
         id: StreamId,
         position: &Position,
         envelope: EnvelopeId,
-    ) -> Option<Through> {
+    ) -> (StreamRow, Option<Displaced>) {
         let stream = self.streams.entry(id).or_default();
-        let before = stream.through;
-        stream
-            .ahead
-            .insert(position.sequence, (envelope, position.previous));
-        stream.advance();
-        stream.through.filter(|through| Some(*through) != before)
+        if id.tag.is_reserved() {
+            self.newest += 1;
+            self.changes.remove(&stream.changed);
+            self.changes.insert(self.newest, id);
+            stream.changed = self.newest;
+            if stream.born == 0 {
+                stream.born = self.newest;
+            }
+        }
+        let mut displaced = None;
+        if position.sequence > stream.sequence() {
+            stream
+                .ahead
+                .insert(position.sequence, (envelope, position.previous));
+            displaced = stream.advance();
+        }
+        let row = StreamRow {
+            through: stream.through,
+            born: stream.born,
+            changed: stream.changed,
+        };
+        (row, displaced)
     }
 
     /// Whether something beyond a gap is held.
@@ -170,39 +259,76 @@ impl Streams {
         self.streams.get(id).and_then(|stream| stream.through)
     }
 
-    pub(crate) fn entries(&self) -> impl Iterator<Item = FrontierEntry> {
-        self.streams.iter().filter_map(|(stream, held)| {
-            held.through.map(|through| FrontierEntry {
-                stream: *stream,
-                through: through.sequence,
-                head: through.head,
-            })
-        })
+    /// The largest n for which 1 to n are all held.
+    pub(crate) fn sequence(&self, id: &StreamId) -> u64 {
+        self.streams.get(id).map_or(0, Stream::sequence)
     }
 
-    /// One answer's worth of entries after a stream, and whether there are more.
-    pub(crate) fn page(&self, after: Option<StreamId>) -> (Vec<FrontierEntry>, bool) {
-        let mut entries: Vec<_> = self
-            .entries()
-            .filter(|entry| after.is_none_or(|after| entry.stream > after))
-            .take(FRONTIER_ENTRIES_MAX + 1)
-            .collect();
-        let more = entries.len() > FRONTIER_ENTRIES_MAX;
-        entries.truncate(FRONTIER_ENTRIES_MAX);
-        (entries, more)
+    pub(crate) fn holds(&self, id: &StreamId, sequence: u64) -> bool {
+        self.streams
+            .get(id)
+            .is_some_and(|stream| stream.holds(sequence))
     }
 
-    pub(crate) fn digest(&self) -> [u8; 32] {
-        let mut stream = FRONTIER.stream();
-        for entry in self.entries() {
-            stream.update(&codec::encode(&entry));
+    /// How many changes there have been.
+    pub(crate) const fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    /// The open streams by the short names that a store gives them; none where
+    /// two share one.
+    pub(crate) fn by_short(&self, store: &StoreId) -> BTreeMap<ShortName, Option<StreamId>> {
+        let mut named = BTreeMap::new();
+        for id in self.changes.values() {
+            named
+                .entry(id.short(store))
+                .and_modify(|known| *known = None)
+                .or_insert(Some(*id));
         }
-        stream.finish()
+        named
+    }
+
+    /// What changed after a moment; everything after 0. `full` asks for full
+    /// names, and `store` is whose answer this becomes.
+    pub(crate) fn page(&self, since: u64, full: bool, store: &StoreId) -> Page {
+        let mut page = Page {
+            entries: Vec::new(),
+            at: since,
+            more: false,
+        };
+        let mut bytes = 0;
+        for (change, id) in self.changes.range(since + 1..) {
+            let Some(stream) = self.streams.get(id) else {
+                continue;
+            };
+            let entry = FrontierEntry {
+                name: if stream.born <= since && !full {
+                    StreamName::Short(id.short(store))
+                } else {
+                    StreamName::Full(*id)
+                },
+                through: stream.sequence(),
+                head: stream.through.map(|through| head_of(store, &through.head)),
+                beyond: stream.beyond(),
+            };
+            bytes += codec::encode(&entry).len();
+            // The length of the list has up to three bytes of its own.
+            if page.entries.len() == FRONTIER_ENTRIES_MAX || bytes > FRONTIER_BYTES_MAX - 3 {
+                page.more = true;
+                return page;
+            }
+            page.entries.push(entry);
+            page.at = *change;
+        }
+        page.at = self.newest;
+        page
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
     use super::*;
     use crate::ids::NodeId;
     use crate::wire::Tag;
@@ -236,7 +362,7 @@ mod tests {
             streams.insert(STREAM, &at(sequence), id(sequence));
         }
         assert_eq!(streams.through(&STREAM).unwrap().sequence, 1);
-        let moved = streams.insert(STREAM, &at(2), id(2)).unwrap();
+        let moved = streams.insert(STREAM, &at(2), id(2)).0.through.unwrap();
         assert_eq!((moved.sequence, moved.head), (4, id(4)));
         assert_eq!(streams.fit(&STREAM, &at(3), &id(3)), Fit::Below);
     }
@@ -251,7 +377,10 @@ mod tests {
             ..at(2)
         };
         assert_eq!(streams.fit(&STREAM, &fork, &id(2)), Fit::Unchained);
-        assert_eq!(streams.fit(&STREAM, &at(2), &id(8)), Fit::Unchained);
+        // Behind the gapless part what comes from below decides; elsewhere not.
+        assert_eq!(streams.fit(&STREAM, &at(2), &id(8)), Fit::Fits);
+        streams.insert(STREAM, &at(6), id(6));
+        assert_eq!(streams.fit(&STREAM, &at(5), &id(8)), Fit::Unchained);
         assert_eq!(streams.fit(&STREAM, &at(3), &id(7)), Fit::Taken);
         let far = Position {
             sequence: 1 + SEQUENCE_AHEAD_MAX + 1,
@@ -283,14 +412,137 @@ mod tests {
         assert_eq!(streams.fit(&one_more, &at(1), &id(1)), Fit::TooManyStreams);
     }
 
+    const STORE: StoreId = StoreId([7; 16]);
+
+    fn of_life(incarnation: u64) -> StreamId {
+        StreamId {
+            incarnation,
+            ..STREAM
+        }
+    }
+
     #[test]
-    fn the_digest_follows_the_frontier() {
+    fn the_place_behind_the_gapless_part_is_decided_from_below() {
         let mut streams = Streams::default();
-        let empty = streams.digest();
         streams.insert(STREAM, &at(1), id(1));
-        let one = streams.digest();
-        assert_ne!(empty, one);
-        streams.insert(STREAM, &at(3), id(3));
-        assert_eq!(one, streams.digest());
+        // A third that cites a second which nobody has, and a fourth on it.
+        let poisoned = Position {
+            previous: Some(id(9)),
+            ..at(3)
+        };
+        streams.insert(STREAM, &poisoned, id(8));
+        assert_eq!(streams.fit(&STREAM, &at(2), &id(2)), Fit::Fits);
+        let (row, displaced) = streams.insert(STREAM, &at(2), id(2));
+        assert_eq!(row.through.unwrap().sequence, 2);
+        let lost = Displaced {
+            sequence: 3,
+            envelope: id(8),
+        };
+        assert_eq!(displaced, Some(lost));
+        assert_eq!(streams.fit(&STREAM, &at(3), &id(3)), Fit::Fits);
+        let (row, displaced) = streams.insert(STREAM, &at(3), id(3));
+        assert_eq!((row.through.unwrap().sequence, displaced), (3, None));
+    }
+
+    #[test]
+    fn a_page_lists_each_changed_stream_once_and_as_it_now_is() {
+        let mut streams = Streams::default();
+        for life in [2, 3, 2] {
+            let sequence = streams.sequence(&of_life(life)) + 1;
+            streams.insert(of_life(life), &at(sequence), id(sequence));
+        }
+        let page = streams.page(0, false, &STORE);
+        let listed: Vec<_> = page
+            .entries
+            .iter()
+            .map(|entry| (entry.name, entry.through))
+            .collect();
+        assert_eq!(
+            listed,
+            [
+                (StreamName::Full(of_life(3)), 1),
+                (StreamName::Full(of_life(2)), 2)
+            ]
+        );
+        assert_eq!((page.at, page.more), (3, false));
+        // Nothing since: nothing is said, and the mark stays.
+        let page = streams.page(3, false, &STORE);
+        assert_eq!((page.entries.len(), page.at), (0, 3));
+        // One that was told before is named shortly, a new one in full.
+        streams.insert(of_life(3), &at(2), id(2));
+        streams.insert(of_life(4), &at(1), id(1));
+        let names = |full| {
+            let page = streams.page(3, full, &STORE);
+            page.entries
+                .iter()
+                .map(|entry| entry.name)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            names(false),
+            [
+                StreamName::Short(of_life(3).short(&STORE)),
+                StreamName::Full(of_life(4))
+            ]
+        );
+        assert_eq!(
+            names(true),
+            [StreamName::Full(of_life(3)), StreamName::Full(of_life(4))]
+        );
+    }
+
+    #[test]
+    fn what_is_sealed_is_neither_listed_nor_counted() {
+        let mut streams = Streams::default();
+        streams.insert(STREAM, &at(1), id(1));
+        let before = streams.page(0, false, &STORE);
+        let sealed = StreamId {
+            tag: Tag::from_bytes([9; 16]),
+            ..STREAM
+        };
+        streams.insert(sealed, &at(1), id(1));
+        let after = streams.page(0, false, &STORE);
+        assert_eq!((before.at, before.entries), (after.at, after.entries));
+    }
+
+    #[test]
+    fn pages_are_bounded_and_go_on_where_they_ended() {
+        let mut streams = Streams::default();
+        let lives = u64::try_from(FRONTIER_ENTRIES_MAX).unwrap() + 10;
+        for life in 0..lives {
+            streams.insert(of_life(life), &at(1), id(1));
+        }
+        let first = streams.page(0, false, &STORE);
+        assert!(first.more && first.entries.len() == FRONTIER_ENTRIES_MAX);
+        let second = streams.page(first.at, false, &STORE);
+        assert!(!second.more && second.entries.len() == 10);
+        let names = first.entries.iter().chain(&second.entries);
+        let names = names.map(|entry| match entry.name {
+            StreamName::Full(stream) => stream.incarnation,
+            StreamName::Short(short) => panic!("{short:?} was never told"),
+        });
+        assert_eq!(names.collect::<Vec<_>>(), (0..lives).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_lies_behind_gaps_is_told_as_runs() {
+        let mut streams = Streams::default();
+        for sequence in [1, 2, 5, 6, 7, 9] {
+            streams.insert(STREAM, &at(sequence), id(sequence));
+        }
+        let entry = streams.page(0, false, &STORE).entries.remove(0);
+        assert_eq!(entry.through, 2);
+        let runs = [Run { gap: 2, held: 3 }, Run { gap: 1, held: 1 }];
+        assert_eq!(entry.beyond.as_slice(), runs);
+    }
+
+    #[test]
+    fn a_short_name_stands_for_one_known_stream() {
+        let mut streams = Streams::default();
+        streams.insert(STREAM, &at(1), id(1));
+        let named = streams.by_short(&STORE);
+        assert_eq!(named.get(&STREAM.short(&STORE)), Some(&Some(STREAM)));
+        // In the answers of another store it has another.
+        assert_ne!(STREAM.short(&STORE), STREAM.short(&StoreId([8; 16])));
     }
 }

@@ -7,6 +7,7 @@
     clippy::wildcard_enum_match_arm
 )]
 
+mod catching_up;
 mod links;
 mod room;
 
@@ -110,23 +111,17 @@ fn hello_comes_first() {
     let refused = Some(Answer::Unavailable {
         reason: Unavailable::Refused,
     });
-    assert_eq!(
-        answer(&node.request(0, Request::Frontier { after: None })),
-        refused
-    );
+    assert_eq!(answer(&node.request(0, frontier())), refused);
     let hello = node.hello();
     node.request(0, hello);
     assert!(matches!(
-        answer(&node.request(0, Request::Frontier { after: None })),
+        answer(&node.request(0, frontier())),
         Some(Answer::Frontier { .. })
     ));
     // A stranger may say hello as often as it likes.
     let hello = node.hello();
     node.request(77, hello);
-    assert_eq!(
-        answer(&node.request(77, Request::Frontier { after: None })),
-        refused
-    );
+    assert_eq!(answer(&node.request(77, frontier())), refused);
 }
 
 #[test]
@@ -157,7 +152,9 @@ fn what_a_quota_ignores_comes_by_catch_up_when_it_has_filled() {
     node.commit();
     let mut empty = Quota::author(node.now().mono);
     empty.take(u64::MAX / 2_000);
-    node.engine.author_quotas.insert(node_id(0), empty);
+    for way in [Way::Gossip, Way::Asked] {
+        node.engine.author_quotas.insert((node_id(0), way), empty);
+    }
     let mut outputs = node.gossip(0, &frame);
     assert_eq!(verdict(&outputs), Verdict::Ignore);
     outputs.extend(node.commit());
@@ -166,22 +163,15 @@ fn what_a_quota_ignores_comes_by_catch_up_when_it_has_filled() {
         Some(&NotTaken::Quota { whose: "author" })
     );
     assert!(!node.holds(&frame));
-    // The probe differs; frontier and range follow.
-    node.ms += 5_000;
-    let (mut id, mut request) = asked(&probe, 0).remove(0);
-    for expected in ["probe", "frontier", "range"] {
-        let mut outputs = author.request(1, request);
-        outputs.extend(author.commit());
-        let outputs = node.answered(id, answer(&outputs));
-        let more = asked(&outputs, 0);
-        if expected == "range" {
-            let outputs = node.work(outputs);
-            assert!(not_taken(&outputs).is_none());
-            break;
-        }
-        (id, request) = more[0].clone();
-    }
+    // It is listed and asked for, and still too much.
+    let carried = node.carry(1, probe, &mut [(0, &mut author)]);
+    assert_eq!(carried.ranges(), [(0, 1, 1)]);
+    assert!(!node.holds(&frame));
+    assert_eq!(node.engine.status().catch_up.deferred, 1);
+    let again = node.later(crate::limits::DEFERRED_MS);
+    node.carry(1, again, &mut [(0, &mut author)]);
     assert!(node.holds(&frame));
+    assert_eq!(node.engine.status().catch_up, Progress::default());
 }
 
 #[test]
@@ -206,35 +196,6 @@ fn two_envelopes_at_one_place_are_kept_as_evidence_once() {
 }
 
 #[test]
-fn a_fork_does_not_keep_two_honest_nodes_asking() {
-    let mut node = Node::start(1);
-    node.meet(2);
-    node.commit();
-    let mut brought_forward = 0;
-    for _ in 0..10 {
-        node.ms += 2_000;
-        node.request(2, Request::Probe { digest: [7; 32] });
-        for (id, request) in asked(&node.feed(Input::Wake), 2) {
-            brought_forward += u32::from(matches!(request, Request::Probe { .. }));
-            for (frontier, _) in asked(
-                &node.answered(id, Some(Answer::Probe { digest: [7; 32] })),
-                2,
-            ) {
-                let empty = Answer::Frontier {
-                    entries: crate::wire::List::new(Vec::new()).unwrap(),
-                    more: false,
-                };
-                node.answered(frontier, Some(empty));
-            }
-        }
-    }
-    assert!(
-        brought_forward <= 3,
-        "{brought_forward} probes in 20 seconds"
-    );
-}
-
-#[test]
 fn a_range_is_not_given_before_it_is_durable() {
     let mut author = Node::start(0);
     author.meet(1);
@@ -245,7 +206,14 @@ fn a_range_is_not_given_before_it_is_durable() {
     author.engine.store().apply(&batch).unwrap();
     let stream = author.engine.own_stream();
     assert_eq!(
-        answer(&author.request(1, Request::Range { stream, after: 0 })),
+        answer(&author.request(
+            1,
+            Request::Range {
+                stream,
+                from: 1,
+                to: 9
+            }
+        )),
         None
     );
     let Some(Answer::Range { items, .. }) = answer(&author.feed(Input::Committed(number))) else {

@@ -4,11 +4,13 @@
 use super::bounded::{Bytes, List};
 use super::card::CertificateBytes;
 use super::chunk_tree::ChunkPath;
+use super::codec;
 use super::envelope::{SignedBytes, Tag};
+use super::kind::{HEAD, STREAM};
 use crate::ids::{EnvelopeId, FederationId, NodeId};
 use crate::limits::{
-    CHUNK_BYTES, FRAME_BYTES_MAX, FRONTIER_ENTRIES_MAX, HEADER_BYTES_MAX, KEY_BLOCK_BYTES_MAX,
-    RANGE_FRAMES_MAX,
+    CHUNK_BYTES, FRAME_BYTES_MAX, FRONTIER_ENTRIES_MAX, FRONTIER_RUNS_MAX, HEADER_BYTES_MAX,
+    KEY_BLOCK_BYTES_MAX, RANGE_FRAMES_MAX, SECOND_SIGNATURE_BYTES_MAX,
 };
 use bincode::{Decode, Encode};
 
@@ -24,15 +26,82 @@ pub struct StreamId {
     pub tag: Tag,
 }
 
-/// One line of a frontier.
+impl StreamId {
+    /// Its short name in the answers of a store.
+    pub fn short(&self, store: &StoreId) -> ShortName {
+        ShortName(first_bytes(&STREAM.digest(&codec::encode(&(store, self)))))
+    }
+}
+
+/// The first 8 bytes of a stream's hash, salted with the id of the answerer's
+/// store: stands for it once the full name has been told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub struct ShortName(pub [u8; 8]);
+
+/// One life of a store, by 16 random bytes that it makes at every start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub struct StoreId(pub [u8; 16]);
+
+/// A moment in the changes of a store, within one scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Mark {
+    /// Whose count this is.
+    pub store: StoreId,
+    /// How many changes there had been.
+    pub change: u64,
+}
+
+/// Of which streams a frontier tells. Further scopes come with sealing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Scope(pub u16);
+
+impl Scope {
+    /// The control and public streams: they hide nothing.
+    pub const OPEN: Self = Self(0);
+}
+
+/// How a frontier names a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum StreamName {
+    /// One that the asker has been told in full.
+    Short(ShortName),
+    /// In full.
+    Full(StreamId),
+}
+
+/// Envelopes held behind a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Run {
+    /// How many are missing before it; at least 1.
+    pub gap: u16,
+    /// How many are held; at least 1.
+    pub held: u16,
+}
+
+/// What a store's answers tell of an envelope id: enough to see that two differ.
+pub fn head_of(store: &StoreId, id: &EnvelopeId) -> [u8; 8] {
+    first_bytes(&HEAD.digest(&codec::encode(&(store, id))))
+}
+
+fn first_bytes(digest: &[u8; 32]) -> [u8; 8] {
+    let mut first = [0; 8];
+    for (to, from) in first.iter_mut().zip(digest) {
+        *to = *from;
+    }
+    first
+}
+
+/// One line of a frontier.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct FrontierEntry {
     /// Which stream.
-    pub stream: StreamId,
-    /// The largest n for which 1 to n are all held; at least 1.
+    pub name: StreamName,
+    /// The largest n for which 1 to n are all held; 0 where 1 is missing.
     pub through: u64,
-    /// The envelope there.
-    pub head: EnvelopeId,
+    /// Stands for the envelope there; none exactly where `through` is 0.
+    pub head: Option<[u8; 8]>,
+    /// What is held behind the first gap.
+    pub beyond: List<Run, FRONTIER_RUNS_MAX>,
 }
 
 /// What a node asks another.
@@ -44,23 +113,29 @@ pub enum Request {
         federation: FederationId,
         /// The roster epoch it holds.
         epoch: u64,
+        /// Random, fresh for each connection: sealing binds names to it.
+        nonce: [u8; 16],
     },
-    /// Is your frontier mine? Also the sign of life.
-    Probe {
-        /// Digest of the asker's frontier.
-        digest: [u8; 32],
-    },
-    /// Your frontier, after this stream.
+    /// What changed at yours since I last looked? Also the sign of life.
     Frontier {
-        /// Where the last answer ended.
-        after: Option<StreamId>,
+        /// Of which streams.
+        scope: Scope,
+        /// The answerer's mark up to which the asker has dealt with everything;
+        /// none to hear all.
+        since: Option<Mark>,
+        /// Whether streams are to be named in full.
+        full: bool,
+        /// Asks to be asked in turn: frames to the answerer may have been lost.
+        news: bool,
     },
-    /// Envelopes of a stream, in order.
+    /// Envelopes of a stream.
     Range {
         /// Which stream.
         stream: StreamId,
-        /// The sequence before the first that is wanted.
-        after: u64,
+        /// The first sequence that is wanted; at least 1.
+        from: u64,
+        /// The last; at most 255 above the first.
+        to: u64,
     },
     /// A chunk of a payload.
     Chunk {
@@ -85,26 +160,23 @@ pub enum Answer {
         federation: FederationId,
         /// The roster epoch it holds.
         epoch: u64,
-    },
-    /// To probe.
-    Probe {
-        /// Digest of the answerer's frontier.
-        digest: [u8; 32],
+        /// Random, fresh for each connection: sealing binds names to it.
+        nonce: [u8; 16],
     },
     /// To frontier.
     Frontier {
-        /// Ascending by stream.
+        /// Where the next question goes on.
+        at: Mark,
+        /// Streams that changed, in the order of their last change.
         entries: List<FrontierEntry, FRONTIER_ENTRIES_MAX>,
         /// Whether there are more.
         more: bool,
     },
     /// To range.
     Range {
-        /// Of the stream that was asked for, after the sequence that was named,
-        /// ascending.
+        /// Of the stream that was asked for, between the sequences that were
+        /// named, ascending.
         items: List<RangeItem, RANGE_FRAMES_MAX>,
-        /// Whether there are more.
-        more: bool,
     },
     /// To chunk.
     Chunk {
@@ -130,8 +202,18 @@ pub enum Answer {
 pub enum RangeItem {
     /// The frame.
     Frame(Bytes<FRAME_BYTES_MAX>),
-    /// What remains of one that expired or was recalled: chains still close.
-    Header(SignedBytes<HEADER_BYTES_MAX>),
+    /// What remains of one that has expired.
+    Remains(Remains),
+}
+
+/// The signed header of an envelope whose time is over: it keeps the place and
+/// the chain.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Remains {
+    /// Prefix and binding.
+    pub header: SignedBytes<HEADER_BYTES_MAX>,
+    /// As in the envelope.
+    pub second_signature: Option<Bytes<SECOND_SIGNATURE_BYTES_MAX>>,
 }
 
 /// Why an answer holds nothing.
@@ -144,6 +226,8 @@ pub enum Unavailable {
     Busy,
     /// Hello has not been said, or the request makes no sense here.
     Refused,
+    /// A request or scope that this version does not have.
+    Unknown,
 }
 
 /// Bytes of genesis in one answer at the door.

@@ -99,8 +99,10 @@ impl Kind {
 pub(crate) const MEMBER: Domain = Domain::new("member");
 /// Domain of the hash that makes a node id of a transport key.
 pub(crate) const NODE: Domain = Domain::new("node");
-/// Domain of the hash over a frontier.
-pub(crate) const FRONTIER: Domain = Domain::new("frontier");
+/// Domain of the hash that makes a stream's short name.
+pub(crate) const STREAM: Domain = Domain::new("stream");
+/// Domain of the hash that stands for the envelope at the end of a stream.
+pub(crate) const HEAD: Domain = Domain::new("head");
 
 #[cfg(test)]
 mod tests {

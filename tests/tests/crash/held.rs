@@ -8,7 +8,7 @@ use watchfire_protocol::ids::{BundleId, EnvelopeId};
 use watchfire_protocol::policy::Reader;
 use watchfire_protocol::query::{Asker, Query};
 use watchfire_protocol::store::Store;
-use watchfire_protocol::table::{self, LogEntry, Outcome, Through};
+use watchfire_protocol::table::{self, LogEntry, Outcome, StreamRow};
 use watchfire_protocol::wire::codec;
 use watchfire_tests::mesh::wall_ms;
 
@@ -81,10 +81,11 @@ impl Held {
             self.through += 1;
             self.head = Some(id);
         }
-        let through: Option<Through> = store
-            .get(&table::through(&stream))
+        let row: Option<StreamRow> = store
+            .get(&table::stream(&stream))
             .unwrap()
-            .map(|value| codec::decode(&value, 64).unwrap());
+            .map(|value| codec::decode(&value, 80).unwrap());
+        let through = row.and_then(|row| row.through);
         assert_eq!(
             through.map(|through| (through.sequence, Some(through.head))),
             Some((self.through, self.head)),

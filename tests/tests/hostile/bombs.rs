@@ -35,6 +35,7 @@ fn beginnings(forge: &Forge) -> Vec<(&'static str, Vec<u8>)> {
         .into_vec()
         .len();
     let stream = [[0x4e; 32].as_slice(), &[1], &[0; 16]].concat();
+    let frontier = [&[1][..], &[0x57; 16], &[0]].concat();
     vec![
         ("frame: header", vec![1, 15]),
         (
@@ -47,14 +48,22 @@ fn beginnings(forge: &Forge) -> Vec<(&'static str, Vec<u8>)> {
             "frame: payload",
             [&frame[..frame.len() - cast.payload.map_or(0, |payload| payload.len()) - 3]].concat(),
         ),
-        ("answer: frontier", vec![2]),
-        ("answer: range", vec![3]),
-        ("answer: range, first item", vec![3, 1, 0]),
-        ("answer: range, first header", vec![3, 1, 1]),
-        ("answer: chunk", vec![4]),
-        ("answer: path", vec![4, 0]),
-        ("answer: key block", vec![5]),
-        ("request: stream cut", [&[3], stream.as_slice()].concat()),
+        ("answer: frontier", frontier.clone()),
+        (
+            "answer: frontier, runs",
+            [frontier.as_slice(), &[1, 0], &[0x5a; 8], &[0, 0]].concat(),
+        ),
+        ("answer: range", vec![2]),
+        ("answer: range, first item", vec![2, 1, 0]),
+        ("answer: range, first remains", vec![2, 1, 1]),
+        (
+            "answer: range, second signature",
+            [&[2, 1, 1, 0][..], &[0x51; 64], &[1]].concat(),
+        ),
+        ("answer: chunk", vec![3]),
+        ("answer: path", vec![3, 0]),
+        ("answer: key block", vec![4]),
+        ("request: stream cut", [&[2], stream.as_slice()].concat()),
         ("door request: certificate", vec![1]),
         ("door answer: piece", vec![0, 0, 0]),
         ("card: statement", vec![1, 1]),
@@ -183,14 +192,15 @@ fn attack_31_length_bombs_take_less_than_64_kib() {
 /// An honest message of nothing is no bomb, and is read.
 #[test]
 fn empty_collections_are_read_where_they_may_be() {
-    assert!(gate::answer(&[2, 0, 0]).is_ok(), "a frontier of no entries");
-    assert!(gate::answer(&[3, 0, 0]).is_ok(), "a range of no items");
+    let frontier = [&[1][..], &[0x57; 16], &[0, 0, 0]].concat();
+    assert!(gate::answer(&frontier).is_ok(), "a frontier of no entries");
+    assert!(gate::answer(&[2, 0]).is_ok(), "a range of no items");
     assert!(
-        gate::answer(&[4, 0, 0]).is_ok(),
+        gate::answer(&[3, 0, 0]).is_ok(),
         "a chunk of no bytes: the root will not hold"
     );
     assert!(
-        gate::answer(&[3, 1, 0, 0, 0]).is_ok(),
+        gate::answer(&[2, 1, 0, 0]).is_ok(),
         "a range of one frame of no bytes: the gate refuses that frame"
     );
     assert!(
@@ -199,7 +209,7 @@ fn empty_collections_are_read_where_they_may_be() {
     );
     // And never more of them than were announced.
     assert!(
-        gate::answer(&[3, 2, 0, 0, 0]).is_err(),
+        gate::answer(&[2, 2, 0, 0]).is_err(),
         "a range of two frames with one"
     );
 }

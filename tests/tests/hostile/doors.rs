@@ -3,15 +3,19 @@
 
 use watchfire_protocol::gate;
 use watchfire_protocol::ids::{EnvelopeId, NodeId};
-use watchfire_protocol::limits::{ANSWER_BYTES_MAX, DOOR_BYTES_MAX, REQUEST_BYTES_MAX};
+use watchfire_protocol::limits::{
+    ANSWER_BYTES_MAX, DOOR_BYTES_MAX, HEADER_BYTES_MAX, REQUEST_BYTES_MAX,
+};
 use watchfire_protocol::wire::codec::{self, CodecError};
-use watchfire_protocol::wire::envelope::Tag;
+use watchfire_protocol::wire::envelope::{Envelope, SignedBytes, Tag};
 use watchfire_protocol::wire::exchange::{
-    Answer, DoorAnswer, DoorRequest, FrontierEntry, RangeItem, Request, StreamId, Unavailable,
+    Answer, DoorAnswer, DoorRequest, FrontierEntry, Mark, RangeItem, Remains, Request, Run, Scope,
+    ShortName, StoreId, StreamId, StreamName, Unavailable,
 };
 use watchfire_protocol::wire::{Bytes, ChunkPath, List};
 use watchfire_tests::forge::Forge;
 use watchfire_tests::membership;
+use watchfire_tests::verdict::request as request_of;
 
 fn stream() -> StreamId {
     StreamId {
@@ -21,6 +25,20 @@ fn stream() -> StreamId {
     }
 }
 
+fn mark() -> Mark {
+    Mark {
+        store: StoreId([0x57; 16]),
+        change: 300,
+    }
+}
+
+/// The header of a frame, signed.
+fn header_of(forge: &Forge) -> SignedBytes<HEADER_BYTES_MAX> {
+    let frame = forge.sign(0, &forge.plain(0));
+    let envelope: Envelope = codec::decode(&frame[2..], frame.len()).unwrap();
+    envelope.header
+}
+
 /// Every request there is.
 pub(crate) fn requests() -> Vec<Request> {
     let envelope = EnvelopeId::from_bytes([0xe0; 32]);
@@ -28,15 +46,24 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::Hello {
             federation: Forge::default().roster.federation(),
             epoch: 0,
+            nonce: [0x0c; 16],
         },
-        Request::Probe { digest: [0xd1; 32] },
-        Request::Frontier { after: None },
         Request::Frontier {
-            after: Some(stream()),
+            scope: Scope::OPEN,
+            since: None,
+            full: false,
+            news: true,
+        },
+        Request::Frontier {
+            scope: Scope(9),
+            since: Some(mark()),
+            full: true,
+            news: false,
         },
         Request::Range {
             stream: stream(),
-            after: 300,
+            from: 300,
+            to: 555,
         },
         Request::Chunk { envelope, index: 3 },
         Request::KeyBlock { envelope },
@@ -47,32 +74,43 @@ pub(crate) fn requests() -> Vec<Request> {
 pub(crate) fn answers() -> Vec<Answer> {
     let forge = Forge::default();
     let frame = RangeItem::Frame(Bytes::new(forge.sign(0, &forge.plain(0))).unwrap());
-    let entry = FrontierEntry {
-        stream: stream(),
+    let remains = RangeItem::Remains(Remains {
+        header: header_of(&forge),
+        second_signature: Some(Bytes::new(vec![2; 9]).unwrap()),
+    });
+    let full = FrontierEntry {
+        name: StreamName::Full(stream()),
         through: 5,
-        head: EnvelopeId::from_bytes([0xe0; 32]),
+        head: Some([0xe0; 8]),
+        beyond: List::default(),
+    };
+    let short = FrontierEntry {
+        name: StreamName::Short(ShortName([0x5a; 8])),
+        through: 0,
+        head: None,
+        beyond: List::new(vec![Run { gap: 3, held: 9 }; 2]).unwrap(),
     };
     let mut all = vec![
         Answer::Hello {
             federation: forge.roster.federation(),
             epoch: 0,
+            nonce: [0x0c; 16],
         },
-        Answer::Probe { digest: [0xd1; 32] },
         Answer::Frontier {
+            at: mark(),
             entries: List::default(),
             more: false,
         },
         Answer::Frontier {
-            entries: List::new(vec![entry; 3]).unwrap(),
+            at: mark(),
+            entries: List::new(vec![full, short]).unwrap(),
             more: true,
         },
         Answer::Range {
             items: List::default(),
-            more: false,
         },
         Answer::Range {
-            items: List::new(vec![frame]).unwrap(),
-            more: true,
+            items: List::new(vec![frame, remains]).unwrap(),
         },
         Answer::Chunk {
             bytes: Bytes::new(vec![0xcc; 300]).unwrap(),
@@ -86,6 +124,7 @@ pub(crate) fn answers() -> Vec<Answer> {
         Unavailable::NotHeld,
         Unavailable::Busy,
         Unavailable::Refused,
+        Unavailable::Unknown,
     ] {
         all.push(Answer::Unavailable { reason });
     }
@@ -149,7 +188,7 @@ fn holds<T: PartialEq>(
 #[test]
 fn requests_and_answers_survive_every_cut_and_every_flip() {
     for request in requests() {
-        holds(&request, codec::encode, gate::request);
+        holds(&request, codec::encode, request_of);
     }
     for answer in answers() {
         holds(&answer, codec::encode, gate::answer);
@@ -174,7 +213,7 @@ fn messages_over_their_limit_are_not_read() {
         bytes_max,
     };
     assert_eq!(
-        gate::request(&long(REQUEST_BYTES_MAX)).unwrap_err(),
+        request_of(&long(REQUEST_BYTES_MAX)).unwrap_err(),
         refused(REQUEST_BYTES_MAX)
     );
     assert_eq!(

@@ -165,7 +165,11 @@ fn attack_30_cards_and_genesis_under_good_signatures() {
 #[test]
 fn attack_30_session_messages() {
     for message in super::doors::requests() {
-        none_comes_back(&codec::encode(&message), codec::encode, gate::request);
+        none_comes_back(
+            &codec::encode(&message),
+            codec::encode,
+            watchfire_tests::verdict::request,
+        );
     }
     for message in super::doors::answers() {
         none_comes_back(&codec::encode(&message), codec::encode, gate::answer);

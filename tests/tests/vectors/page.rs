@@ -15,7 +15,7 @@ use watchfire_protocol::wire::envelope::{
     Binding, Class, Header, KeyBlockBinding, PayloadBinding, Prefix, SealingBinding, Tag,
 };
 use watchfire_protocol::wire::exchange::{
-    Answer, DOOR_PIECE_BYTES_MAX, FrontierEntry, Request, StreamId,
+    Answer, DOOR_PIECE_BYTES_MAX, FrontierEntry, Mark, Request, StoreId, StreamId, StreamName,
 };
 use watchfire_protocol::wire::genesis::{Genesis, GenesisMember, Quorum};
 use watchfire_protocol::wire::{Bytes, Kind, List, Role, Root, Text, codec};
@@ -87,6 +87,12 @@ fn the_limits_are_those_of_the_code() {
         (
             "frontier entries in an answer",
             of(limits::FRONTIER_ENTRIES_MAX),
+        ),
+        ("runs beyond a gap", of(limits::FRONTIER_RUNS_MAX)),
+        ("sequences in a range", of(limits::RANGE_FRAMES_MAX)),
+        (
+            "certificates of a member",
+            of(limits::CERTIFICATES_PER_MEMBER_MAX),
         ),
     ]);
     let page = page();
@@ -210,7 +216,13 @@ fn the_numbers_in_the_text_are_those_of_the_code() {
         w(limits::REQUEST_BYTES_MAX)
     ));
     says(format!("answer at most {}, ", w(limits::ANSWER_BYTES_MAX)));
-    says(format!("≤ {}, more bool", w(limits::FRONTIER_ENTRIES_MAX)));
+    says(format!(
+        "entries list<entry> ≤ {}, together ≤ {} bytes, more bool",
+        w(limits::FRONTIER_ENTRIES_MAX),
+        w(limits::FRONTIER_BYTES_MAX)
+    ));
+    says(format!("≥ 1)> ≤ {}", w(limits::FRONTIER_RUNS_MAX)));
+    says(format!("`from` + {}", limits::RANGE_FRAMES_MAX - 1));
     says(format!(
         "items list ≤ {}, together ≤ {} bytes",
         w(limits::RANGE_FRAMES_MAX),
@@ -411,31 +423,39 @@ fn the_largest_messages_fit_their_limits() {
         tag: Tag::PUBLIC,
     };
     let entry = FrontierEntry {
-        stream,
+        name: StreamName::Full(stream),
         through: u64::MAX,
-        head: EnvelopeId::from_bytes([2; 32]),
+        head: Some([2; 8]),
+        beyond: List::default(),
     };
     let entries = List::new(vec![entry; limits::FRONTIER_ENTRIES_MAX]).unwrap();
+    let at = Mark {
+        store: StoreId([3; 16]),
+        change: u64::MAX,
+    };
     let frontier = codec::encode(&Answer::Frontier {
+        at,
         entries,
         more: true,
     })
     .len();
-    assert!(frontier <= limits::ANSWER_BYTES_MAX);
+    assert!(frontier <= limits::FRONTIER_BYTES_MAX);
     assert!(
-        (401_000..402_000).contains(&frontier),
-        "the page says 401 KB: {frontier}"
+        (78_500..79_500).contains(&frontier),
+        "the page says 79 KB: {frontier}"
     );
+    // What lists of the largest size have around them.
+    for bytes in [limits::FRONTIER_BYTES_MAX, limits::RANGE_BYTES_MAX] {
+        assert!(bytes + 64 <= limits::ANSWER_BYTES_MAX);
+    }
     let bytes = Bytes::new(vec![1; limits::CHUNK_BYTES]).unwrap();
     let path = List::new(vec![[3; 32]; limits::CHUNK_PATH_MAX]).unwrap();
     let chunk = codec::encode(&Answer::Chunk { bytes, path }).len();
-    assert!(
-        4 * chunk <= limits::ANSWER_BYTES_MAX,
-        "four times over: {chunk}"
-    );
+    assert!(chunk <= limits::ANSWER_BYTES_MAX, "{chunk}");
     let request = codec::encode(&Request::Range {
         stream,
-        after: u64::MAX,
+        from: u64::MAX - 1,
+        to: u64::MAX,
     })
     .len();
     assert!(request <= limits::REQUEST_BYTES_MAX);

@@ -14,7 +14,8 @@ use crate::ids::EnvelopeId;
 use crate::marking::Marking;
 use crate::opening::{Draft, Wish};
 use crate::store::MemoryStore;
-use crate::wire::exchange::Answer;
+use crate::wire::codec;
+use crate::wire::exchange::{Answer, Scope};
 
 pub(super) const WALL_MS: u64 = 1_800_000_000_000;
 const SEED: [u8; 32] = [9; 32];
@@ -26,6 +27,37 @@ pub(super) struct Node {
     /// Commits handed out and not reported durable.
     begun: Vec<(CommitNo, Batch)>,
     token: u64,
+}
+
+/// What was carried between nodes.
+#[derive(Default)]
+pub(super) struct Carried {
+    pub(super) asked: Vec<(u64, Request)>,
+    /// Of requests and answers together.
+    pub(super) bytes: usize,
+    pub(super) outputs: Vec<Output>,
+}
+
+impl Carried {
+    pub(super) fn ranges(&self) -> Vec<(u64, u64, u64)> {
+        self.asked
+            .iter()
+            .filter_map(|(of, request)| match request {
+                Request::Range { from, to, .. } => Some((*of, *from, *to)),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+/// The request for everything that changed since the beginning.
+pub(super) fn frontier() -> Request {
+    Request::Frontier {
+        scope: Scope::OPEN,
+        since: None,
+        full: false,
+        news: false,
+    }
 }
 
 pub(super) fn keys(number: u64) -> Keys {
@@ -60,12 +92,20 @@ impl Node {
             },
         )
         .unwrap();
-        Self {
+        let mut node = Self {
             engine,
             ms: 0,
             begun: Vec::new(),
             token: 0,
+        };
+        // What it writes at every start is durable before a test looks; what it
+        // says waits to be heard.
+        let now = node.now();
+        while let Some((number, batch)) = node.engine.begin_commit() {
+            node.engine.store().apply(&batch).unwrap();
+            node.engine.handle(now, Input::Committed(number)).unwrap();
         }
+        node
     }
 
     /// What a power cut leaves, started again.
@@ -150,7 +190,7 @@ impl Node {
         self.feed(Input::Request {
             from: node_id(from),
             token: AnswerToken(self.token),
-            request: Some(request),
+            request: Ok(request),
         })
     }
 
@@ -158,6 +198,7 @@ impl Node {
         Request::Hello {
             federation: self.engine.roster.federation(),
             epoch: self.engine.roster.epoch(),
+            nonce: [7; 16],
         }
     }
 
@@ -169,8 +210,48 @@ impl Node {
         let (id, _) = asked(&connected, peer).remove(0);
         let (federation, epoch) = (self.engine.roster.federation(), self.engine.roster.epoch());
         let mut outputs = self.request(peer, self.hello());
-        outputs.extend(self.answered(id, Some(Answer::Hello { federation, epoch })));
+        let hello = Answer::Hello {
+            federation,
+            epoch,
+            nonce: [8; 16],
+        };
+        outputs.extend(self.answered(id, Some(hello)));
         outputs
+    }
+
+    /// Carries what this node asks to those who are there and brings their
+    /// answers back, until it asks nothing more of them.
+    pub(super) fn carry(
+        &mut self,
+        me: u64,
+        outputs: Vec<Output>,
+        others: &mut [(u64, &mut Self)],
+    ) -> Carried {
+        let mut carried = Carried::default();
+        let mut queue: VecDeque<Output> = outputs.into();
+        while let Some(output) = queue.pop_front() {
+            match output {
+                Output::Work(work) => queue.extend(self.feed(Input::Done(work.run()))),
+                Output::Request { to, id, request } => {
+                    let other = others.iter_mut().find(|(number, _)| node_id(*number) == to);
+                    let Some((number, other)) = other else {
+                        continue;
+                    };
+                    carried.bytes += codec::encode(&request).len();
+                    let mut said = other.request(me, request.clone());
+                    said.extend(other.commit());
+                    let answer = answer(&said);
+                    carried.bytes += answer
+                        .iter()
+                        .map(|it| codec::encode(it).len())
+                        .sum::<usize>();
+                    carried.asked.push((*number, request));
+                    queue.extend(self.answered(id, answer));
+                }
+                other => carried.outputs.push(other),
+            }
+        }
+        carried
     }
 
     pub(super) fn answered(&mut self, id: RequestId, answer: Option<Answer>) -> Vec<Output> {

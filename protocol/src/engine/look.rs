@@ -1,0 +1,328 @@
+//! Looking at a peer's frontier, page by page: what changed at it since the
+//! last time, what of that is missing here, and when its mark moves.
+
+use super::catch_up::Offer;
+use super::messages::{ClientToken, Output};
+use super::{Asked, Engine};
+use crate::ids::{EnvelopeId, NodeId};
+use crate::limits::{
+    FRONTIER_PAGES_MAX, LIST_ALL_EVERY_MS, OPEN_PER_PEER_MAX, REDO_FIRST_MS, REDO_LAST_MS,
+    SILENT_PROBES_MAX, UNKNOWN_LIVES_MAX,
+};
+use crate::store::{Store, StoreError};
+use crate::table;
+use crate::time::{Instant, Now};
+use crate::wire::exchange::{
+    FrontierEntry, Mark, Request, Scope, StoreId, StreamId, StreamName, head_of,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How far a peer's frontier has been looked at.
+#[derive(Debug)]
+pub(super) struct Look {
+    /// Whether a question is under way, and whether it asked for full names.
+    pub(super) asked: Option<bool>,
+    /// Where the last page ended. Reading goes on there; only the mark waits
+    /// until all has been dealt with.
+    pub(super) reached: Option<Mark>,
+    pub(super) more: bool,
+    /// Pages in a row.
+    pub(super) pages: usize,
+    /// Streams listed and not yet dealt with.
+    pub(super) open: BTreeSet<StreamId>,
+    /// Something must be looked at again from the mark on, then.
+    pub(super) redo: Option<Instant>,
+    pub(super) redo_after_ms: u64,
+    /// When it is asked for from the beginning.
+    pub(super) list_all_at: Instant,
+    /// Envelopes of the peer itself that gossip should have brought.
+    pub(super) missed_gossip: bool,
+    /// Somebody waits for a look that begins later than this one.
+    pub(super) again: bool,
+}
+
+impl Look {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            asked: None,
+            reached: None,
+            more: false,
+            pages: 0,
+            open: BTreeSet::new(),
+            redo: None,
+            redo_after_ms: REDO_FIRST_MS,
+            list_all_at: now.plus_ms(LIST_ALL_EVERY_MS),
+            missed_gossip: false,
+            again: false,
+        }
+    }
+
+    pub(super) fn is_quiet(&self) -> bool {
+        self.asked.is_none() && !self.more && self.open.is_empty()
+    }
+
+    /// Something passes that keeps an envelope out: later again, ever later.
+    fn try_again(&mut self, now: Instant) {
+        if self.redo.is_none() {
+            self.redo = Some(now.plus_ms(self.redo_after_ms));
+            self.redo_after_ms = (2 * self.redo_after_ms).min(REDO_LAST_MS);
+        }
+    }
+}
+
+/// What a page of a frontier gives.
+#[derive(Debug, Default)]
+struct PageOffers {
+    offers: Vec<(StreamId, Offer)>,
+    /// Short names that stand for no stream here, or for two.
+    has_unknown_names: bool,
+    unknown_lives: BTreeSet<(NodeId, u64)>,
+}
+
+impl<S: Store> Engine<S> {
+    /// A person wants every peer looked at, and to be told when that is done.
+    pub(super) fn on_sync(&mut self, now: Now, client: ClientToken) {
+        let nodes: BTreeSet<NodeId> = self.peers.ready().collect();
+        self.peers.waiting.insert(client, nodes.clone());
+        for node in &nodes {
+            match self.peers.peers.get_mut(node) {
+                Some(peer) if !peer.look.is_quiet() => peer.look.again = true,
+                Some(_) | None => self.probe(now, *node),
+            }
+        }
+        self.tell_who_waits();
+    }
+
+    /// A look at a peer has ended, or it is gone.
+    pub(super) fn looked_at(&mut self, node: &NodeId) {
+        for waiting in self.peers.waiting.values_mut() {
+            waiting.remove(node);
+        }
+        self.tell_who_waits();
+    }
+
+    fn tell_who_waits(&mut self) {
+        let done = self
+            .peers
+            .waiting
+            .extract_if(.., |_, waiting| waiting.is_empty());
+        let done: Vec<ClientToken> = done.map(|(client, _)| client).collect();
+        for client in done {
+            self.claim(Output::Synced { client });
+        }
+    }
+
+    /// Asks a peer what changed at it.
+    pub(super) fn ask_frontier(&mut self, node: NodeId) {
+        self.ask_frontier_named(node, false);
+    }
+
+    fn ask_frontier_named(&mut self, node: NodeId, full: bool) {
+        let Some(peer) = self.peers.peers.get_mut(&node) else {
+            return;
+        };
+        if peer.look.asked.is_some() {
+            return;
+        }
+        peer.look.asked = Some(full);
+        let request = Request::Frontier {
+            scope: Scope::OPEN,
+            since: peer.look.reached.or(peer.mark),
+            full,
+            news: core::mem::take(&mut peer.has_news),
+        };
+        self.ask(node, request, Asked::Frontier);
+    }
+
+    /// It did not answer, or not with a frontier: the next probe asks again.
+    pub(super) fn on_no_frontier(&mut self, node: NodeId) {
+        if let Some(peer) = self.peers.peers.get_mut(&node) {
+            peer.look.asked = None;
+            peer.look.more = false;
+        }
+        self.looked_at(&node);
+    }
+
+    /// A page of a peer's frontier came.
+    pub(super) fn on_frontier(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        at: Mark,
+        entries: Vec<FrontierEntry>,
+        more: bool,
+    ) -> Result<(), StoreError> {
+        let Some(peer) = self.peers.peers.get_mut(&from) else {
+            return Ok(());
+        };
+        let was_full = peer.look.asked.take().unwrap_or(true);
+        peer.look.pages += 1;
+        let Some(page) = self.offers_in(&at.store, &entries)? else {
+            // Senseless: nobody who keeps to the protocol says so.
+            self.on_no_frontier(from);
+            self.outputs.push_back(Output::Reconnect { node: from });
+            return Ok(());
+        };
+        if page.has_unknown_names && !was_full {
+            self.ask_frontier_named(from, true);
+            return Ok(());
+        }
+        let mut passed_over = !page.unknown_lives.is_empty();
+        for life in page.unknown_lives {
+            if self.peers.unknown_lives.len() < UNKNOWN_LIVES_MAX {
+                self.peers.unknown_lives.insert(life);
+            }
+        }
+        let mut open = BTreeSet::new();
+        for (stream, offer) in page.offers {
+            if self.catch_up.offer(stream, from, offer) {
+                open.insert(stream);
+            } else {
+                passed_over = true;
+            }
+        }
+        if let Some(peer) = self.peers.peers.get_mut(&from) {
+            let look = &mut peer.look;
+            look.open.extend(open);
+            look.reached = Some(at);
+            look.more = more && !entries.is_empty() && look.pages < FRONTIER_PAGES_MAX;
+            if passed_over {
+                look.try_again(now.mono);
+            }
+        }
+        self.go_on(now, from);
+        self.fetch(now);
+        Ok(())
+    }
+
+    /// What a page offers that is missing here; none if it is senseless.
+    fn offers_in(
+        &self,
+        store: &StoreId,
+        entries: &[FrontierEntry],
+    ) -> Result<Option<PageOffers>, StoreError> {
+        let mut page = PageOffers::default();
+        let mut listed = BTreeSet::new();
+        // Worth making only where something is named so.
+        let is_short = |entry: &FrontierEntry| matches!(entry.name, StreamName::Short(_));
+        let by_short = if entries.iter().any(is_short) {
+            self.streams.by_short(store)
+        } else {
+            BTreeMap::new()
+        };
+        for entry in entries {
+            let Some(offer) = Offer::of(entry) else {
+                return Ok(None);
+            };
+            let stream = match entry.name {
+                StreamName::Full(stream) => Some(stream),
+                StreamName::Short(name) => by_short.get(&name).copied().flatten(),
+            };
+            let Some(stream) = stream else {
+                page.has_unknown_names = true;
+                continue;
+            };
+            if !listed.insert(stream) || !stream.tag.is_reserved() {
+                return Ok(None);
+            }
+            // Only streams that a certificate stands for: invented ones cost
+            // nobody a question.
+            if !self.roster.has_lived(&stream.node, stream.incarnation) {
+                page.unknown_lives.insert((stream.node, stream.incarnation));
+            } else if offer.has_missing(&self.streams, &stream) {
+                page.offers.push((stream, offer));
+            } else if self.is_fork(store, &stream, entry)? {
+                page.offers.push((stream, offer.doubting(entry.through)));
+            }
+        }
+        Ok(Some(page))
+    }
+
+    /// Whether another envelope is held here where a peer's gapless part ends,
+    /// and there is no proof of it yet.
+    fn is_fork(
+        &self,
+        store: &StoreId,
+        stream: &StreamId,
+        entry: &FrontierEntry,
+    ) -> Result<bool, StoreError> {
+        if self.evidence.contains_key(stream) {
+            return Ok(false);
+        }
+        let ours: Option<EnvelopeId> = match self.streams.through(stream) {
+            Some(through) if through.sequence == entry.through => Some(through.head),
+            Some(_) => self
+                .staged
+                .get_as(&table::sequence(stream, entry.through), 32)?,
+            None => None,
+        };
+        Ok(ours.is_some_and(|ours| entry.head.is_some_and(|head| head != head_of(store, &ours))))
+    }
+
+    /// A certificate was learned: what was passed over for want of it is looked
+    /// at again.
+    pub(super) fn learned_life(&mut self, now: Now, life: (NodeId, u64)) {
+        if self.peers.unknown_lives.remove(&life) {
+            for peer in self.peers.peers.values_mut() {
+                peer.look.redo = Some(now.mono);
+                peer.probe_at = peer.probe_at.min(now.mono);
+            }
+        }
+    }
+
+    /// A stream of a peer's page has been dealt with, for good or until it is
+    /// looked at again.
+    pub(super) fn dealt_with(
+        &mut self,
+        now: Now,
+        node: &NodeId,
+        stream: &StreamId,
+        for_good: bool,
+    ) {
+        let Some(peer) = self.peers.peers.get_mut(node) else {
+            return;
+        };
+        if peer.look.open.remove(stream) {
+            if !for_good {
+                peer.look.try_again(now.mono);
+            }
+            self.go_on(now, *node);
+        }
+    }
+
+    /// Reads the next page, or moves the mark where all has been dealt with.
+    fn go_on(&mut self, now: Now, node: NodeId) {
+        let Some(peer) = self.peers.peers.get_mut(&node) else {
+            return;
+        };
+        let look = &mut peer.look;
+        if look.more && look.open.len() < OPEN_PER_PEER_MAX {
+            look.more = false;
+            self.ask_frontier(node);
+            return;
+        }
+        if !look.is_quiet() {
+            return;
+        }
+        if look.redo.is_none()
+            && let Some(reached) = look.reached
+        {
+            look.redo_after_ms = REDO_FIRST_MS;
+            if peer.mark.replace(reached) != Some(reached) {
+                self.staged.put_as(table::mark(&node), &reached);
+            }
+        }
+        if core::mem::take(&mut look.missed_gossip) {
+            peer.silent += 1;
+        }
+        if peer.silent >= SILENT_PROBES_MAX {
+            peer.silent = 0;
+            self.outputs.push_back(Output::Reconnect { node });
+        }
+        if core::mem::take(&mut look.again) {
+            self.probe(now, node);
+        } else {
+            self.looked_at(&node);
+        }
+    }
+}
