@@ -197,6 +197,20 @@ impl Node {
         told.await.map_err(|_| Ended)
     }
 
+    /// Looks at every connected peer's frontier, and waits until what they are
+    /// ahead in has been dealt with.
+    ///
+    /// # Errors
+    /// [`Ended`] if the node is gone.
+    pub async fn sync(&self) -> Result<(), Ended> {
+        let (reply, told) = oneshot::channel();
+        self.commands
+            .send(NodeCommand::Sync { reply })
+            .await
+            .map_err(|_| Ended)?;
+        told.await.map_err(|_| Ended)
+    }
+
     /// How it is.
     ///
     /// # Errors

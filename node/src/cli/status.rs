@@ -39,6 +39,7 @@ pub(crate) fn run(context: &Context, _args: &StatusArgs) -> Result<(), CliError>
         ("envelopes", status.envelopes.to_string()),
         ("waiting", status.waiting.to_string()),
         ("being fetched", status.pulls.to_string()),
+        ("missing here", super::sync::missing(&status.sync)),
         ("certified until", status.certificate_until),
     ])?;
     if !status.listening.is_empty() {

@@ -51,6 +51,8 @@ pub enum Op {
     },
     /// How the node is.
     Status,
+    /// Look at every peer now; answered when that is done.
+    Sync,
 }
 
 /// How to publish.
@@ -125,6 +127,8 @@ pub enum Reply {
     Explained(ExplainReply),
     /// How the node is.
     Status(StatusReply),
+    /// How catching up stands after every peer was looked at.
+    Synced(SyncView),
 }
 
 /// A publication.
@@ -296,6 +300,9 @@ pub struct StatusReply {
     pub waiting: u64,
     /// Bodies still being fetched.
     pub pulls: u64,
+    /// How catching up stands.
+    #[serde(default)]
+    pub sync: SyncView,
     /// Each other member.
     pub peers: Vec<PeerView>,
     /// When this node's certificate ends, RFC 3339.
@@ -315,4 +322,26 @@ pub struct PeerView {
     pub role: String,
     /// `connected` or `away`.
     pub state: String,
+    /// Whether it holds something that is still missing here, or has not been
+    /// looked at since it connected.
+    #[serde(default)]
+    pub ahead: bool,
+}
+
+/// How catching up stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncView {
+    /// Peers that are connected.
+    pub connected: u64,
+    /// Of those, how many hold something that is still missing here.
+    pub ahead: u64,
+    /// Envelopes that peers hold and are missing here.
+    pub missing: u64,
+    /// Streams they belong to.
+    pub streams: u64,
+    /// Of the streams, those whose author has used up its quota here: they go
+    /// on by themselves as it refills.
+    pub deferred: u64,
+    /// Ranges that were asked for and have not been checked yet.
+    pub under_way: u64,
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use watchfire_protocol::engine::PublishRefusal;
+use watchfire_protocol::engine::{PublishRefusal, Status};
 use watchfire_protocol::limits::PLAIN_BYTES_MAX;
 use watchfire_protocol::marking::Marking;
 use watchfire_protocol::opening::{PrepareError, Wish};
@@ -17,7 +17,7 @@ use watchfire_protocol::wire::bundle::PermissibleActions;
 use super::answers::Answers;
 use super::{
     ControlAnswer, ControlRequest, Failure, Op, PeerView, PublishOp, PublishReply, Reply,
-    StatusReply,
+    StatusReply, SyncView,
 };
 use crate::clock::moment;
 use crate::driver::{PublishFailure, PublishedBundle};
@@ -248,6 +248,7 @@ async fn answer(shared: &Shared, op: Op, body: Vec<u8>) -> Result<Reply, Failure
     match op {
         Op::Publish(op) => publish(&shared.node, &op, body).await.map(Reply::Published),
         Op::Status => status(&shared.node).await.map(Reply::Status),
+        Op::Sync => sync(&shared.node).await.map(Reply::Synced),
         Op::Search(op) => read(shared, move |answers| answers.search(&op).map(Reply::Found)).await,
         Op::Show { id } => read(shared, move |answers| answers.show(&id).map(Reply::Shown)).await,
         Op::Explain { id, to } => {
@@ -362,6 +363,23 @@ fn publish_failure(refused: &PublishFailure) -> Failure {
     failure(code, refused.to_string(), hint)
 }
 
+async fn sync(node: &Node) -> Result<SyncView, Failure> {
+    let gone = |ended: crate::node::Ended| failure(15, ended.to_string(), None);
+    node.sync().await.map_err(gone)?;
+    Ok(sync_view(&node.status().await.map_err(gone)?.engine))
+}
+
+fn sync_view(status: &Status) -> SyncView {
+    SyncView {
+        connected: status.peers.len() as u64,
+        ahead: status.behind.len() as u64,
+        missing: status.catch_up.missing,
+        streams: status.catch_up.streams,
+        deferred: status.catch_up.deferred,
+        under_way: status.catch_up.ranges,
+    }
+}
+
 async fn status(node: &Node) -> Result<StatusReply, Failure> {
     let status = node
         .status()
@@ -381,6 +399,7 @@ async fn status(node: &Node) -> Result<StatusReply, Failure> {
                 slug: slug.unwrap_or_else(|| certificate.member.to_string()),
                 role: certificate.role.name().to_owned(),
                 state: if connected { "connected" } else { "away" }.to_owned(),
+                ahead: connected && status.engine.behind.contains(&certificate.node),
             }
         })
         .collect();
@@ -401,6 +420,7 @@ async fn status(node: &Node) -> Result<StatusReply, Failure> {
         envelopes: status.engine.envelopes,
         waiting: status.engine.unopened as u64,
         pulls: status.engine.pulls as u64,
+        sync: sync_view(&status.engine),
         peers,
         certificate_until: moment(node.certificate().not_after_ms),
         listening: status.listening,

@@ -78,9 +78,13 @@ pub(super) fn publish(
             };
             match node.request(Op::Publish(args.op()), &import.stix) {
                 Ok(Reply::Published(reply)) => (view.published(Published::of_reply(reply)), false),
-                Ok(Reply::Found(_) | Reply::Shown(_) | Reply::Explained(_) | Reply::Status(_)) => {
-                    (view.failed(ControlError::Unexpected.into()), true)
-                }
+                Ok(
+                    Reply::Found(_)
+                    | Reply::Shown(_)
+                    | Reply::Explained(_)
+                    | Reply::Status(_)
+                    | Reply::Synced(_),
+                ) => (view.failed(ControlError::Unexpected.into()), true),
                 Err(ControlError::Failed(failure)) => {
                     (view.failed(named(&name, failure.into())), false)
                 }
