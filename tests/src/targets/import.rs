@@ -47,11 +47,16 @@ pub fn fuzz_csv(bytes: &[u8]) {
 /// # Panics
 /// When what is imported is not as the account says.
 pub fn fuzz_text(bytes: &[u8]) {
-    taken("a.txt", bytes, &options(Format::Text, None));
+    let options = options(Format::Text, None);
+    if taken("a.txt", bytes, &options).is_some() {
+        let again = || import("a.txt", bytes, &options).unwrap();
+        assert_eq!(again().stix, again().stix);
+        assert_eq!(again().account, again().account);
+    }
     // Whatever its content makes of it.
     let guessed = Options {
         format: None,
-        ..options(Format::Text, None)
+        ..options
     };
     let _ = import("a", bytes, &guessed);
 }
@@ -87,9 +92,6 @@ fn options(format: Format, columns: Option<Columns>) -> Options {
 fn taken(name: &str, bytes: &[u8], options: &Options) -> Option<Vec<String>> {
     let first = import(name, bytes, options).ok()?;
     adds_up(&first.account, bytes);
-    let again = import(name, bytes, options).expect("it was taken before");
-    assert_eq!(again.stix, first.stix);
-    assert_eq!(again.account, first.account);
     Some(values(&first))
 }
 
