@@ -13,5 +13,6 @@ pub mod catalogue;
 pub mod forge;
 pub mod membership;
 pub mod mesh;
+pub mod targets;
 pub mod verdict;
 pub mod zstd;

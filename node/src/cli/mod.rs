@@ -15,6 +15,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use crate::control::client::ControlClient;
 use crate::home::Home;
 
+mod completions;
 mod demo;
 mod error;
 mod explain;
@@ -22,7 +23,7 @@ mod federation;
 mod files;
 mod init;
 mod join;
-
+mod man;
 mod publish;
 mod reference;
 mod running;
@@ -116,6 +117,8 @@ enum Command {
     Status(status::StatusArgs),
     #[command(subcommand)]
     Sync(sync::SyncCommand),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 /// What a command has at hand.
@@ -182,5 +185,7 @@ fn run(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Explain(args) => explain::run(context, &args),
         Command::Status(args) => status::run(context, &args),
         Command::Sync(command) => sync::run(context, &command),
+        Command::Completions(args) => completions::run(context, &args),
+        Command::Man(args) => man::run(context, &args),
     }
 }

@@ -103,3 +103,82 @@ fn without_a_node_each_command_says_what_is_missing() {
     let error = world.at(&["status", "--json"]).ends(15).error();
     assert_eq!(error["hints"].as_array().unwrap().len(), 1);
 }
+
+#[test]
+fn completions_are_a_script_that_the_shell_reads() {
+    let world = World::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let said = world.at(&["completions", shell]).ends(0);
+        said.out_has("federation").out_has("publish");
+        let data = world.at(&["completions", shell, "--json"]).ends(0);
+        let data = data.data("watchfire.completions/1");
+        assert_eq!(data["shell"], shell);
+        assert_eq!(data["script"], said.out);
+    }
+    world
+        .at(&["completions", "tcsh"])
+        .ends(2)
+        .err_has("powershell");
+    let script = world.path("watchfire.bash");
+    fs::write(&script, world.at(&["completions", "bash"]).out).unwrap();
+    // Without bash on this machine there is nothing that could read it.
+    if let Ok(output) = std::process::Command::new("bash")
+        .arg("-n")
+        .arg(&script)
+        .output()
+    {
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let completed = std::process::Command::new("bash")
+            .args(["-c", r#"source "$1"; COMP_WORDS=(watchfire pub); COMP_CWORD=1; _watchfire watchfire pub watchfire; echo "${COMPREPLY[@]}""#, "bash"])
+            .arg(&script)
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8(completed.stdout).unwrap(), "publish\n");
+    }
+}
+
+#[test]
+fn each_command_has_a_manual_page() {
+    let world = World::new();
+    let first = world.at(&["man"]).ends(0);
+    first.out_has(".TH watchfire 1").out_has(".SH NAME");
+    let out = world.path("pages/man1");
+    let said = world.at(&["man", "--out", out.to_str().unwrap()]).ends(0);
+    let reference = watchfire_node::cli::reference();
+    let commands: Vec<String> = reference
+        .lines()
+        .filter_map(|line| line.strip_prefix("## watchfire"))
+        .map(|rest| format!("watchfire{}", rest.replace(' ', "-")))
+        .collect();
+    assert!(commands.len() > 10);
+    assert_eq!(said.out.lines().count(), commands.len());
+    for command in &commands {
+        let page = fs::read_to_string(out.join(format!("{command}.1"))).unwrap();
+        let (_, name) = page.split_once(".SH NAME\n").unwrap();
+        let name = name.lines().next().unwrap().replace('\\', "");
+        assert!(name.starts_with(&format!("{command} - ")), "{name}");
+        let (_, synopsis) = page.split_once(".SH SYNOPSIS\n").unwrap();
+        let words = command.replace('-', " ").replace("watchfire ", "");
+        assert!(
+            synopsis.replace(['\\', '-'], " ").contains(&words),
+            "{command}: {synopsis}"
+        );
+    }
+    let pages = world.at(&["man", "--json"]).ends(0).data("watchfire.man/1");
+    assert_eq!(pages["pages"].as_array().unwrap().len(), commands.len());
+    assert_eq!(pages["pages"][0]["text"], first.out);
+    let written = world
+        .at(&["man", "--json", "--out", out.to_str().unwrap()])
+        .ends(0)
+        .data("watchfire.man/1");
+    assert_eq!(written["files"].as_array().unwrap().len(), commands.len());
+    fs::write(world.path("file"), "").unwrap();
+    world
+        .at(&["man", "--out", "file/man1"])
+        .ends(1)
+        .err_has("hint: name a directory");
+}
