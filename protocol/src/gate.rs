@@ -476,17 +476,14 @@ fn agrees(header: &Header, bundle: &Bundle) -> Result<(), Refusal> {
 /// # Errors
 /// When it is too long or not canonical.
 pub fn request(bytes: &[u8]) -> Result<Request, NotARequest> {
-    // Numbers below 251 are one byte.
-    match bytes.first() {
-        Some(number) if (REQUESTS..251).contains(number) => {
-            Err(NotARequest::Unknown { number: *number })
-        }
+    match codec::leading_number(bytes) {
+        Some(number) if number >= REQUESTS => Err(NotARequest::Unknown { number }),
         Some(_) | None => Ok(codec::decode(bytes, REQUEST_BYTES_MAX)?),
     }
 }
 
 /// How many requests there are.
-const REQUESTS: u8 = 5;
+const REQUESTS: u32 = 5;
 
 /// Why bytes are not a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -495,7 +492,7 @@ pub enum NotARequest {
     #[error("request {number} is not known here")]
     Unknown {
         /// Its number.
-        number: u8,
+        number: u32,
     },
     /// Too long or not canonical.
     #[error(transparent)]

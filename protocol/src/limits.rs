@@ -133,26 +133,36 @@ pub const FRONTIER_PAGES_MAX: usize = 32;
 /// page waits.
 pub const OPEN_PER_PEER_MAX: usize = 4_096;
 
-/// Lives of nodes that peers listed and no certificate here stands for, kept
+/// Lives of nodes that one peer listed and no certificate here stands for, kept
 /// so that what is listed of them is looked at again once one does.
 pub const UNKNOWN_LIVES_MAX: usize = 1_024;
 
 /// Former ids of a store, by which marks that peers hold outlive a restart.
 pub const FORMER_STORES_MAX: usize = 16;
 
-/// Ranges under way: 16 answers of 272 KiB at worst.
-pub const RANGES_MAX: usize = 16;
+/// Ranges under way: 32 answers of 272 KiB at worst.
+pub const RANGES_MAX: usize = 32;
 
 /// Ranges under way of one peer: one is served while another is checked, and
-/// who stalls keeps two of sixteen places.
+/// who stalls keeps two places.
 pub const RANGES_PER_PEER_MAX: usize = 2;
 
-/// Streams wanted, counted once for each who offers them: 65,536 × some 200
-/// bytes = 13 MB. What does not fit is offered again later.
-pub const OFFERS_MAX: usize = 65_536;
+/// Ranges of one stream for which a peer is asked in vain, before the rest of
+/// what it offered is left for a later look.
+pub const VAIN_MAX: u32 = 4;
 
-/// Runs kept of all offers together: 16 bytes each, 16 MiB.
-pub const OFFERED_RUNS_MAX: usize = 1_048_576;
+/// How slow a holder counts that brought nothing: as long as a request may
+/// take.
+pub const PACE_MS_MAX: u64 = 10_000;
+
+/// Streams one peer may offer at a time: those that wait to be dealt with, and
+/// a page. Of some 200 bytes each, 1 MB a peer. What does not fit is offered
+/// again later.
+pub const OFFERS_PER_PEER_MAX: usize = OPEN_PER_PEER_MAX + FRONTIER_ENTRIES_MAX;
+
+/// Runs in the offers of one peer: 16 bytes each, 256 KiB. Eight streams with
+/// every second envelope missing.
+pub const OFFERED_RUNS_PER_PEER_MAX: usize = 16_384;
 
 /// A stream whose author's quota is used up is asked for again after this, in
 /// which the quota grants some 900 envelopes.
@@ -239,7 +249,7 @@ pub const OPENING_MAX: usize = 4;
 /// More wait in the log alone.
 pub const UNOPENED_IN_MEMORY_MAX: usize = 512;
 
-/// Every so often a peer is asked whether its frontier is ours.
+/// Every so often a peer is asked what changed there: it is the sign of life.
 pub const PROBE_EVERY_MS: u64 = 15_000;
 
 /// News, or a gap, brings the next look at a peer forward, but not more often

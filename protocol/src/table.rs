@@ -8,7 +8,7 @@
 //! | `L` | arrival | [`LogEntry`] | truth |
 //! | `C` | envelope id, chunk index | the chunk | truth |
 //! | `N` | certificate id | the certificate, admitted at the door | truth |
-//! | `X` | stream, sequence, envelope id | a frame kept as evidence | truth |
+//! | `X` | stream, sequence, envelope id | a [`RangeItem`](crate::wire::exchange::RangeItem) kept as evidence | truth |
 //! | `R` | arrival | the [remains](crate::wire::exchange::Remains) of an envelope that came after its expiry | truth |
 //! | `E` | envelope id | arrival | index |
 //! | `S` | stream, sequence | envelope id | index |
@@ -180,6 +180,16 @@ pub fn evidence(stream: &StreamId, sequence: u64, envelope: &EnvelopeId) -> Vec<
             envelope.as_bytes(),
         ],
     )
+}
+
+/// Prefix of all evidence.
+pub const EVIDENCE: &[u8] = b"X";
+
+/// Reads stream and sequence from a key of `X`.
+pub fn evidence_of(key: &[u8]) -> Option<(StreamId, u64)> {
+    let (place, _) = key.split_at_checked(key.len().checked_sub(32)?)?;
+    let (stream, sequence) = stream_of(place)?;
+    Some((stream, sequence?))
 }
 
 /// Key of where an envelope is in the log.

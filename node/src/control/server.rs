@@ -354,6 +354,9 @@ fn publish_failure(refused: &PublishFailure) -> Failure {
         PublishFailure::Refused(PublishRefusal::Certificate) => {
             (17, Some("check the clock of this machine"))
         }
+        PublishFailure::Refused(PublishRefusal::Behind) => {
+            (17, Some("wait for \"watchfire sync now\""))
+        }
         PublishFailure::Refused(PublishRefusal::Quota | PublishRefusal::Form { .. })
         | PublishFailure::Prepare(
             PrepareError::Stix { .. } | PrepareError::TooLarge { .. } | PrepareError::Empty,

@@ -6,8 +6,8 @@ use super::messages::{ClientToken, Output};
 use super::{Asked, Engine};
 use crate::ids::{EnvelopeId, NodeId};
 use crate::limits::{
-    FRONTIER_PAGES_MAX, LIST_ALL_EVERY_MS, OPEN_PER_PEER_MAX, REDO_FIRST_MS, REDO_LAST_MS,
-    SILENT_PROBES_MAX, UNKNOWN_LIVES_MAX,
+    EVIDENCE_PER_STREAM_MAX, FRONTIER_PAGES_MAX, LIST_ALL_EVERY_MS, OPEN_PER_PEER_MAX,
+    REDO_FIRST_MS, REDO_LAST_MS, SILENT_PROBES_MAX, UNKNOWN_LIVES_MAX,
 };
 use crate::store::{Store, StoreError};
 use crate::table;
@@ -20,14 +20,17 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How far a peer's frontier has been looked at.
 #[derive(Debug)]
 pub(super) struct Look {
-    /// Whether a question is under way, and whether it asked for full names.
-    pub(super) asked: Option<bool>,
+    /// The question that is under way. While one is, nothing below moves but
+    /// `open` and `redo`.
+    pub(super) asked: Option<AskedFor>,
     /// Where the last page ended. Reading goes on there; only the mark waits
     /// until all has been dealt with.
     pub(super) reached: Option<Mark>,
     pub(super) more: bool,
     /// Pages in a row.
     pub(super) pages: usize,
+    /// Lives that were listed and no certificate stands for yet.
+    pub(super) unknown_lives: BTreeSet<(NodeId, u64)>,
     /// Streams listed and not yet dealt with.
     pub(super) open: BTreeSet<StreamId>,
     /// Something must be looked at again from the mark on, then.
@@ -41,6 +44,13 @@ pub(super) struct Look {
     pub(super) again: bool,
 }
 
+/// How a frontier was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AskedFor {
+    full: bool,
+    news: bool,
+}
+
 impl Look {
     pub(super) fn new(now: Instant) -> Self {
         Self {
@@ -48,6 +58,7 @@ impl Look {
             reached: None,
             more: false,
             pages: 0,
+            unknown_lives: BTreeSet::new(),
             open: BTreeSet::new(),
             redo: None,
             redo_after_ms: REDO_FIRST_MS,
@@ -124,21 +135,28 @@ impl<S: Store> Engine<S> {
         if peer.look.asked.is_some() {
             return;
         }
-        peer.look.asked = Some(full);
+        let asked = AskedFor {
+            // Until there is a mark, not every full name has been told.
+            full: full || peer.mark.is_none(),
+            news: core::mem::take(&mut peer.has_news),
+        };
+        peer.look.asked = Some(asked);
         let request = Request::Frontier {
             scope: Scope::OPEN,
             since: peer.look.reached.or(peer.mark),
-            full,
-            news: core::mem::take(&mut peer.has_news),
+            full: asked.full,
+            news: asked.news,
         };
         self.ask(node, request, Asked::Frontier);
     }
 
     /// It did not answer, or not with a frontier: the next probe asks again.
-    pub(super) fn on_no_frontier(&mut self, node: NodeId) {
+    pub(super) fn on_no_frontier(&mut self, now: Now, node: NodeId) {
         if let Some(peer) = self.peers.peers.get_mut(&node) {
-            peer.look.asked = None;
+            let asked = peer.look.asked.take();
+            peer.has_news |= asked.is_some_and(|asked| asked.news);
             peer.look.more = false;
+            peer.look.try_again(now.mono);
         }
         self.looked_at(&node);
     }
@@ -155,11 +173,15 @@ impl<S: Store> Engine<S> {
         let Some(peer) = self.peers.peers.get_mut(&from) else {
             return Ok(());
         };
-        let was_full = peer.look.asked.take().unwrap_or(true);
+        let was_full = peer.look.asked.take().is_none_or(|asked| asked.full);
         peer.look.pages += 1;
+        if peer.look.open.len() >= OPEN_PER_PEER_MAX {
+            // A sign of life, and no more: what is open comes first.
+            return Ok(());
+        }
         let Some(page) = self.offers_in(&at.store, &entries)? else {
             // Senseless: nobody who keeps to the protocol says so.
-            self.on_no_frontier(from);
+            self.on_no_frontier(now, from);
             self.outputs.push_back(Output::Reconnect { node: from });
             return Ok(());
         };
@@ -168,22 +190,23 @@ impl<S: Store> Engine<S> {
             return Ok(());
         }
         let mut passed_over = !page.unknown_lives.is_empty();
-        for life in page.unknown_lives {
-            if self.peers.unknown_lives.len() < UNKNOWN_LIVES_MAX {
-                self.peers.unknown_lives.insert(life);
-            }
-        }
         let mut open = BTreeSet::new();
+        let mut refused = BTreeSet::new();
         for (stream, offer) in page.offers {
             if self.catch_up.offer(stream, from, offer) {
                 open.insert(stream);
             } else {
+                refused.insert(stream);
                 passed_over = true;
             }
         }
         if let Some(peer) = self.peers.peers.get_mut(&from) {
             let look = &mut peer.look;
             look.open.extend(open);
+            look.open.retain(|stream| !refused.contains(stream));
+            let room = UNKNOWN_LIVES_MAX.saturating_sub(look.unknown_lives.len());
+            look.unknown_lives
+                .extend(page.unknown_lives.into_iter().take(room));
             look.reached = Some(at);
             look.more = more && !entries.is_empty() && look.pages < FRONTIER_PAGES_MAX;
             if passed_over {
@@ -232,7 +255,7 @@ impl<S: Store> Engine<S> {
             } else if offer.has_missing(&self.streams, &stream) {
                 page.offers.push((stream, offer));
             } else if self.is_fork(store, &stream, entry)? {
-                page.offers.push((stream, offer.doubting(entry.through)));
+                page.offers.push((stream, Offer::of_fork(entry.through)));
             }
         }
         Ok(Some(page))
@@ -246,14 +269,15 @@ impl<S: Store> Engine<S> {
         stream: &StreamId,
         entry: &FrontierEntry,
     ) -> Result<bool, StoreError> {
-        if self.evidence.contains_key(stream) {
+        let evidence = self.evidence.get(stream).copied().unwrap_or_default();
+        if evidence.is_fork || evidence.kept >= EVIDENCE_PER_STREAM_MAX {
             return Ok(false);
         }
         let ours: Option<EnvelopeId> = match self.streams.through(stream) {
             Some(through) if through.sequence == entry.through => Some(through.head),
             Some(_) => self
                 .staged
-                .get_as(&table::sequence(stream, entry.through), 32)?,
+                .sound_as(&table::sequence(stream, entry.through), 32)?,
             None => None,
         };
         Ok(ours.is_some_and(|ours| entry.head.is_some_and(|head| head != head_of(store, &ours))))
@@ -262,30 +286,28 @@ impl<S: Store> Engine<S> {
     /// A certificate was learned: what was passed over for want of it is looked
     /// at again.
     pub(super) fn learned_life(&mut self, now: Now, life: (NodeId, u64)) {
-        if self.peers.unknown_lives.remove(&life) {
-            for peer in self.peers.peers.values_mut() {
+        for peer in self.peers.peers.values_mut() {
+            if peer.look.unknown_lives.remove(&life) {
                 peer.look.redo = Some(now.mono);
                 peer.probe_at = peer.probe_at.min(now.mono);
             }
         }
     }
 
-    /// A stream of a peer's page has been dealt with, for good or until it is
-    /// looked at again.
-    pub(super) fn dealt_with(
-        &mut self,
-        now: Now,
-        node: &NodeId,
-        stream: &StreamId,
-        for_good: bool,
-    ) {
+    /// What did not come of a peer for a reason that passes is looked at again:
+    /// its mark stays until then.
+    pub(super) fn try_again(&mut self, now: Now, node: &NodeId) {
+        if let Some(peer) = self.peers.peers.get_mut(node) {
+            peer.look.try_again(now.mono);
+        }
+    }
+
+    /// A stream of a peer's page has been dealt with.
+    pub(super) fn dealt_with(&mut self, now: Now, node: &NodeId, stream: &StreamId) {
         let Some(peer) = self.peers.peers.get_mut(node) else {
             return;
         };
         if peer.look.open.remove(stream) {
-            if !for_good {
-                peer.look.try_again(now.mono);
-            }
             self.go_on(now, *node);
         }
     }
@@ -296,7 +318,7 @@ impl<S: Store> Engine<S> {
             return;
         };
         let look = &mut peer.look;
-        if look.more && look.open.len() < OPEN_PER_PEER_MAX {
+        if look.asked.is_none() && look.more && look.open.len() < OPEN_PER_PEER_MAX {
             look.more = false;
             self.ask_frontier(node);
             return;

@@ -167,7 +167,7 @@ pub enum Output {
         client: ClientToken,
     },
     /// Claim: every peer that was connected has been looked at, and what they
-    /// are ahead in has been dealt with.
+    /// are ahead in has been dealt with, as far as it can be now.
     Synced {
         /// Who asked.
         client: ClientToken,
@@ -250,6 +250,13 @@ pub enum PublishRefusal {
         /// What.
         why: String,
     },
+    /// Peers hold envelopes of this node that it does not hold itself: its next
+    /// one would stand at a place that is taken.
+    #[error(
+        "publish refused: this node is fetching back envelopes that it published before; \
+         see \"watchfire sync status\", and try again when nothing is missing"
+    )]
+    Behind,
     /// The certificate is not valid now.
     #[error(
         "publish refused: this node's certificate is not valid now; check the clock, or renew it"
@@ -340,6 +347,10 @@ pub enum NotTaken {
     /// Remains of an envelope that has not expired here.
     #[error("what remains of an envelope came, and it has not expired here")]
     NotExpired,
+    /// What remains of an envelope that had expired before its author's
+    /// certificate began.
+    #[error("it had expired before its author's certificate began")]
+    NeverAlive,
     /// It would be kept longer than anything may be.
     #[error("expires more than 1,830 days ahead")]
     ExpiresTooLate,
@@ -370,11 +381,19 @@ pub enum NotTaken {
 }
 
 impl NotTaken {
+    /// Whether it was worth nothing here, so that whoever brought it pays.
+    pub(crate) fn is_of_no_use(&self) -> bool {
+        !matches!(
+            self,
+            Self::Held | Self::Conflict | Self::Quota { .. } | Self::Expired
+        )
+    }
+
     /// Whether the same would be said tomorrow: it is here, contradicts what
     /// is here, or is spoiled.
     pub(crate) fn is_for_good(&self) -> bool {
         match self {
-            Self::Held | Self::Conflict => true,
+            Self::Held | Self::Conflict | Self::NeverAlive => true,
             Self::Gate(refusal) => refusal.blame() == Blame::Forwarder,
             Self::Expired
             | Self::NotExpired

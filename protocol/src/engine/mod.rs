@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `receive` | takes verified frames into streams, log and quotas |
 //! | `publish` | makes, signs and stores this node's own |
+//! | `kept` | finds what there is of an envelope: all, its remains, nothing |
 //! | `opening` | hands bundles out to be opened and files what comes back |
 //! | `pulls` | fetches bodies that are announced |
 //! | `peers` | hello, sign of life |
@@ -20,6 +21,7 @@
 //! | `rebuild` | makes every index again from the truth |
 
 mod catch_up;
+mod kept;
 mod look;
 mod messages;
 mod opening;
@@ -43,17 +45,18 @@ pub use rebuild::{Rebuilt, rebuild};
 
 use crate::chance::Chance;
 use crate::ids::{EnvelopeId, MemberId, NodeId};
-use crate::limits::{FORMER_STORES_MAX, FRAME_BYTES_MAX};
+use crate::limits::FORMER_STORES_MAX;
 use crate::policy::Peer;
 use crate::roster::{Certificate, Roster};
 use crate::store::{Batch, CommitNo, Store, StoreError};
-use crate::table::{self, Arrival, LogEntry, StoreNames, StreamRow};
+use crate::table::{self, Arrival, StoreNames, StreamRow};
 use crate::time::{Instant, Now};
 use crate::wire::card::{CertificateBytes, Role};
 use crate::wire::exchange::{Request, StoreId, StreamId};
 use crate::wire::{List, Tag, codec};
 use catch_up::CatchUp;
 pub(crate) use catch_up::Way;
+use kept::Kept;
 use opening::Opening;
 use peers::Peers;
 use pulls::Pulls;
@@ -106,7 +109,7 @@ pub struct Engine<S> {
     /// By what names peers know its changes.
     names: StoreNames,
     catch_up: CatchUp,
-    evidence: BTreeMap<StreamId, u32>,
+    evidence: BTreeMap<StreamId, Evidence>,
     own_quota: Quota,
     /// When this node's last bundle was made: the next is not made before.
     own_created_ms: u64,
@@ -115,9 +118,18 @@ pub struct Engine<S> {
     pulls: Pulls,
     opening: Opening,
     next_request: u64,
+    next_nonce: u64,
     requests: BTreeMap<RequestId, (NodeId, Asked)>,
     outputs: VecDeque<Output>,
     claims: BTreeMap<CommitNo, Vec<Output>>,
+}
+
+/// What is kept against the author of a stream.
+#[derive(Clone, Copy, Debug, Default)]
+struct Evidence {
+    kept: u32,
+    /// It proves that two envelopes claim one place.
+    is_fork: bool,
 }
 
 /// What a request of ours was about.
@@ -136,7 +148,7 @@ pub enum TimerKind {
     Probe,
     /// A body is to be asked for again.
     Pull,
-    /// A stream is to be asked for again whose author's quota was used up.
+    /// A stream that waited is to be asked for again.
     CatchUp,
 }
 
@@ -174,6 +186,7 @@ impl<S: Store> Engine<S> {
             .clone();
         let next_arrival = staged.get_as(&table::next_arrival(), 9)?.unwrap_or(0);
         let streams = restore_streams(&staged)?;
+        let evidence = restore_evidence(&staged)?;
         let mut engine = Self {
             me,
             signing_key: config.signing_key,
@@ -188,7 +201,7 @@ impl<S: Store> Engine<S> {
                 former: List::default(),
             },
             catch_up: CatchUp::default(),
-            evidence: BTreeMap::new(),
+            evidence,
             own_quota: Quota::own(now.mono),
             own_created_ms: 0,
             author_quotas: BTreeMap::new(),
@@ -196,6 +209,7 @@ impl<S: Store> Engine<S> {
             pulls: Pulls::default(),
             opening: Opening::default(),
             next_request: 1,
+            next_nonce: 0,
             requests: BTreeMap::new(),
             outputs: VecDeque::new(),
             claims: BTreeMap::new(),
@@ -355,8 +369,9 @@ impl<S: Store> Engine<S> {
     }
 
     /// Random bytes for a hello.
-    fn nonce(&self) -> [u8; 16] {
-        self.chance.id("nonce", &[], self.next_request)
+    fn nonce(&mut self) -> [u8; 16] {
+        self.next_nonce += 1;
+        self.chance.id("nonce", &[], self.next_nonce)
     }
 
     fn ask(&mut self, to: NodeId, request: Request, asked: Asked) -> RequestId {
@@ -465,14 +480,36 @@ fn previous_of<S: Store>(
     staged: &Staged<S>,
     id: &EnvelopeId,
 ) -> Result<Option<EnvelopeId>, StoreError> {
-    let Some(arrival) = staged.get_as::<Arrival>(&table::envelope(id), 9)? else {
-        return Ok(None);
+    let header = match kept::kept(staged, id)? {
+        Kept::Whole(logged) => logged.header,
+        Kept::Remains(_, header) => *header,
+        Kept::Absent => return Ok(None),
     };
-    let entry = staged.get_as::<LogEntry>(&table::log(arrival), FRAME_BYTES_MAX + 64)?;
-    let header = entry
-        .and_then(|entry| header_of_frame(entry.frame.as_slice()))
-        .map(|logged| logged.header);
-    Ok(header
-        .and_then(|header| header.prefix.class.position())
-        .and_then(|position| position.previous))
+    let position = header.prefix.class.position();
+    Ok(position.and_then(|position| position.previous))
+}
+
+/// How much evidence there is of each stream, and of which it proves that two
+/// envelopes claim one place.
+fn restore_evidence<S: Store>(
+    staged: &Staged<S>,
+) -> Result<BTreeMap<StreamId, Evidence>, StoreError> {
+    let mut found: BTreeMap<StreamId, Evidence> = BTreeMap::new();
+    let mut from = table::EVIDENCE.to_vec();
+    loop {
+        let page = staged.keys(table::EVIDENCE, &from, 1_024)?;
+        for key in &page {
+            let (stream, sequence) = table::evidence_of(key).ok_or_else(|| damaged(key))?;
+            let evidence = found.entry(stream).or_default();
+            evidence.kept += 1;
+            evidence.is_fork |= staged.sound(&table::sequence(&stream, sequence))?.is_some();
+        }
+        match page.last() {
+            Some(last) if page.len() == 1_024 => {
+                from.clone_from(last);
+                from.push(0);
+            }
+            Some(_) | None => return Ok(found),
+        }
+    }
 }

@@ -195,6 +195,8 @@ pub(super) fn header_of(bytes: &[u8]) -> Option<(EnvelopeId, Header)> {
 
 /// What a frame of the log says.
 pub(crate) struct LoggedFrame {
+    /// All of it.
+    pub(crate) bytes: Vec<u8>,
     pub(crate) id: EnvelopeId,
     pub(crate) header: Header,
     /// The header as it was signed.
@@ -221,6 +223,7 @@ pub(crate) fn header_of_frame(bytes: &[u8]) -> Option<LoggedFrame> {
             Some((BundleId::from_bytes(signed.id()), signed.claims().ok()?))
         });
     Some(LoggedFrame {
+        bytes: bytes.to_vec(),
         id,
         header,
         signed: envelope.header,

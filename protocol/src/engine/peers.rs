@@ -5,6 +5,7 @@
 //! ever come by catch-up, means that a link is open and dead: it is closed and
 //! dialled again.
 
+use super::catch_up::Dealt;
 use super::look::Look;
 use super::messages::{ClientToken, Event, Output, RequestId};
 use super::quota::Quota;
@@ -27,8 +28,6 @@ pub(crate) struct Peers {
     pub(super) peers: BTreeMap<NodeId, Peer>,
     /// People who wait until every peer has been looked at.
     pub(super) waiting: BTreeMap<ClientToken, BTreeSet<NodeId>>,
-    /// Lives of nodes that were listed and no certificate stands for yet.
-    pub(super) unknown_lives: BTreeSet<(NodeId, u64)>,
 }
 
 #[derive(Debug)]
@@ -130,11 +129,8 @@ impl<S: Store> Engine<S> {
     }
 
     pub(super) fn on_disconnected(&mut self, now: Now, node: NodeId) -> Result<(), StoreError> {
-        let peer = self.peers.peers.remove(&node);
+        self.peers.peers.remove(&node);
         self.catch_up.forget(&node);
-        for stream in peer.into_iter().flat_map(|peer| peer.look.open) {
-            self.catch_up.withdraw(&stream, &node);
-        }
         self.looked_at(&node);
         self.fetch(now);
         self.forget_requests(now, &node)
@@ -196,6 +192,9 @@ impl<S: Store> Engine<S> {
         peer.probe_at = now.mono.plus_ms(PROBE_EVERY_MS + jitter_ms);
         if peer.heard_hello {
             let look = &mut peer.look;
+            if look.asked.is_some() {
+                return;
+            }
             look.pages = 0;
             if look.list_all_at <= now.mono {
                 look.list_all_at = now.mono.plus_ms(LIST_ALL_EVERY_MS);
@@ -242,8 +241,9 @@ impl<S: Store> Engine<S> {
                 Asked::Chunk { envelope, index } => {
                     return self.on_chunk(now, from, envelope, index, None);
                 }
-                Asked::Range => self.on_no_range(now, id, false),
-                Asked::Hello | Asked::Frontier => self.on_no_frontier(from),
+                Asked::Range => self.on_no_range(now, id, Dealt::Later),
+                Asked::Hello => {}
+                Asked::Frontier => self.on_no_frontier(now, from),
             }
             return Ok(());
         };
@@ -276,9 +276,14 @@ impl<S: Store> Engine<S> {
                 let not_held = Answer::Unavailable {
                     reason: Unavailable::NotHeld,
                 };
-                self.on_no_range(now, id, answer == not_held);
+                let dealt = if answer == not_held {
+                    Dealt::ForGood
+                } else {
+                    Dealt::Later
+                };
+                self.on_no_range(now, id, dealt);
             }
-            (Asked::Hello | Asked::Frontier, answer) => {
+            (asked @ (Asked::Hello | Asked::Frontier), answer) => {
                 let refused = Answer::Unavailable {
                     reason: Unavailable::Refused,
                 };
@@ -289,7 +294,9 @@ impl<S: Store> Engine<S> {
                 {
                     peer.heard_hello = false;
                 }
-                self.on_no_frontier(from);
+                if matches!(asked, Asked::Frontier) {
+                    self.on_no_frontier(now, from);
+                }
             }
         }
         Ok(())
@@ -313,7 +320,8 @@ impl<S: Store> Engine<S> {
                 return self.on_chunk(now, from, envelope, index, None);
             }
             Asked::Range => self.on_range_not_asked(now, id),
-            Asked::Hello | Asked::Frontier => self.on_no_frontier(from),
+            Asked::Hello => {}
+            Asked::Frontier => self.on_no_frontier(now, from),
         }
         Ok(())
     }

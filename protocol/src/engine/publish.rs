@@ -1,7 +1,9 @@
 //! This node's own bundles: made, signed, stored, and only then let out.
 
 use super::Engine;
+use super::kept::Kept;
 use super::messages::{ClientToken, Event, Output, PublishRefusal, Published};
+use super::receive::HOUR_MS;
 use super::receive::release_frame;
 use crate::ids::{BundleId, EnvelopeId};
 use crate::limits::{BODY_INLINE_BYTES_MAX, BUNDLE_LIFE_MS_MAX, CHUNK_BYTES};
@@ -39,13 +41,13 @@ impl<S: Store> Engine<S> {
         let Some(through) = self.streams.through(&self.own_stream()) else {
             return Ok(0);
         };
-        let Some(arrival) = self.staged.get_as(&table::envelope(&through.head), 9)? else {
-            return Ok(0);
-        };
-        let entry = self.logged(arrival)?;
-        let bundle = super::opening::header_of_frame(entry.frame.as_slice())
-            .and_then(|logged| logged.bundle);
-        Ok(bundle.map_or(0, |(_, bundle)| bundle.created_ms))
+        Ok(match self.kept(&through.head)? {
+            Kept::Whole(logged) => logged.bundle.map_or(0, |(_, bundle)| bundle.created_ms),
+            // Of what has expired, the expiry is later than when it was made,
+            // and not later than now.
+            Kept::Remains(_, header) => u64::from(header.prefix.expiry_hour) * HOUR_MS,
+            Kept::Absent => 0,
+        })
     }
 
     pub(super) fn on_publish(
@@ -73,6 +75,10 @@ impl<S: Store> Engine<S> {
             return Err(PublishRefusal::SealingAbsent {
                 marking: draft.marking,
             });
+        }
+        let own = self.own_stream();
+        if self.catch_up.wants(&own) || self.streams.has_gap(&own) {
+            return Err(PublishRefusal::Behind);
         }
         if !self.me.is_current(now.wall_ms) {
             return Err(PublishRefusal::Certificate);

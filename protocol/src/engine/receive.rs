@@ -1,5 +1,6 @@
 //! Taking verified frames: what depends on this node's state is decided here.
 
+use super::kept::{Kept, kept_at};
 use super::messages::{Event, GossipToken, NotTaken, Outgoing, Output, Verdict};
 use super::opening::header_of_frame;
 use super::quota::Quota;
@@ -7,18 +8,20 @@ use super::streams::{Displaced, Fit};
 use super::{Engine, StreamId, Way};
 use crate::gate::{Blame, CheckedRemains, Content, Frame, Refusal, envelope_id};
 use crate::ids::{EnvelopeId, NodeId};
-use crate::limits::{BUNDLE_LIFE_MS_MAX, CLOCK_SKEW_MS_MAX, EVIDENCE_PER_STREAM_MAX};
+use crate::limits::{
+    BUNDLE_LIFE_MS_MAX, CLOCK_SKEW_MS_MAX, EVIDENCE_PER_STREAM_MAX, FRAME_BYTES_MAX,
+};
 use crate::marking::Marking;
 use crate::policy::{Action, Peer, Release, SEALED_UNREAD, Standing, Subject, release};
 use crate::store::{Store, StoreError};
 use crate::table::{self, Arrival, LogEntry, Outcome};
 use crate::time::Now;
 use crate::wire::Bytes;
-use crate::wire::envelope::{EXPIRY_NEVER, Header, Position};
-use crate::wire::exchange::Remains;
+use crate::wire::envelope::{EXPIRY_NEVER, Header, Position, Prefix};
+use crate::wire::exchange::{RangeItem, Remains};
 use watchfire_crypto::Verified;
 
-const HOUR_MS: u64 = 60 * 60 * 1_000;
+pub(super) const HOUR_MS: u64 = 60 * 60 * 1_000;
 
 impl<S: Store> Engine<S> {
     pub(super) fn on_gossip(
@@ -74,8 +77,8 @@ impl<S: Store> Engine<S> {
         ) else {
             return Ok(Err(NotTaken::Gate(Refusal::Direct)));
         };
-        if self.staged.get(&table::envelope(&id))?.is_some() {
-            return Ok(Err(NotTaken::Held));
+        if let Some(arrival) = self.staged.sound_as::<Arrival>(&table::envelope(&id), 9)? {
+            return self.take_held(now, arrival, from, id, frame);
         }
         if let Err(why) = self.check_state(now, frame.value()) {
             if why == NotTaken::Expired {
@@ -86,8 +89,9 @@ impl<S: Store> Engine<S> {
         match self.streams.fit(&stream, &position, &id) {
             Fit::Fits => {}
             // It is not the one held there, or it would have been found above.
-            Fit::Below | Fit::Taken | Fit::Unchained => {
-                self.keep_evidence(&stream, &position, &id, frame.value())?;
+            fit @ (Fit::Below | Fit::Taken | Fit::Unchained) => {
+                let item = RangeItem::Frame(bytes_of(frame.value()));
+                self.keep_evidence(&stream, &position, &id, &item, fit != Fit::Unchained)?;
                 return Ok(Err(NotTaken::Conflict));
             }
             Fit::TooFarAhead => {
@@ -103,10 +107,47 @@ impl<S: Store> Engine<S> {
             .streams
             .decreases(&stream, &position, cited(frame.value()))
         {
-            self.keep_evidence(&stream, &position, &id, frame.value())?;
+            let item = RangeItem::Frame(bytes_of(frame.value()));
+            self.keep_evidence(&stream, &position, &id, &item, false)?;
             return Ok(Err(NotTaken::Conflict));
         }
+        // A gap is news only when it opens.
+        let had_gap = self.streams.has_gap(&stream);
         let arrival = self.append(now, &stream, &position, id, frame.value())?;
+        self.taken(arrival, id, from, frame);
+        if !had_gap && self.streams.has_gap(&stream) {
+            self.probe_soon(now, &from);
+        }
+        Ok(Ok(()))
+    }
+
+    /// What is held already is not taken twice. Only where nothing but remains
+    /// are held of an envelope that lives, since a clock ran ahead, the whole
+    /// of it takes their place.
+    fn take_held(
+        &mut self,
+        now: Now,
+        arrival: Arrival,
+        from: NodeId,
+        id: EnvelopeId,
+        frame: Verified<Frame>,
+    ) -> Result<Result<(), NotTaken>, StoreError> {
+        let is_whole = !matches!(kept_at(&self.staged, arrival)?, Kept::Remains(..));
+        if is_whole || self.check_state(now, frame.value()).is_err() {
+            return Ok(Err(NotTaken::Held));
+        }
+        self.staged.remove(table::remains(arrival));
+        let entry = LogEntry {
+            received_ms: now.wall_ms,
+            frame: bytes_of(frame.value()),
+        };
+        self.staged.put_as(table::log(arrival), &entry);
+        self.taken(arrival, id, from, frame);
+        Ok(Ok(()))
+    }
+
+    /// Says that an envelope was taken, and sends it on.
+    fn taken(&mut self, arrival: Arrival, id: EnvelopeId, from: NodeId, frame: Verified<Frame>) {
         let (envelope, bundle, author) = (
             id,
             frame.value().bundle_id(),
@@ -123,10 +164,6 @@ impl<S: Store> Engine<S> {
             author,
         });
         self.route(arrival, id, from, frame);
-        if self.streams.has_gap(&stream) {
-            self.probe_soon(now, &from);
-        }
-        Ok(Ok(()))
     }
 
     /// Time, roster and policy.
@@ -226,22 +263,14 @@ impl<S: Store> Engine<S> {
         else {
             return Ok(Err(NotTaken::Gate(Refusal::Direct)));
         };
-        if self.staged.get(&table::envelope(&id))?.is_some() {
+        if self.staged.sound(&table::envelope(&id))?.is_some() {
             return Ok(Err(NotTaken::Held));
         }
         if !is_expired(prefix.expiry_hour, now.wall_ms) {
             return Ok(Err(NotTaken::NotExpired));
         }
-        // It lived once: otherwise its author could make places without end
-        // that nobody ever saw.
-        let was_alive = self
-            .roster
-            .certificate(&prefix.certificate)
-            .is_some_and(|author| !is_expired(prefix.expiry_hour, author.not_before_ms));
-        if !was_alive {
-            return Ok(Err(NotTaken::AuthorGone));
-        }
-        self.place_remains(now, &stream, &position, id, remains, Way::Asked)
+        let place = (&stream, &position);
+        self.place_remains(now, place, id, prefix, remains, Way::Asked)
     }
 
     /// Of a frame that came after its time, what remains.
@@ -257,10 +286,11 @@ impl<S: Store> Engine<S> {
         if let Some(logged) = header_of_frame(frame.bytes()) {
             let remains = Remains {
                 header: logged.signed,
-                second_signature: None,
+                second_signature: logged.second_signature,
             };
             // Whether it found a place is no news: the frame was not taken.
-            let _ = self.place_remains(now, stream, position, id, &remains, way)?;
+            let (place, prefix) = ((stream, position), &logged.header.prefix);
+            let _ = self.place_remains(now, place, id, prefix, &remains, way)?;
         }
         Ok(())
     }
@@ -268,15 +298,28 @@ impl<S: Store> Engine<S> {
     fn place_remains(
         &mut self,
         now: Now,
-        stream: &StreamId,
-        position: &Position,
+        (stream, position): (&StreamId, &Position),
         id: EnvelopeId,
+        prefix: &Prefix,
         remains: &Remains,
         way: Way,
     ) -> Result<Result<(), NotTaken>, StoreError> {
+        // It lived once: otherwise its author could make places without end
+        // that nobody ever saw.
+        let was_alive = self
+            .roster
+            .certificate(&prefix.certificate)
+            .is_some_and(|author| !is_expired(prefix.expiry_hour, author.not_before_ms));
+        if !was_alive {
+            return Ok(Err(NotTaken::NeverAlive));
+        }
         match self.streams.fit(stream, position, &id) {
             Fit::Fits => {}
-            Fit::Below | Fit::Taken | Fit::Unchained => return Ok(Err(NotTaken::Conflict)),
+            fit @ (Fit::Below | Fit::Taken | Fit::Unchained) => {
+                let item = RangeItem::Remains(remains.clone());
+                self.keep_evidence(stream, position, &id, &item, fit != Fit::Unchained)?;
+                return Ok(Err(NotTaken::Conflict));
+            }
             Fit::TooFarAhead | Fit::TooManyStreams => return Ok(Err(NotTaken::TooFar)),
         }
         if let Err(why) = self.charge(now, stream, REMAINS_COST_BYTES, way) {
@@ -296,14 +339,13 @@ impl<S: Store> Engine<S> {
         id: EnvelopeId,
         frame: &Frame,
     ) -> Result<Arrival, StoreError> {
-        let bytes = Bytes::new(frame.bytes().to_vec()).unwrap_or_default();
         let arrival = self.append_bytes(
             stream,
             position,
             id,
             LogEntry {
                 received_ms: now.wall_ms,
-                frame: bytes,
+                frame: bytes_of(frame),
             },
         )?;
         self.streams.note_cited(stream, position, cited(frame));
@@ -349,11 +391,18 @@ impl<S: Store> Engine<S> {
     fn displace(&mut self, stream: &StreamId, displaced: Displaced) -> Result<(), StoreError> {
         let Displaced { sequence, envelope } = displaced;
         self.staged.remove(table::sequence(stream, sequence));
-        let arrival = self.staged.get_as(&table::envelope(&envelope), 9)?;
-        let Some(entry) = arrival.map(|arrival| self.logged(arrival)).transpose()? else {
-            return Ok(());
+        let (item, header) = match self.kept(&envelope)? {
+            Kept::Whole(logged) => {
+                let frame = Bytes::new(logged.bytes).unwrap_or_default();
+                (RangeItem::Frame(frame), logged.header)
+            }
+            Kept::Remains(remains, header) => (RangeItem::Remains(*remains), *header),
+            Kept::Absent => return Ok(()),
         };
-        self.keep_bytes_as_evidence(stream, sequence, &envelope, entry.frame.as_slice())
+        match header.prefix.class.position() {
+            Some(position) => self.keep_evidence(stream, &position, &envelope, &item, false),
+            None => Ok(()),
+        }
     }
 
     /// Sends a new envelope on to be opened or pulled.
@@ -372,43 +421,43 @@ impl<S: Store> Engine<S> {
         }
     }
 
+    /// Keeps what contradicts what is held. `same_place` says that the two
+    /// claim one place, which is a proof by itself.
     fn keep_evidence(
         &mut self,
         stream: &StreamId,
         position: &Position,
         id: &EnvelopeId,
-        frame: &Frame,
+        item: &RangeItem,
+        same_place: bool,
     ) -> Result<(), StoreError> {
-        self.keep_bytes_as_evidence(stream, position.sequence, id, frame.bytes())
-    }
-
-    fn keep_bytes_as_evidence(
-        &mut self,
-        stream: &StreamId,
-        sequence: u64,
-        id: &EnvelopeId,
-        frame: &[u8],
-    ) -> Result<(), StoreError> {
-        let key = table::evidence(stream, sequence, id);
+        let key = table::evidence(stream, position.sequence, id);
         // The same one comes again with every catch-up: it is one proof.
-        if self.staged.get(&key)?.is_some() {
+        if self.staged.sound(&key)?.is_some() {
             return Ok(());
         }
-        let kept = self.evidence.entry(*stream).or_default();
-        if *kept >= EVIDENCE_PER_STREAM_MAX {
+        let evidence = self.evidence.entry(*stream).or_default();
+        // The last place is for a proof.
+        let places = EVIDENCE_PER_STREAM_MAX - u32::from(!same_place || evidence.is_fork);
+        if evidence.kept >= places {
             return Ok(());
         }
-        *kept += 1;
-        let Some(logged) = header_of_frame(frame) else {
-            return Ok(());
-        };
-        self.staged.put(key, frame.to_vec());
-        self.event(Event::Conflict {
-            author: logged.header.prefix.author,
-            envelope: *id,
-        });
+        evidence.kept += 1;
+        evidence.is_fork |= same_place;
+        self.staged.put_as(key, item);
+        let author = self.roster.node(&stream.node).map(|author| author.member);
+        if let Some(author) = author {
+            self.event(Event::Conflict {
+                author,
+                envelope: *id,
+            });
+        }
         Ok(())
     }
+}
+
+fn bytes_of(frame: &Frame) -> Bytes<FRAME_BYTES_MAX> {
+    Bytes::new(frame.bytes().to_vec()).unwrap_or_default()
 }
 
 /// What the remains of an envelope cost their author.

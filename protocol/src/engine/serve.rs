@@ -1,18 +1,16 @@
 //! Answers: to members, and to strangers at the door.
 
 use super::Engine;
+use super::kept::Kept;
 use super::messages::{AnswerToken, Event, Outgoing, Output};
-use super::opening::header_of_frame;
 use super::receive::{is_expired, marking_of_header, release_frame};
 use crate::gate::NotARequest;
 use crate::ids::{EnvelopeId, NodeId};
-use crate::limits::{
-    FRAME_BYTES_MAX, RANGE_BYTES_MAX, RANGE_FRAMES_MAX, REMAINS_BYTES_MAX, REQUEST_BYTES_MAX,
-};
+use crate::limits::{RANGE_BYTES_MAX, RANGE_FRAMES_MAX, REQUEST_BYTES_MAX};
 use crate::marking::Marking;
 use crate::policy::Release;
 use crate::store::{Store, StoreError};
-use crate::table::{self, Arrival, LogEntry};
+use crate::table;
 use crate::time::Now;
 use crate::wire::card::CertificateBytes;
 use crate::wire::chunk_tree::path_of;
@@ -167,6 +165,7 @@ impl<S: Store> Engine<S> {
         for (key, value) in places.into_iter().take_while(|(key, _)| *key <= end) {
             let id: EnvelopeId = super::staged::read_value(&key, &value, 32)?;
             let Some(item) = self.item(now, to, &id)? else {
+                // Damaged, or not for this peer: the rest is served all the same.
                 continue;
             };
             bytes += codec::encode(&item).len();
@@ -186,50 +185,34 @@ impl<S: Store> Engine<S> {
         })
     }
 
-    /// An envelope for a range: whole while it lives, its header afterwards.
+    /// An envelope for a range: whole while it lives, its remains afterwards.
     fn item(
         &self,
         now: Now,
         to: &NodeId,
         id: &EnvelopeId,
     ) -> Result<Option<RangeItem>, StoreError> {
-        let Some(arrival) = self.staged.get_as::<Arrival>(&table::envelope(id), 9)? else {
-            return Ok(None);
-        };
-        match self.releasable(now, to, id)? {
+        Ok(match self.servable(now, to, id)? {
             Some(Servable::Live(frame)) => {
                 let frame = Bytes::new(frame.into_inner().bytes).unwrap_or_default();
-                Ok(Some(RangeItem::Frame(frame)))
+                Some(RangeItem::Frame(frame))
             }
-            Some(Servable::Expired(remains)) => Ok(Some(RangeItem::Remains(remains))),
-            None => Ok(self
-                .staged
-                .get_as(&table::remains(arrival), REMAINS_BYTES_MAX)?
-                .map(RangeItem::Remains)),
-        }
+            Some(Servable::Expired(remains)) => Some(RangeItem::Remains(remains)),
+            None => None,
+        })
     }
 
-    /// What this peer may have of an envelope of the log.
-    fn releasable(
+    /// What this peer may have of an envelope.
+    fn servable(
         &self,
         now: Now,
         to: &NodeId,
         id: &EnvelopeId,
     ) -> Result<Option<Servable>, StoreError> {
-        let Some(arrival) = self.staged.get_as::<Arrival>(&table::envelope(id), 9)? else {
-            return Ok(None);
-        };
-        let key = table::log(arrival);
-        let Some(entry) = self.staged.get_as::<LogEntry>(&key, FRAME_BYTES_MAX + 64)? else {
-            return Ok(None);
-        };
-        let frame = entry.frame.into_vec();
-        let Some(logged) = header_of_frame(&frame) else {
-            return Err(super::damaged(&key));
-        };
-        let Some(peer) = self.peer_of(to, marking_of_header(&logged.header) == Marking::Clear)
-        else {
-            return Ok(None);
+        let logged = match self.kept(id)? {
+            Kept::Whole(logged) => *logged,
+            Kept::Remains(remains, _) => return Ok(Some(Servable::Expired(*remains))),
+            Kept::Absent => return Ok(None),
         };
         if is_expired(logged.header.prefix.expiry_hour, now.wall_ms) {
             return Ok(Some(Servable::Expired(Remains {
@@ -238,7 +221,10 @@ impl<S: Store> Engine<S> {
             })));
         }
         let marking = marking_of_header(&logged.header);
-        let released = release_frame(frame, marking, peer);
+        let Some(peer) = self.peer_of(to, marking == Marking::Clear) else {
+            return Ok(None);
+        };
+        let released = release_frame(logged.bytes, marking, peer);
         Ok(released.map(Servable::Live))
     }
 
@@ -253,14 +239,14 @@ impl<S: Store> Engine<S> {
             reason: Unavailable::NotHeld,
         };
         // The decision is about the envelope that the chunk is of.
-        if !matches!(self.releasable(now, to, id)?, Some(Servable::Live(_))) {
+        if !matches!(self.servable(now, to, id)?, Some(Servable::Live(_))) {
             return Ok(not_held);
         }
-        let Some(leaves) = self.staged.get(&table::leaves(id))? else {
+        let Some(leaves) = self.staged.sound(&table::leaves(id))? else {
             return Ok(not_held);
         };
         let (leaves, _) = leaves.as_chunks::<32>();
-        let chunk = self.staged.get(&table::chunk(id, index))?;
+        let chunk = self.staged.sound(&table::chunk(id, index))?;
         Ok(match (chunk.map(Bytes::new), path_of(leaves, index)) {
             (Some(Ok(bytes)), Some(path)) => Answer::Chunk { bytes, path },
             (Some(_) | None, _) => not_held,

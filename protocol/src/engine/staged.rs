@@ -54,7 +54,26 @@ impl<S: Store> Staged<S> {
             .transpose()
     }
 
-    /// Durable entries only: for what is asked at the start.
+    /// As [`Self::get`], but a damaged value is no value: the store reports it,
+    /// and the question of a remote must not end the node.
+    pub(crate) fn sound(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.get(key) {
+            Err(StoreError::Damaged { .. }) => Ok(None),
+            read => read,
+        }
+    }
+
+    /// As [`Self::sound`], of a type.
+    pub(crate) fn sound_as<T: Decode<()> + Encode>(
+        &self,
+        key: &[u8],
+        bytes_max: usize,
+    ) -> Result<Option<T>, StoreError> {
+        let value = self.sound(key)?;
+        Ok(value.and_then(|value| codec::decode(&value, bytes_max).ok()))
+    }
+
+    /// Durable entries only: what is on its way is not among them.
     pub(crate) fn scan(
         &self,
         prefix: &[u8],
@@ -62,6 +81,17 @@ impl<S: Store> Staged<S> {
         limit: usize,
     ) -> Result<Vec<Entry>, StoreError> {
         self.store.scan(prefix, from, limit)
+    }
+
+    /// The keys alone of durable entries.
+    pub(crate) fn keys(
+        &self,
+        prefix: &[u8],
+        from: &[u8],
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        let entries = self.store.scan(prefix, from, limit)?;
+        Ok(entries.into_iter().map(|(key, _)| key).collect())
     }
 
     pub(crate) fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {

@@ -11,7 +11,7 @@ use crate::wire::envelope::Position;
 use crate::wire::exchange::{
     FrontierEntry, Run, ShortName, StoreId, StreamId, StreamName, head_of,
 };
-use crate::wire::{List, codec};
+use crate::wire::{List, Tag, codec};
 use std::collections::BTreeMap;
 
 /// Every stream this node follows.
@@ -105,14 +105,14 @@ impl Stream {
         let mut end = self.sequence();
         for sequence in self.ahead.keys() {
             match runs.last_mut() {
-                Some(run) if *sequence == end + 1 => run.held = run.held.saturating_add(1),
+                Some(run) if *sequence == end + 1 => run.run = run.run.saturating_add(1),
                 Some(_) | None => {
                     if runs.len() == FRONTIER_RUNS_MAX {
                         break;
                     }
                     // Nothing is taken further ahead than 4,096.
                     let gap = u16::try_from(sequence - end - 1).unwrap_or(u16::MAX);
-                    runs.push(Run { gap, held: 1 });
+                    runs.push(Run { gap, run: 1 });
                 }
             }
             end = *sequence;
@@ -130,10 +130,12 @@ impl Streams {
         row: StreamRow,
         ahead: Vec<(u64, EnvelopeId, Option<EnvelopeId>)>,
     ) {
+        let reach = row.through.map_or(0, |through| through.sequence) + SEQUENCE_AHEAD_MAX;
         let mut stream = Stream {
             through: row.through,
             ahead: ahead
                 .into_iter()
+                .filter(|(sequence, ..)| *sequence <= reach)
                 .map(|(sequence, id, cited)| (sequence, (id, cited)))
                 .collect(),
             cited: None,
@@ -150,11 +152,18 @@ impl Streams {
 
     pub(crate) fn fit(&self, id: &StreamId, position: &Position, envelope: &EnvelopeId) -> Fit {
         let Some(stream) = self.streams.get(id) else {
-            let of_node = self
+            let first = StreamId {
+                tag: Tag::from_bytes([0; 16]),
+                ..*id
+            };
+            let of_life = self
                 .streams
-                .keys()
-                .filter(|other| other.node == id.node && other.incarnation == id.incarnation);
-            return if of_node.count() >= STREAMS_PER_NODE_MAX {
+                .range(first..)
+                .take(STREAMS_PER_NODE_MAX)
+                .take_while(|(other, _)| {
+                    other.node == id.node && other.incarnation == id.incarnation
+                });
+            return if of_life.count() >= STREAMS_PER_NODE_MAX {
                 Fit::TooManyStreams
             } else if position.sequence > SEQUENCE_AHEAD_MAX {
                 Fit::TooFarAhead
@@ -264,6 +273,26 @@ impl Streams {
         self.streams.get(id).map_or(0, Stream::sequence)
     }
 
+    /// What is missing and could be taken: gaps that ascend, the last of them
+    /// as far as anything may be taken ahead.
+    pub(crate) fn missing(&self, id: &StreamId) -> Vec<(u64, u64)> {
+        let held = self.sequence(id);
+        let reach = held + SEQUENCE_AHEAD_MAX;
+        let mut gaps = Vec::new();
+        let mut from = held + 1;
+        let ahead = self.streams.get(id).map(|stream| &stream.ahead);
+        for sequence in ahead.into_iter().flat_map(BTreeMap::keys) {
+            if *sequence > from {
+                gaps.push((from, sequence - 1));
+            }
+            from = sequence + 1;
+        }
+        if from <= reach {
+            gaps.push((from, reach));
+        }
+        gaps
+    }
+
     pub(crate) fn holds(&self, id: &StreamId, sequence: u64) -> bool {
         self.streams
             .get(id)
@@ -331,7 +360,6 @@ mod tests {
 
     use super::*;
     use crate::ids::NodeId;
-    use crate::wire::Tag;
 
     const STREAM: StreamId = StreamId {
         node: NodeId::from_bytes([1; 32]),
@@ -532,7 +560,7 @@ mod tests {
         }
         let entry = streams.page(0, false, &STORE).entries.remove(0);
         assert_eq!(entry.through, 2);
-        let runs = [Run { gap: 2, held: 3 }, Run { gap: 1, held: 1 }];
+        let runs = [Run { gap: 2, run: 3 }, Run { gap: 1, run: 1 }];
         assert_eq!(entry.beyond.as_slice(), runs);
     }
 

@@ -9,6 +9,7 @@
 
 mod catching_up;
 mod links;
+mod losses;
 mod room;
 
 use super::*;

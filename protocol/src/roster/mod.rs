@@ -9,7 +9,7 @@ pub use genesis::{
     CheckedCard, GenesisState, check_card, draft_genesis, inspect_genesis, sign_genesis,
 };
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use watchfire_crypto::PublicKey;
 
@@ -28,6 +28,8 @@ pub struct Roster {
     epoch: u64,
     members: BTreeMap<MemberId, Member>,
     certificates: BTreeMap<CertificateId, Certificate>,
+    /// Each life of each node for which a certificate stands.
+    lives: BTreeSet<(NodeId, u64)>,
     nodes: BTreeMap<NodeId, CertificateId>,
 }
 
@@ -216,6 +218,7 @@ impl Roster {
             epoch: 0,
             members: BTreeMap::new(),
             certificates: BTreeMap::new(),
+            lives: BTreeSet::new(),
             nodes: BTreeMap::new(),
         };
         for (member, checked) in state.genesis.members.iter().zip(state.cards) {
@@ -239,12 +242,7 @@ impl Roster {
                     door_addresses: texts(checked.card.door_addresses.as_slice()),
                 },
             );
-            roster
-                .nodes
-                .insert(checked.certificate.node, checked.certificate.id);
-            roster
-                .certificates
-                .insert(checked.certificate.id, checked.certificate);
+            roster.keep_certificate(checked.certificate);
         }
         Ok(roster)
     }
@@ -315,9 +313,15 @@ impl Roster {
         wall_ms: u64,
     ) -> Result<Certificate, RosterError> {
         let new = self.check_certificate(signed, wall_ms)?;
-        self.nodes.insert(new.node, new.id);
-        self.certificates.insert(new.id, new.clone());
+        self.keep_certificate(new.clone());
         Ok(new)
+    }
+
+    fn keep_certificate(&mut self, certificate: Certificate) {
+        self.nodes.insert(certificate.node, certificate.id);
+        self.lives
+            .insert((certificate.node, certificate.incarnation));
+        self.certificates.insert(certificate.id, certificate);
     }
 
     /// The federation's id.
@@ -366,9 +370,7 @@ impl Roster {
 
     /// Whether a certificate held stands for this life of this node.
     pub fn has_lived(&self, node: &NodeId, incarnation: u64) -> bool {
-        self.certificates
-            .values()
-            .any(|held| held.node == *node && held.incarnation == incarnation)
+        self.lives.contains(&(*node, incarnation))
     }
 
     /// The newest certificate of each node.

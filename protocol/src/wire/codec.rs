@@ -50,6 +50,13 @@ pub fn decode<T: Decode<()> + Encode>(bytes: &[u8], bytes_max: usize) -> Result<
     Ok(value)
 }
 
+/// The number with which bytes begin, if it is a canonical one: a variant, or
+/// a length.
+pub fn leading_number(bytes: &[u8]) -> Option<u32> {
+    let (number, read) = bincode::decode_from_slice::<u32, _>(bytes, config::standard()).ok()?;
+    (bytes.get(..read)? == encode(&number)).then_some(number)
+}
+
 /// Why bytes are not a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {

@@ -75,7 +75,7 @@ pub struct Run {
     /// How many are missing before it; at least 1.
     pub gap: u16,
     /// How many are held; at least 1.
-    pub held: u16,
+    pub run: u16,
 }
 
 /// What a store's answers tell of an envelope id: enough to see that two differ.
@@ -120,8 +120,7 @@ pub enum Request {
     Frontier {
         /// Of which streams.
         scope: Scope,
-        /// The answerer's mark up to which the asker has dealt with everything;
-        /// none to hear all.
+        /// The answerer's mark up to which the asker has read; none to hear all.
         since: Option<Mark>,
         /// Whether streams are to be named in full.
         full: bool,

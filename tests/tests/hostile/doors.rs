@@ -88,7 +88,7 @@ pub(crate) fn answers() -> Vec<Answer> {
         name: StreamName::Short(ShortName([0x5a; 8])),
         through: 0,
         head: None,
-        beyond: List::new(vec![Run { gap: 3, held: 9 }; 2]).unwrap(),
+        beyond: List::new(vec![Run { gap: 3, run: 9 }; 2]).unwrap(),
     };
     let mut all = vec![
         Answer::Hello {

@@ -10,7 +10,6 @@
 use super::room::*;
 use super::*;
 use crate::limits::{DEFERRED_MS, FRONTIER_PAGES_MAX, RANGE_FRAMES_MAX, REDO_LAST_MS};
-use crate::store::MemoryStore;
 use crate::wire::exchange::{FrontierEntry, Mark, Run, ShortName, StoreId, StreamName, head_of};
 
 const STORE: StoreId = StoreId([5; 16]);
@@ -35,7 +34,7 @@ fn page(change: u64, entries: Vec<FrontierEntry>, more: bool) -> Option<Answer> 
     })
 }
 
-fn public_of(number: u64, incarnation: u64) -> StreamId {
+pub(super) fn public_of(number: u64, incarnation: u64) -> StreamId {
     StreamId {
         node: node_id(number),
         incarnation,
@@ -50,7 +49,7 @@ fn reconnects(outputs: &[Output]) -> bool {
 }
 
 /// An author that is connected to peers 1 and 2, with so many frames.
-fn author_of(frames: usize) -> (Node, Vec<Vec<u8>>) {
+pub(super) fn author_of(frames: usize) -> (Node, Vec<Vec<u8>>) {
     let mut author = Node::start(0);
     let made = (0..frames)
         .map(|at| author.frame_of(&format!("f{at}"), 10))
@@ -171,115 +170,6 @@ fn what_is_held_behind_a_gap_is_told_and_only_gaps_are_asked_for() {
 }
 
 #[test]
-fn a_damaged_mark_or_a_store_made_anew_costs_a_listing_and_loses_nothing() {
-    let (mut author, frames) = author_of(4);
-    let mut node = Node::start(1);
-    let outputs = node.meet(0);
-    node.carry(1, outputs, &mut [(0, &mut author)]);
-    node.commit();
-    // The author's store is rebuilt: its numbers mean something else now.
-    rebuild(author.engine.store(), &author.engine.roster()).unwrap();
-    let mut author = author.restart(0);
-    author.meet(1);
-    author.commit();
-    let outputs = node.later(2 * PROBE_EVERY_MS);
-    let carried = node.carry(1, outputs, &mut [(0, &mut author)]);
-    assert_eq!(carried.ranges(), []);
-    // And this one's: it forgets its marks with its indexes.
-    node.commit();
-    rebuild(node.engine.store(), &node.engine.roster()).unwrap();
-    let mut node = node.restart(1);
-    let outputs = node.meet(0);
-    let [(_, Request::Frontier { since: None, .. })] = asked(&outputs, 0)[..] else {
-        panic!("asks from the beginning: {outputs:?}");
-    };
-    node.carry(1, outputs, &mut [(0, &mut author)]);
-    assert!(frames.iter().all(|frame| node.holds(frame)));
-}
-
-#[test]
-fn numbers_that_a_crash_gave_out_again_hide_nothing() {
-    let (mut author, _) = author_of(2);
-    let backup = author.engine.store().snapshot();
-    author.frame_of("told, then lost", 10);
-    let mut node = Node::start(1);
-    let outputs = node.meet(0);
-    node.carry(1, outputs, &mut [(0, &mut author)]);
-    // An old copy of the disk comes back, and grows past the old number.
-    let store = MemoryStore::default();
-    let mut batch = Batch::default();
-    for (key, value) in backup {
-        batch.put(key, value);
-    }
-    store.apply(&batch).unwrap();
-    let mut author = Node::on(store, 0);
-    let mut other = Node::start(3);
-    author.meet(1);
-    author.meet(3);
-    let fresh: Vec<_> = (0..3)
-        .map(|at| other.frame_of(&format!("other {at}"), 10))
-        .collect();
-    for frame in &fresh {
-        author.gossip(3, frame);
-    }
-    author.commit();
-    let outputs = node.later(2 * PROBE_EVERY_MS);
-    node.carry(1, outputs, &mut [(0, &mut author)]);
-    assert!(fresh.iter().all(|frame| node.holds(frame)));
-}
-
-#[test]
-fn a_fork_is_fetched_as_evidence_and_does_not_keep_two_honest_nodes_asking() {
-    let first = Node::start(0).frame_of("a", 10);
-    let second = Node::start(0).frame_of("b", 10);
-    let mut one = Node::start(1);
-    let mut two = Node::start(2);
-    one.gossip(0, &first);
-    two.gossip(0, &second);
-    two.meet(1);
-    two.commit();
-    let outputs = one.meet(2);
-    let carried = one.carry(1, outputs, &mut [(2, &mut two)]);
-    assert_eq!(carried.ranges(), [(2, 1, 1)]);
-    one.commit();
-    assert_eq!(one.evidence(), 1);
-    let mut questions = 0;
-    for _ in 0..10 {
-        let outputs = one.later(2 * PROBE_EVERY_MS);
-        let carried = one.carry(1, outputs, &mut [(2, &mut two)]);
-        questions += carried.asked.len();
-        assert_eq!(carried.ranges(), []);
-    }
-    assert_eq!(questions, 10, "a sign of life each, and no more");
-}
-
-#[test]
-fn a_poisoned_successor_does_not_stop_a_stream() {
-    // A fork: 1, 2, 3 for the world, and 1, 2', 3' in secret.
-    let (mut author, frames) = author_of(3);
-    let mut twin = Node::start(0);
-    twin.gossip(0, &frames[0]);
-    let _ = twin.frame_of("secret", 10);
-    let poison = twin.frame_of("poison", 10);
-    let mut node = Node::start(1);
-    node.gossip(0, &frames[0]);
-    // Whoever got only 3' before holds a place that nothing leads to.
-    assert_eq!(verdict(&node.gossip(0, &poison)), Verdict::Accept);
-    let outputs = node.meet(0);
-    node.carry(1, outputs, &mut [(0, &mut author)]);
-    let outputs = node.later(2 * PROBE_EVERY_MS);
-    node.carry(1, outputs, &mut [(0, &mut author)]);
-    assert!(frames.iter().all(|frame| node.holds(frame)));
-    assert_eq!(node.engine.streams.sequence(&public_of(0, 1)), 3);
-    node.commit();
-    assert_eq!(node.evidence(), 1);
-    // The same is made again from the log.
-    rebuild(node.engine.store(), &node.engine.roster()).unwrap();
-    let node = node.restart(1);
-    assert_eq!(node.engine.streams.sequence(&public_of(0, 1)), 3);
-}
-
-#[test]
 fn a_timeout_is_no_answer_and_the_mark_does_not_move() {
     let (mut author, frames) = author_of(1);
     let mut node = Node::start(1);
@@ -360,17 +250,24 @@ fn what_no_certificate_stands_for_is_looked_at_again_when_one_does() {
 fn a_short_name_that_is_not_known_is_asked_for_in_full_once() {
     let mut node = Node::start(1);
     let outputs = node.meet(0);
-    let (id, _) = asked(&outputs, 0).remove(0);
+    let [(id, Request::Frontier { full: true, .. })] = asked(&outputs, 0)[..] else {
+        panic!("the first time all names are asked for in full: {outputs:?}");
+    };
+    node.answered(id, page(1, Vec::new(), false));
+    let outputs = node.later(2 * PROBE_EVERY_MS);
+    let [(id, Request::Frontier { full: false, .. })] = asked(&outputs, 0)[..] else {
+        panic!("there is a mark now: {outputs:?}");
+    };
     let short = FrontierEntry {
         name: StreamName::Short(ShortName([3; 8])),
         ..entry(public_of(0, 1), 4)
     };
-    let outputs = node.answered(id, page(1, vec![short.clone()], false));
+    let outputs = node.answered(id, page(2, vec![short.clone()], false));
     let [(id, Request::Frontier { full: true, .. })] = asked(&outputs, 0)[..] else {
         panic!("asks in full: {outputs:?}");
     };
     // Who insists is passed over.
-    assert!(asked(&node.answered(id, page(1, vec![short], false)), 0).is_empty());
+    assert!(asked(&node.answered(id, page(2, vec![short], false)), 0).is_empty());
 }
 
 #[test]
@@ -401,7 +298,7 @@ fn what_makes_no_sense_closes_the_link() {
         tag: Tag::from_bytes([9; 16]),
         ..stream
     };
-    let run = |gap, held| List::new(vec![Run { gap, held }]).unwrap();
+    let run = |gap, run| List::new(vec![Run { gap, run }]).unwrap();
     let with = |through, head, beyond| FrontierEntry {
         name: StreamName::Full(stream),
         through,
@@ -481,7 +378,10 @@ fn who_lists_and_does_not_serve_is_asked_once_and_another_instead() {
         questions += 1;
         ranges.extend(asked(&node.answered(id, Some(not_held.clone())), 2));
     }
-    assert!(questions <= 2, "{questions} questions");
+    assert!(
+        questions <= crate::limits::VAIN_MAX,
+        "{questions} questions"
+    );
     let outputs = node.meet(0);
     node.carry(1, outputs, &mut [(0, &mut author)]);
     assert!(frames.iter().all(|frame| node.holds(frame)));
@@ -511,4 +411,61 @@ fn whoever_syncs_is_told_when_every_peer_has_been_looked_at() {
     outputs.extend(node.commit());
     assert!(synced(&outputs));
     assert!(frames.iter().all(|frame| node.holds(frame)));
+}
+
+#[test]
+fn one_that_is_missing_at_a_holder_does_not_hide_the_rest() {
+    let (mut author, frames) = author_of(RANGE_FRAMES_MAX + 9);
+    // The holder's copy of one is damaged.
+    let mut holder = Node::start(2);
+    let outputs = holder.meet(0);
+    holder.carry(2, outputs, &mut [(0, &mut author)]);
+    holder.commit();
+    let mut batch = Batch::default();
+    batch.put(table::log(3), b"not a log entry".to_vec());
+    holder.engine.store().apply(&batch).unwrap();
+    holder.meet(1);
+    let mut node = Node::start(1);
+    let outputs = node.meet(2);
+    node.carry(1, outputs, &mut [(2, &mut holder)]);
+    let held = frames.iter().filter(|frame| node.holds(frame)).count();
+    assert_eq!(held, frames.len() - 1);
+}
+
+#[test]
+fn a_question_under_way_keeps_what_must_be_asked_again() {
+    let mut node = Node::start(1);
+    let outputs = node.meet(0);
+    let (id, _) = asked(&outputs, 0).remove(0);
+    // What is listed is of a life that nobody knows: the mark must not move.
+    node.answered(id, page(1, vec![entry(public_of(0, 9), 1)], false));
+    let outputs = node.later(REDO_LAST_MS);
+    let (id, _) = asked(&outputs, 0).remove(0);
+    // The answer takes its time, and probes come due meanwhile.
+    node.later(REDO_LAST_MS);
+    node.answered(id, page(2, vec![entry(public_of(0, 9), 1)], false));
+    let outputs = node.later(2 * REDO_LAST_MS);
+    let [(_, Request::Frontier { since: None, .. })] = asked(&outputs, 0)[..] else {
+        panic!("asks from the beginning: {outputs:?}");
+    };
+}
+
+#[test]
+fn hellos_have_nonces_of_their_own() {
+    let mut node = Node::start(1);
+    let mut nonces = std::collections::BTreeSet::new();
+    for peer in [0, 2, 3] {
+        let outputs = node.feed(Input::PeerConnected {
+            node: node_id(peer),
+        });
+        let [(_, Request::Hello { nonce, .. })] = asked(&outputs, peer)[..] else {
+            panic!("says hello");
+        };
+        assert!(nonces.insert(nonce));
+        let hello = node.hello();
+        let Some(Answer::Hello { nonce, .. }) = answer(&node.request(peer, hello)) else {
+            panic!("answers hello");
+        };
+        assert!(nonces.insert(nonce));
+    }
 }

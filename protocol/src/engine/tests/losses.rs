@@ -1,0 +1,218 @@
+//! Forks, stores that were lost or made anew, clocks that were wrong: what a
+//! stream survives.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm
+)]
+
+use super::catching_up::{author_of, public_of};
+use super::room::*;
+use super::*;
+use crate::store::MemoryStore;
+
+#[test]
+fn a_fork_is_fetched_as_evidence_and_does_not_keep_two_honest_nodes_asking() {
+    let first = Node::start(0).frame_of("a", 10);
+    let second = Node::start(0).frame_of("b", 10);
+    let mut one = Node::start(1);
+    let mut two = Node::start(2);
+    one.gossip(0, &first);
+    two.gossip(0, &second);
+    two.meet(1);
+    two.commit();
+    let outputs = one.meet(2);
+    let carried = one.carry(1, outputs, &mut [(2, &mut two)]);
+    assert_eq!(carried.ranges(), [(2, 1, 1)]);
+    one.commit();
+    assert_eq!(one.evidence(), 1);
+    let mut questions = 0;
+    for _ in 0..10 {
+        let outputs = one.later(2 * PROBE_EVERY_MS);
+        let carried = one.carry(1, outputs, &mut [(2, &mut two)]);
+        questions += carried.asked.len();
+        assert_eq!(carried.ranges(), []);
+    }
+    assert_eq!(questions, 10, "a sign of life each, and no more");
+}
+
+#[test]
+fn a_poisoned_successor_does_not_stop_a_stream() {
+    // A fork: 1, 2, 3 for the world, and 1, 2', 3' in secret.
+    let (mut author, frames) = author_of(3);
+    let mut twin = Node::start(0);
+    twin.gossip(0, &frames[0]);
+    let _ = twin.frame_of("secret", 10);
+    let poison = twin.frame_of("poison", 10);
+    let mut node = Node::start(1);
+    node.gossip(0, &frames[0]);
+    // Whoever got only 3' before holds a place that nothing leads to.
+    assert_eq!(verdict(&node.gossip(0, &poison)), Verdict::Accept);
+    let outputs = node.meet(0);
+    node.carry(1, outputs, &mut [(0, &mut author)]);
+    let outputs = node.later(2 * PROBE_EVERY_MS);
+    node.carry(1, outputs, &mut [(0, &mut author)]);
+    assert!(frames.iter().all(|frame| node.holds(frame)));
+    assert_eq!(node.engine.streams.sequence(&public_of(0, 1)), 3);
+    node.commit();
+    assert_eq!(node.evidence(), 1);
+    // The same is made again from the log.
+    rebuild(node.engine.store(), &node.engine.roster()).unwrap();
+    let node = node.restart(1);
+    assert_eq!(node.engine.streams.sequence(&public_of(0, 1)), 3);
+}
+
+#[test]
+fn remains_that_are_displaced_end_nothing_and_are_evidence() {
+    const HOUR_MS: u64 = 60 * 60 * 1_000;
+    // 1, 2 for the world; 1, 2', 3' in secret, and 3' has expired.
+    let mut author = Node::start(0);
+    let first = author.frame_of("first", 10);
+    let second = author.frame_of("second", 10);
+    let mut twin = Node::start(0);
+    twin.gossip(0, &first);
+    let _ = twin.frame_of("secret", 10);
+    let mut short = draft("short", 10, Marking::Clear);
+    short.wish.valid_ms = 1;
+    twin.publish(short);
+    let third = twin.commit().into_iter().find_map(|output| match output {
+        Output::Gossip { frame } => Some(frame.into_inner().bytes),
+        _ => None,
+    });
+    let mut node = Node::start(1);
+    node.pass(2 * HOUR_MS);
+    assert_eq!(verdict(&node.gossip(0, &first)), Verdict::Accept);
+    // It is kept as remains, behind a gap.
+    node.gossip(0, &third.unwrap());
+    assert!(node.engine.streams.has_gap(&public_of(0, 1)));
+    node.commit();
+    // Its chain is known after a restart too.
+    let mut node = node.restart(1);
+    node.pass(2 * HOUR_MS);
+    assert_eq!(verdict(&node.gossip(0, &second)), Verdict::Accept);
+    node.commit();
+    assert_eq!(node.engine.streams.sequence(&public_of(0, 1)), 2);
+    assert_eq!(node.evidence(), 1);
+}
+
+#[test]
+fn an_author_that_lost_its_store_and_its_newest_has_expired_starts_and_goes_on() {
+    const HOUR_MS: u64 = 60 * 60 * 1_000;
+    let mut author = Node::start(0);
+    let mut short = draft("short", 10, Marking::Clear);
+    short.wish.valid_ms = 1;
+    author.publish(short);
+    author.commit();
+    let mut holder = Node::start(1);
+    author.meet(1);
+    let outputs = holder.meet(0);
+    holder.carry(1, outputs, &mut [(0, &mut author)]);
+    holder.commit();
+    holder.meet(0);
+    holder.pass(2 * HOUR_MS);
+    // Its store is gone; what it published comes back as remains.
+    let mut author = Node::start(0);
+    author.pass(2 * HOUR_MS);
+    let outputs = author.meet(1);
+    // Until then it publishes nothing: the place is taken.
+    let frontier = asked(&outputs, 1).remove(0);
+    let mut said = holder.request(0, frontier.1);
+    said.extend(holder.commit());
+    let outputs = author.answered(frontier.0, answer(&said));
+    let refused = author.publish(draft("too early", 10, Marking::Clear));
+    let is_behind = |output: &Output| {
+        matches!(
+            output,
+            Output::Published {
+                outcome: Err(PublishRefusal::Behind),
+                ..
+            }
+        )
+    };
+    assert!(refused.iter().any(is_behind));
+    author.carry(0, outputs, &mut [(1, &mut holder)]);
+    author.commit();
+    let mut author = author.restart(0);
+    author.pass(2 * HOUR_MS);
+    let frame = author.frame_of("on", 10);
+    assert_eq!(author.engine.streams.sequence(&public_of(0, 1)), 2);
+    assert_eq!(verdict(&holder.gossip(0, &frame)), Verdict::Accept);
+}
+
+#[test]
+fn who_took_an_envelope_for_expired_takes_it_whole_when_its_clock_is_right() {
+    const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+    let frame = Node::start(0).frame_of("a", 10);
+    let mut node = Node::start(1);
+    node.pass(2 * DAY_MS);
+    assert_eq!(verdict(&node.gossip(0, &frame)), Verdict::Ignore);
+    node.commit();
+    let mut node = node.restart(1);
+    assert_eq!(verdict(&node.gossip(0, &frame)), Verdict::Accept);
+    node.commit();
+    let [(key, _)] = &node.engine.store().scan(b"L", b"L", 9).unwrap()[..] else {
+        panic!("one in the log");
+    };
+    assert_eq!(*key, table::log(0));
+    assert!(node.engine.store().scan(b"R", b"R", 9).unwrap().is_empty());
+}
+
+#[test]
+fn numbers_that_a_crash_gave_out_again_hide_nothing() {
+    let (mut author, _) = author_of(2);
+    let backup = author.engine.store().snapshot();
+    author.frame_of("told, then lost", 10);
+    let mut node = Node::start(1);
+    let outputs = node.meet(0);
+    node.carry(1, outputs, &mut [(0, &mut author)]);
+    // An old copy of the disk comes back, and grows past the old number.
+    let store = MemoryStore::default();
+    let mut batch = Batch::default();
+    for (key, value) in backup {
+        batch.put(key, value);
+    }
+    store.apply(&batch).unwrap();
+    let mut author = Node::on(store, 0);
+    let mut other = Node::start(3);
+    author.meet(1);
+    author.meet(3);
+    let fresh: Vec<_> = (0..3)
+        .map(|at| other.frame_of(&format!("other {at}"), 10))
+        .collect();
+    for frame in &fresh {
+        author.gossip(3, frame);
+    }
+    author.commit();
+    let outputs = node.later(2 * PROBE_EVERY_MS);
+    node.carry(1, outputs, &mut [(0, &mut author)]);
+    assert!(fresh.iter().all(|frame| node.holds(frame)));
+}
+
+#[test]
+fn a_damaged_mark_or_a_store_made_anew_costs_a_listing_and_loses_nothing() {
+    let (mut author, frames) = author_of(4);
+    let mut node = Node::start(1);
+    let outputs = node.meet(0);
+    node.carry(1, outputs, &mut [(0, &mut author)]);
+    node.commit();
+    // The author's store is rebuilt: its numbers mean something else now.
+    rebuild(author.engine.store(), &author.engine.roster()).unwrap();
+    let mut author = author.restart(0);
+    author.meet(1);
+    author.commit();
+    let outputs = node.later(2 * PROBE_EVERY_MS);
+    let carried = node.carry(1, outputs, &mut [(0, &mut author)]);
+    assert_eq!(carried.ranges(), []);
+    // And this one's: it forgets its marks with its indexes.
+    node.commit();
+    rebuild(node.engine.store(), &node.engine.roster()).unwrap();
+    let mut node = node.restart(1);
+    let outputs = node.meet(0);
+    let [(_, Request::Frontier { since: None, .. })] = asked(&outputs, 0)[..] else {
+        panic!("asks from the beginning: {outputs:?}");
+    };
+    node.carry(1, outputs, &mut [(0, &mut author)]);
+    assert!(frames.iter().all(|frame| node.holds(frame)));
+}
