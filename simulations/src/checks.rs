@@ -18,10 +18,7 @@ pub(crate) const PLANTED: &str = "zqplanted";
 
 /// A check that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{scenario}, seed {seed}, at {at_ms} ms: {what}; to see it again: \
-     watchfire-sim run simulations/scenarios/{scenario}.toml --seed {seed}"
-)]
+#[error("{scenario}, seed {seed}, at {at_ms} ms: {what}")]
 pub struct Failure {
     /// Which scenario.
     pub scenario: String,

@@ -365,6 +365,11 @@ impl World {
         }
     }
 
+    /// The hash over everything that happened so far.
+    pub const fn trace(&self) -> TraceHash {
+        self.trace
+    }
+
     /// Loses everything that a host stored, under its running engine: to see
     /// that the check for losses can fail.
     pub fn wipe(&mut self, host: usize) {

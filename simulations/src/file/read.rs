@@ -294,7 +294,7 @@ fn whole(value: &DeValue<'_>) -> Option<u64> {
 
 fn pair(value: &DeValue<'_>, one: impl Fn(&DeValue<'_>) -> Option<u64>) -> Option<Value> {
     let array = value.as_array()?;
-    let (low, high) = (array.get(0)?, array.get(1)?);
+    let (low, high) = (array.first()?, array.get(1)?);
     let (low, high) = (one(low.get_ref())?, one(high.get_ref())?);
     (array.len() == 2 && low <= high).then_some(Value::Pair(low, high))
 }
