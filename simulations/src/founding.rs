@@ -10,7 +10,7 @@ use crate::network::Link;
 use crate::puppet::{Habit, Puppet};
 use crate::scenario::{Crash, Partition, Scenario, Topology};
 use crate::trace::TraceHash;
-use crate::workload;
+use crate::workload::{self, Planned};
 use crate::world::{Happening, World, failure_of};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -54,6 +54,7 @@ impl World {
             .filter(|host| !scenario.hostile.iter().any(|hostile| hostile.host == *host))
             .collect();
         let plan = workload::plan(&scenario, &honest, &mut chance);
+        let scenario = with_crashes_publishing(scenario, &plan, &mut chance);
         let mut world = Self {
             hosts: Vec::new(),
             links: BTreeMap::new(),
@@ -313,6 +314,30 @@ impl World {
         }
         self.after_ms(faults_ms, Happening::Calm);
     }
+}
+
+/// Draws the crashes that befall authors while they publish.
+fn with_crashes_publishing(
+    mut scenario: Scenario,
+    plan: &[Planned],
+    chance: &mut Chance,
+) -> Scenario {
+    let Some(swarm) = scenario.swarm else {
+        return scenario;
+    };
+    for number in 0..chance.between("swarm-publishing", 0, swarm.crashes_publishing) {
+        let index = chance.below("swarm-published", number, plan.len() as u64);
+        let Some(planned) = usize::try_from(index).ok().and_then(|at| plan.get(at)) else {
+            continue;
+        };
+        let flush_ms_max = scenario.network.flush_ms.1;
+        scenario.crashes.push(Crash {
+            at_ms: planned.at_ms + chance.between("swarm-published", number, (1, flush_ms_max)),
+            host: planned.host,
+            down_ms: chance.between("swarm-published", number, swarm.down_ms),
+        });
+    }
+    scenario
 }
 
 /// Draws the faults of a swarm.

@@ -132,6 +132,9 @@ pub struct Swarm {
     pub partition_ms: (u64, u64),
     /// Crashes.
     pub crashes: (u64, u64),
+    /// Crashes more, each at an author shortly after it was asked to publish:
+    /// within the longest flush, so that there is something to lose.
+    pub crashes_publishing: (u64, u64),
     /// How long a host is down after one, in milliseconds.
     pub down_ms: (u64, u64),
     /// Loss, at most, in a million; replaces that of the network.

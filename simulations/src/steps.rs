@@ -328,6 +328,10 @@ impl World {
             .into_iter()
             .filter(|peer| self.is_honest(*peer))
             .collect();
+        if peers.is_empty() {
+            // It signs nothing that nobody would hear.
+            return Ok(());
+        }
         let now_us = self.now_us();
         let Some(host) = self.hosts.get_mut(number) else {
             return Ok(());

@@ -55,7 +55,7 @@ fn an_unknown_key_is_refused_with_its_line_and_a_suggestion() {
     assert!(what.ends_with("it belongs into [network]"), "{what}");
     let (_, what) = added("[swarm]\ncolour = 1\n");
     assert!(
-        what.ends_with("it has partitions, partition, crashes, down, loss_max"),
+        what.ends_with("it has partitions, partition, crashes, crashes_publishing, down, loss_max"),
         "{what}"
     );
 }
@@ -164,11 +164,12 @@ fn the_published_schema_is_the_one_the_parser_is_made_of() {
 }
 
 /// Keys that are refused without another one, and what that is.
-const COMPANY: [(&str, &str); 9] = [
+const COMPANY: [(&str, &str); 10] = [
     ("network.up_every", "up_for = \"3m\""),
     ("network.up_for", "up_every = \"1h\""),
     ("swarm.partitions", "partition = [\"1s\", \"2s\"]"),
     ("swarm.crashes", "down = [\"1s\", \"2s\"]"),
+    ("swarm.crashes_publishing", "down = [\"1s\", \"2s\"]"),
     ("adversary.habit", "hosts = [1]"),
     ("adversary.from", "hosts = [1]"),
     ("adversary.until", "hosts = [1]"),

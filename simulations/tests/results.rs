@@ -10,7 +10,9 @@ const DAY_MS: u64 = 86_400_000;
 const HOUR_MS: u64 = 3_600_000;
 
 fn result(name: &str) -> String {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("results").join(name);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("results")
+        .join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|why| panic!("{name}: {why}"))
 }
 
@@ -38,17 +40,27 @@ fn the_committed_results_are_of_the_scenario_that_is_there() {
     assert!(data["until_ms"].is_null());
     let scenario = &data["scenarios"][0];
     let text = std::fs::read(common::folder().join("long/thousand-days.toml")).unwrap();
-    let digest: String = sha256(&text).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest: String = sha256(&text)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     assert_eq!(
-        scenario["file_sha256"], digest.as_str(),
+        scenario["file_sha256"],
+        digest.as_str(),
         "the scenario changed: play it again as simulations/README.md says"
     );
     let runs = scenario["runs"].as_array().unwrap();
-    let seeds: Vec<u64> = runs.iter().map(|run| run["seed"].as_u64().unwrap()).collect();
+    let seeds: Vec<u64> = runs
+        .iter()
+        .map(|run| run["seed"].as_u64().unwrap())
+        .collect();
     assert_eq!(seeds, common::read("long/thousand-days").seeds);
     let sum = |key: &str| -> u64 { runs.iter().map(|run| run[key].as_u64().unwrap()).sum() };
     assert!(sum("virtual_ms") >= 1_000 * DAY_MS);
-    assert!(runs.iter().all(|run| run["outcome"] == "ok" && run["members"] == 12));
+    assert!(
+        runs.iter()
+            .all(|run| run["outcome"] == "ok" && run["members"] == 12)
+    );
     assert!(runs.iter().all(|run| run["conflicts"].as_u64() > Some(0)));
 
     let rows = result("thousand-days.csv");
@@ -59,7 +71,9 @@ fn the_committed_results_are_of_the_scenario_that_is_there() {
     for (row, run) in rows.iter().zip(runs) {
         for (column, cell) in columns.iter().zip(row) {
             let told = &run[column];
-            let told = told.as_str().map_or_else(|| told.to_string(), str::to_owned);
+            let told = told
+                .as_str()
+                .map_or_else(|| told.to_string(), str::to_owned);
             assert_eq!(told, cell, "{column}");
         }
     }

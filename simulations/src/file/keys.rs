@@ -313,6 +313,12 @@ pub(crate) const SECTIONS: [Section; 9] = [
                 "How many crashes. Default: none.",
             ),
             may(
+                "crashes_publishing",
+                Form::Counts(MANY),
+                "[0, 20]",
+                "How many crashes more, each of an author shortly after it was asked to publish, while that is not flushed. Default: none.",
+            ),
+            may(
                 "down",
                 Form::Durations,
                 r#"["100ms", "20s"]"#,

@@ -245,7 +245,11 @@ impl Building {
 
     fn swarm(&mut self, tables: &[Filled]) -> Option<Swarm> {
         let table = tables.first()?;
-        for (count, lasts) in [("partitions", "partition"), ("crashes", "down")] {
+        for (count, lasts) in [
+            ("partitions", "partition"),
+            ("crashes", "down"),
+            ("crashes_publishing", "down"),
+        ] {
             if table.has(count) && !table.has(lasts) {
                 self.complain(
                     table.line_of(count),
@@ -257,6 +261,7 @@ impl Building {
             partitions: table.pair("partitions").unwrap_or((0, 0)),
             partition_ms: table.pair("partition").unwrap_or((0, 0)),
             crashes: table.pair("crashes").unwrap_or((0, 0)),
+            crashes_publishing: table.pair("crashes_publishing").unwrap_or((0, 0)),
             down_ms: table.pair("down").unwrap_or((0, 0)),
             loss_ppm_max: table.number("loss_max"),
         })
