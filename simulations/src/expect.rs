@@ -67,6 +67,22 @@ enum Side {
 }
 
 impl Expect {
+    /// The bounds that the first piece of a run must keep as well: what may
+    /// come at most. What must come at least comes only in a whole run.
+    #[must_use]
+    pub const fn of_a_piece(self) -> Self {
+        Self {
+            published_min: None,
+            refused: None,
+            crashes_min: None,
+            crashes_with_loss_min: None,
+            conflicts_min: None,
+            not_taken_min: None,
+            reconnects_min: None,
+            ..self
+        }
+    }
+
     /// Every bound that the report does not keep.
     pub fn unmet(&self, report: &Report) -> Vec<Unmet> {
         use Side::{Exactly, Least, Most};

@@ -23,6 +23,7 @@ play! {
     equivocator "equivocator"
     flood "flood"
     fork "fork"
+    fork_across_a_partition "fork-across-a-partition"
     garbage_server "garbage-server"
     hostile_members "hostile-members"
     lossy_links "lossy-links"

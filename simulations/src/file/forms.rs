@@ -57,7 +57,7 @@ pub fn seeds(text: &str) -> Option<Vec<u64>> {
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known
         .map(|known| (edits(name, known), known))
-        .filter(|(edits, known)| *edits <= (known.len() / 3).max(2))
+        .filter(|(edits, known)| *edits <= (name.len().max(known.len()) / 3).max(2))
         .min()
         .map(|(_, known)| known)
 }

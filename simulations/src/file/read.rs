@@ -201,14 +201,14 @@ impl Reader<'_> {
             format!("[{}]", section.name)
         };
         let mut what = format!("{place} has no key {name:?}");
-        if let Some(near) = nearest(name, here.clone().chain(inner)) {
-            what.push_str(&format!("; did you mean {near:?}?"));
-        } else if let Some(other) = SECTIONS
+        let elsewhere = SECTIONS
             .iter()
-            .find(|other| other.keys.iter().any(|key| key.name == name))
             .filter(|other| !other.name.is_empty())
-        {
+            .find(|other| other.keys.iter().any(|key| key.name == name));
+        if let Some(other) = elsewhere {
             what.push_str(&format!("; it belongs into [{}]", other.name));
+        } else if let Some(near) = nearest(name, here.clone().chain(inner)) {
+            what.push_str(&format!("; did you mean {near:?}?"));
         } else {
             let keys: Vec<&str> = here.collect();
             what.push_str(&format!("; it has {}", keys.join(", ")));

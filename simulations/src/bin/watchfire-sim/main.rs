@@ -89,7 +89,7 @@ struct Run {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 
-    /// Play only the first piece of each run, then its calm, as in 12h or 2d
+    /// Play only the first piece of each run, then its calm, as in 12h or 2d; what must come at least is not asked of it
     #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
     until: Option<u64>,
 

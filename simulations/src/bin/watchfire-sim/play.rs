@@ -29,6 +29,9 @@ pub(crate) fn tasks(
         for seed in seeds.unwrap_or(&file.scenario.seeds) {
             let mut scenario = file.scenario.scenario(*seed);
             scenario.stop_ms = until_ms;
+            if until_ms.is_some_and(|until_ms| until_ms < scenario.faults_ms) {
+                scenario.expect = scenario.expect.of_a_piece();
+            }
             let piece = until_ms.map_or_else(String::new, |ms| format!(" --until {ms}ms"));
             tasks.push(Task {
                 scenario,
