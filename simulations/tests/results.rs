@@ -1,6 +1,6 @@
 //! The long run: what is committed of it, and a piece of it played again.
 
-#![allow(clippy::panic, reason = "a failed test ends by it")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod common;
 

@@ -1,5 +1,7 @@
 //! Every scenario file, each seed of it.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
 mod common;
 
 use std::collections::BTreeSet;
