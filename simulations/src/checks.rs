@@ -1,6 +1,7 @@
 //! What must hold: no leak, converges, nothing lost, bounded. All of it is
 //! computed from what the scenario knows to be true, not from what engines say.
 
+use crate::trace::TraceHash;
 use crate::world::{Acknowledged, World};
 use std::collections::BTreeSet;
 use watchfire_crypto::sha256;
@@ -17,19 +18,18 @@ pub(crate) const PLANTED: &str = "zqplanted";
 
 /// A check that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{scenario}, seed {seed}, at {at_ms} ms: {what}; to see it again: \
-     WATCHFIRE_SIM_SEED={seed} cargo test -p watchfire-simulations {scenario}"
-)]
+#[error("{scenario}, seed {seed}, at {at_ms} ms: {what}")]
 pub struct Failure {
     /// Which scenario.
-    pub scenario: &'static str,
+    pub scenario: String,
     /// Which seed.
     pub seed: u64,
     /// When, in virtual milliseconds.
     pub at_ms: u64,
     /// What.
     pub what: String,
+    /// Over everything until then.
+    pub trace: TraceHash,
 }
 
 /// Looks for planted bytes in everything that is carried or stored.

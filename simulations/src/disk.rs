@@ -90,6 +90,14 @@ impl Disk {
         self.0.borrow().visible.digest()
     }
 
+    /// Bytes of every visible key and value.
+    pub fn bytes(&self) -> u64 {
+        self.snapshot()
+            .iter()
+            .map(|(key, value)| (key.len() + value.len()) as u64)
+            .sum()
+    }
+
     /// A copy of everything visible.
     pub fn snapshot(&self) -> Vec<Entry> {
         self.0.borrow().visible.snapshot()

@@ -8,9 +8,9 @@ use crate::host::{Brain, Host, Seen, WALL_START_MS};
 use crate::memo::{KnownRoster, Memo};
 use crate::network::Link;
 use crate::puppet::{Habit, Puppet};
-use crate::scenario::{Crash, Partition, Scenario};
+use crate::scenario::{Crash, Partition, Scenario, Topology};
 use crate::trace::TraceHash;
-use crate::workload;
+use crate::workload::{self, Planned};
 use crate::world::{Happening, World, failure_of};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -25,6 +25,10 @@ use watchfire_protocol::wire::exchange::StreamId;
 /// Every so many members one is a hub.
 const HUB_EVERY: usize = 6;
 
+const fn is_hub(number: usize) -> bool {
+    number % HUB_EVERY == HUB_EVERY - 1
+}
+
 impl World {
     /// Founds the federation and starts every host.
     ///
@@ -36,7 +40,7 @@ impl World {
         let scenario = with_swarm(scenario, &mut chance);
         let roles: Vec<Role> = (0..scenario.members)
             .map(|number| {
-                if number % HUB_EVERY == HUB_EVERY - 1 {
+                if is_hub(number) {
                     Role::Hub
                 } else {
                     Role::Agency
@@ -50,6 +54,7 @@ impl World {
             .filter(|host| !scenario.hostile.iter().any(|hostile| hostile.host == *host))
             .collect();
         let plan = workload::plan(&scenario, &honest, &mut chance);
+        let scenario = with_crashes_publishing(scenario, &plan, &mut chance);
         let mut world = Self {
             hosts: Vec::new(),
             links: BTreeMap::new(),
@@ -70,6 +75,7 @@ impl World {
             wrong: None,
             refused: 0,
             crashes: 0,
+            crashes_with_loss: 0,
             reconnects: 0,
             not_taken: 0,
             requests: 0,
@@ -100,7 +106,7 @@ impl World {
         let stranger = self
             .scenario
             .outsider
-            .then(|| Keys::derived(&self.chance.seed_for("outsider", 0), 0));
+            .map(|_| Keys::derived(&self.chance.seed_for("outsider", 0), 0));
         for (number, keys) in keys.into_iter().chain(stranger).enumerate() {
             let node = NodeId::of_transport(&keys.transport.public().to_bytes());
             let member = MemberId::of_root(&keys.root.public());
@@ -142,17 +148,25 @@ impl World {
         }
         for b in 0..self.hosts.len() {
             for a in 0..b {
-                let latency_us =
-                    self.chance
-                        .between("latency", pair(a, b), self.scenario.network.latency_ms)
-                        * 1_000;
-                self.links.insert(
-                    (a, b),
-                    Link {
-                        latency_us,
-                        ..Link::default()
-                    },
-                );
+                if !self.has_link(a, b) {
+                    continue;
+                }
+                let odd_ms = |host: usize| self.scenario.odd_host(host)?.latency_ms;
+                let latency_ms = odd_ms(a)
+                    .or_else(|| odd_ms(b))
+                    .unwrap_or(self.scenario.network.latency_ms);
+                let latency_us = self.chance.between("latency", pair(a, b), latency_ms) * 1_000;
+                let mut link = Link {
+                    latency_us,
+                    ..Link::default()
+                };
+                if let Some(sessions) = self.scenario.network.sessions {
+                    // Down until its moment in the first period comes.
+                    link.cuts = 1;
+                    let at_ms = self.chance.below("session", pair(a, b), sessions.every_ms);
+                    self.after_ms(at_ms, Happening::Session { a, b, opens: true });
+                }
+                self.links.insert((a, b), link);
                 let rank = self.chance.below("rank", pair(a, b), u64::MAX);
                 self.ranks.insert(pair(a, b), rank);
                 self.dial_later(a, b);
@@ -162,6 +176,17 @@ impl World {
         honest
             .into_iter()
             .try_for_each(|number| self.start_engine(number))
+    }
+
+    /// Whether a host has a link to a later one.
+    fn has_link(&self, a: usize, b: usize) -> bool {
+        let members = self.scenario.members;
+        match self.scenario.network.topology {
+            _ if b >= members => true,
+            Topology::Full => true,
+            Topology::Hubs => is_hub(a) || is_hub(b),
+            Topology::Ring => b == a + 1 || (a == 0 && b + 1 == members),
+        }
     }
 
     fn puppet(&self, number: usize, habit: Habit, keys: Keys, member: MemberId) -> Puppet {
@@ -230,9 +255,14 @@ impl World {
     }
 
     fn schedule(&mut self) {
-        let faults_ms = self.scenario.faults_ms;
+        let faults_ms = self.scenario.ends_ms();
         for index in 0..self.plan.len() {
             let at_ms = self.plan.get(index).map_or(0, |planned| planned.at_ms);
+            if at_ms > faults_ms {
+                // The run is stopped before anybody publishes it.
+                self.unpublished = self.unpublished.saturating_sub(1);
+                continue;
+            }
             self.after_ms(at_ms, Happening::Publish { index });
         }
         let partitions: Vec<(u64, u64)> = self
@@ -278,12 +308,36 @@ impl World {
             }
         }
         for host in 0..self.hosts.len() {
-            if self.habit_of(host).is_some() {
-                self.after_ms(1_000, Happening::Tick { host });
+            if let Some(at_ms) = self.when_of(host).and_then(|when| when.next_ms(1_000)) {
+                self.after_ms(at_ms, Happening::Tick { host });
             }
         }
         self.after_ms(faults_ms, Happening::Calm);
     }
+}
+
+/// Draws the crashes that befall authors while they publish.
+fn with_crashes_publishing(
+    mut scenario: Scenario,
+    plan: &[Planned],
+    chance: &mut Chance,
+) -> Scenario {
+    let Some(swarm) = scenario.swarm else {
+        return scenario;
+    };
+    for number in 0..chance.between("swarm-publishing", 0, swarm.crashes_publishing) {
+        let index = chance.below("swarm-published", number, plan.len() as u64);
+        let Some(planned) = usize::try_from(index).ok().and_then(|at| plan.get(at)) else {
+            continue;
+        };
+        let flush_ms_max = scenario.network.flush_ms.1;
+        scenario.crashes.push(Crash {
+            at_ms: planned.at_ms + chance.between("swarm-published", number, (1, flush_ms_max)),
+            host: planned.host,
+            down_ms: chance.between("swarm-published", number, swarm.down_ms),
+        });
+    }
+    scenario
 }
 
 /// Draws the faults of a swarm.
@@ -293,9 +347,9 @@ fn with_swarm(mut scenario: Scenario, chance: &mut Chance) -> Scenario {
     };
     let (members, faults_ms) = (scenario.members as u64, scenario.faults_ms);
     let host = |drawn: u64| usize::try_from(drawn).unwrap_or(0);
-    for number in 0..chance.below("swarm-partitions", 0, swarm.partitions_max + 1) {
+    for number in 0..chance.between("swarm-partitions", 0, swarm.partitions) {
         let from_ms = chance.below("swarm-partition", number, faults_ms);
-        let until_ms = from_ms + chance.between("swarm-partition", number, (1_000, faults_ms / 2));
+        let until_ms = from_ms + chance.between("swarm-partition", number, swarm.partition_ms);
         let side = (0..scenario.members)
             .filter(|_| chance.happens("swarm-side", number, 500_000))
             .collect();
@@ -305,13 +359,15 @@ fn with_swarm(mut scenario: Scenario, chance: &mut Chance) -> Scenario {
             side,
         });
     }
-    for number in 0..chance.below("swarm-crashes", 0, swarm.crashes_max + 1) {
+    for number in 0..chance.between("swarm-crashes", 0, swarm.crashes) {
         scenario.crashes.push(Crash {
             at_ms: chance.below("swarm-crash", number, faults_ms),
             host: host(chance.below("swarm-crash", number, members)),
-            down_ms: chance.between("swarm-crash", number, (100, 20_000)),
+            down_ms: chance.between("swarm-crash", number, swarm.down_ms),
         });
     }
-    scenario.network.loss_ppm = chance.below("swarm-loss", 0, swarm.loss_ppm_max + 1);
+    if let Some(loss_ppm_max) = swarm.loss_ppm_max {
+        scenario.network.loss_ppm = chance.below("swarm-loss", 0, loss_ppm_max + 1);
+    }
     scenario
 }

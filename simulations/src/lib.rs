@@ -16,14 +16,19 @@
 //! | `disk` | a store that can lose what was not flushed |
 //! | `memo` | signature checks and openings, paid for once per distinct input |
 //! | `workload` | bundles that people publish, and what was planted in them |
-//! | `puppet` | members who do not run our engine, and an outsider |
+//! | `puppet`, `habits` | members who do not run our engine, and an outsider |
 //! | `checks` | no leak, converges, nothing lost, bounded |
+//! | `expect` | what a scenario expects of its report |
 //! | `trace` | the hash over everything that happened |
+//! | `file` | scenarios as TOML: keys, forms, complaints, the JSON Schema |
 
 mod chance;
 mod checks;
 mod disk;
+mod expect;
+pub mod file;
 mod founding;
+mod habits;
 mod host;
 mod memo;
 mod network;
@@ -37,7 +42,11 @@ mod world;
 
 pub use checks::{Failure, LeakWatch};
 pub use disk::Disk;
+pub use expect::{Expect, Unmet};
 pub use puppet::Habit;
-pub use scenario::{Crash, Hostile, Network, Partition, Scenario, Swarm, Workload};
+pub use scenario::{
+    Crash, Hostile, Network, OddHost, Partition, Scenario, Sessions, Swarm, Topology, When,
+    Workload,
+};
 pub use trace::TraceHash;
 pub use world::{Report, World};

@@ -6,6 +6,7 @@
 
 use crate::chance::pair;
 use crate::host::Brain;
+use crate::puppet::Habit;
 use crate::world::{Happening, World};
 use watchfire_protocol::engine::Input;
 use watchfire_protocol::store::StoreError;
@@ -90,6 +91,7 @@ impl World {
             return Ok(());
         };
         let hello = match self.hosts.get(host).map(|host| &host.brain) {
+            Some(Brain::Puppet(puppet)) if puppet.habit == Habit::Silent => return Ok(()),
             Some(Brain::Puppet(puppet)) => Some(puppet.hello()),
             Some(Brain::Engine(_) | Brain::Down) | None => None,
         };
@@ -115,6 +117,35 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// A link that is up only a part of the time goes down, or may be dialled
+    /// again.
+    pub(crate) fn on_session(&mut self, a: usize, b: usize, opens: bool) -> Result<(), StoreError> {
+        let Some(sessions) = self.scenario.network.sessions else {
+            return Ok(());
+        };
+        let Some(link) = self.links.get_mut(&(a, b)) else {
+            return Ok(());
+        };
+        let next_ms = if opens {
+            link.cuts = link.cuts.saturating_sub(1);
+            sessions.open_ms
+        } else {
+            link.cuts += 1;
+            sessions.every_ms.saturating_sub(sessions.open_ms)
+        };
+        let next = Happening::Session {
+            a,
+            b,
+            opens: !opens,
+        };
+        self.after_ms(next_ms.max(1), next);
+        if opens {
+            self.dial_later(a, b);
+            return Ok(());
+        }
+        self.close(a, b)
     }
 
     pub(crate) fn on_partition(&mut self, index: usize, begins: bool) {
@@ -167,6 +198,7 @@ impl World {
         };
         let unflushed = host.disk.unflushed() as u64;
         let kept = self.chance.below("survives", number as u64, unflushed + 1);
+        self.crashes_with_loss += u64::from(kept < unflushed);
         host.disk.crash(usize::try_from(kept).unwrap_or(0))?;
         host.forget();
         self.crashes += 1;

@@ -28,12 +28,20 @@ use watchfire_protocol::wire::{Bytes, Kind, List, codec};
 pub enum Habit {
     /// Sends garbage, spoiled copies and replays to everybody, all the time.
     Flood,
+    /// Sends true frames of others again, long after they were new.
+    Replay,
     /// Signs two envelopes for each place and tells them to different members.
     Equivocate,
+    /// Goes back to an earlier envelope once, and tells two chains from there.
+    Fork,
     /// Claims to hold more than anybody and answers with garbage.
     Garbage,
     /// Announces large payloads and never answers anything but hello.
     Withhold,
+    /// Connects, and never says a word.
+    Silent,
+    /// Signs what is for another federation, another epoch or another time.
+    Astray,
     /// No member: its certificate is its own work. Asks for everything.
     Outsider,
 }
@@ -97,12 +105,21 @@ impl Puppet {
         self.ticks += 1;
         match self.habit {
             Habit::Flood => self.flood(peers, chance),
+            Habit::Replay => self.replay(peers, chance),
             Habit::Equivocate if self.ticks % 16 == 8 => self.equivocate(peers, wall_ms),
+            Habit::Fork if self.ticks % 16 == 8 && self.sequence < 12 => self.fork(peers, wall_ms),
+            Habit::Astray if self.ticks.is_multiple_of(4) => self.astray(peers, wall_ms),
             Habit::Withhold if self.ticks > 8 && self.sequence < 12 => {
                 self.announce(peers, wall_ms)
             }
             Habit::Outsider if self.ticks.is_multiple_of(8) => self.knock(peers, chance, wall_ms),
-            Habit::Equivocate | Habit::Withhold | Habit::Outsider | Habit::Garbage => Vec::new(),
+            Habit::Equivocate
+            | Habit::Fork
+            | Habit::Astray
+            | Habit::Withhold
+            | Habit::Silent
+            | Habit::Outsider
+            | Habit::Garbage => Vec::new(),
         }
     }
 
@@ -258,6 +275,9 @@ impl Puppet {
 
     /// Answers, or keeps silent.
     pub(crate) fn answer(&self, request: &Request, chance: &mut Chance) -> Option<Answer> {
+        if self.habit == Habit::Silent {
+            return None;
+        }
         if matches!(request, Request::Hello { .. }) {
             return Some(Answer::Hello {
                 federation: self.federation,
@@ -266,8 +286,13 @@ impl Puppet {
             });
         }
         match self.habit {
-            Habit::Withhold => None,
-            Habit::Flood | Habit::Equivocate | Habit::Outsider => Some(Answer::Unavailable {
+            Habit::Withhold | Habit::Silent => None,
+            Habit::Flood
+            | Habit::Replay
+            | Habit::Equivocate
+            | Habit::Fork
+            | Habit::Astray
+            | Habit::Outsider => Some(Answer::Unavailable {
                 reason: Unavailable::Busy,
             }),
             Habit::Garbage => self.garbage(request, chance),

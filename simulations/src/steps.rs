@@ -74,9 +74,12 @@ impl World {
                 return Ok(());
             };
             host.disk.write(commit, &batch)?;
-            let flush_ms =
-                self.chance
-                    .between("flush", number as u64, self.scenario.network.flush_ms);
+            let flush_ms = self
+                .scenario
+                .odd_host(number)
+                .and_then(|odd| odd.flush_ms)
+                .unwrap_or(self.scenario.network.flush_ms);
+            let flush_ms = self.chance.between("flush", number as u64, flush_ms);
             host.disk_free_us = host.disk_free_us.max(now_us) + flush_ms * 1_000;
             let (at_us, life) = (host.disk_free_us, host.life);
             self.at_us(
@@ -317,12 +320,19 @@ impl World {
     }
 
     pub(crate) fn on_tick(&mut self, number: usize) -> Result<(), StoreError> {
-        self.after_ms(Puppet::TICK_US / 1_000, Happening::Tick { host: number });
+        let next_ms = (self.now_us() + Puppet::TICK_US) / 1_000;
+        if let Some(at_ms) = self.when_of(number).and_then(|when| when.next_ms(next_ms)) {
+            self.at_us(at_ms * 1_000, Happening::Tick { host: number });
+        }
         let peers: Vec<usize> = self
             .connected_to(number)
             .into_iter()
             .filter(|peer| self.is_honest(*peer))
             .collect();
+        if peers.is_empty() {
+            // It signs nothing that nobody would hear.
+            return Ok(());
+        }
         let now_us = self.now_us();
         let Some(host) = self.hosts.get_mut(number) else {
             return Ok(());

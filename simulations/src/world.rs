@@ -6,7 +6,7 @@ use crate::host::{Brain, Host, Waiting, Wire};
 use crate::memo::Memo;
 use crate::network::Link;
 use crate::puppet::Habit;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, When};
 use crate::trace::TraceHash;
 use crate::workload::Planned;
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,6 +70,11 @@ pub(crate) enum Happening {
         index: usize,
         begins: bool,
     },
+    Session {
+        a: usize,
+        b: usize,
+        opens: bool,
+    },
     Crash {
         host: usize,
         down_ms: u64,
@@ -120,6 +125,7 @@ pub struct World {
     pub(crate) wrong: Option<String>,
     pub(crate) refused: u64,
     pub(crate) crashes: u64,
+    pub(crate) crashes_with_loss: u64,
     pub(crate) reconnects: u64,
     pub(crate) not_taken: u64,
     pub(crate) requests: u64,
@@ -160,6 +166,8 @@ pub struct Report {
     pub delay_p99_us: u64,
     /// Crashes that happened.
     pub crashes: u64,
+    /// Crashes that took writes with them which were not flushed.
+    pub crashes_with_loss: u64,
     /// Links that an engine wanted dialled again.
     pub reconnects: u64,
     /// Frames that were not taken, second copies aside.
@@ -170,6 +178,10 @@ pub struct Report {
     pub messages: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Their bytes for each member.
+    pub bytes_per_node: u64,
+    /// The largest store of an honest member, in bytes of keys and values.
+    pub store_bytes_max: u64,
     /// Requests of each host to each other in the quiet at the end, in
     /// thousandths a second.
     pub idle_requests_milli: u64,
@@ -188,9 +200,11 @@ impl World {
     /// # Errors
     /// The first check that does not hold, with how to see it again.
     pub fn run(&mut self) -> Result<Report, Failure> {
-        let faults_ms = self.scenario.faults_ms;
+        let faults_ms = self.scenario.ends_ms();
         self.run_until(faults_ms)?;
         let mut at_ms = faults_ms;
+        // Often enough for a figure, seldom enough for a calm of hours.
+        let look_ms = (self.scenario.calm_ms_max / 500).max(500);
         let missing = loop {
             let missing = self
                 .missing()
@@ -200,7 +214,7 @@ impl World {
             {
                 break missing;
             }
-            at_ms += 500;
+            at_ms += look_ms;
             self.run_until(at_ms)?;
         };
         if let Some((host, bundle)) = missing {
@@ -324,6 +338,7 @@ impl World {
                 self.on_partition(index, begins);
                 Ok(())
             }
+            Happening::Session { a, b, opens } => self.on_session(a, b, opens),
             Happening::Crash { host, down_ms } => {
                 self.note(host, "crash", &[]);
                 self.on_crash(host, down_ms)
@@ -350,6 +365,11 @@ impl World {
         }
     }
 
+    /// The hash over everything that happened so far.
+    pub const fn trace(&self) -> TraceHash {
+        self.trace
+    }
+
     /// Loses everything that a host stored, under its running engine: to see
     /// that the check for losses can fail.
     pub fn wipe(&mut self, host: usize) {
@@ -372,6 +392,12 @@ impl World {
                 .unwrap_or(0)
         };
         let honest = self.honest().count() as u64;
+        let store_bytes_max = self
+            .honest()
+            .filter_map(|host| self.hosts.get(host))
+            .map(|host| host.disk.bytes())
+            .max()
+            .unwrap_or(0);
         let pairs = honest * honest.saturating_sub(1);
         Report {
             trace: self.trace,
@@ -384,11 +410,17 @@ impl World {
             delay_p50_us: quantile(500),
             delay_p99_us: quantile(990),
             crashes: self.crashes,
+            crashes_with_loss: self.crashes_with_loss,
             reconnects: self.reconnects,
             not_taken: self.not_taken,
             conflicts: self.conflicts.len(),
             messages: self.messages,
             bytes: self.bytes,
+            bytes_per_node: self
+                .bytes
+                .checked_div(self.scenario.members as u64)
+                .unwrap_or(0),
+            store_bytes_max,
             idle_requests_milli: (idle_requests * 1_000_000 / IDLE_MS)
                 .checked_div(pairs)
                 .unwrap_or(0),
@@ -415,7 +447,9 @@ impl World {
     }
 
     pub(crate) fn failure(&self, what: String) -> Failure {
-        failure_of(&self.scenario, self.now_us / 1_000)(what)
+        let mut failure = failure_of(&self.scenario, self.now_us / 1_000)(what);
+        failure.trace = self.trace;
+        failure
     }
 
     pub(crate) fn note(&mut self, host: usize, what: &str, parts: &[&[u8]]) {
@@ -451,6 +485,18 @@ impl World {
         }
     }
 
+    /// When a host that does not run our engine acts of its own accord.
+    pub(crate) fn when_of(&self, host: usize) -> Option<When> {
+        if host >= self.scenario.members {
+            return self.scenario.outsider;
+        }
+        let hostile = &self.scenario.hostile;
+        hostile
+            .iter()
+            .find(|hostile| hostile.host == host)
+            .map(|hostile| hostile.when)
+    }
+
     /// Whether a host is a member that runs our engine, up or down.
     pub(crate) fn is_honest(&self, host: usize) -> bool {
         host < self.scenario.members
@@ -476,11 +522,12 @@ impl World {
 }
 
 pub(crate) fn failure_of(scenario: &Scenario, at_ms: u64) -> impl Fn(String) -> Failure + use<> {
-    let (name, seed) = (scenario.name, scenario.seed);
+    let (name, seed) = (scenario.name.clone(), scenario.seed);
     move |what| Failure {
-        scenario: name,
+        scenario: name.clone(),
         seed,
         at_ms,
         what,
+        trace: TraceHash::EMPTY,
     }
 }

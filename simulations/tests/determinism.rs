@@ -2,36 +2,11 @@
 
 mod common;
 
-use watchfire_simulations::{Crash, Habit, Hostile, Partition, Scenario, World};
+use watchfire_simulations::{Partition, Scenario, When, World};
 
 /// A little of everything.
 fn mixed(seed: u64) -> Scenario {
-    let mut scenario = Scenario::calm(seed, 7);
-    scenario.name = "determinism";
-    scenario.faults_ms = 40_000;
-    scenario.network.loss_ppm = 50_000;
-    scenario.workload.bundles = 20;
-    scenario.partitions = vec![Partition {
-        from_ms: 8_000,
-        until_ms: 25_000,
-        side: vec![0, 1, 2],
-    }];
-    scenario.crashes = vec![Crash {
-        at_ms: 12_000,
-        host: 2,
-        down_ms: 4_000,
-    }];
-    scenario.hostile = vec![
-        Hostile {
-            host: 4,
-            habit: Habit::Flood,
-        },
-        Hostile {
-            host: 6,
-            habit: Habit::Equivocate,
-        },
-    ];
-    scenario
+    common::read("mixed").scenario(seed)
 }
 
 #[test]
@@ -57,10 +32,7 @@ fn a_bound_that_is_too_tight_is_noticed() {
     scenario.queue_max = 20;
     let failure = World::new(scenario).unwrap().run().unwrap_err();
     assert!(failure.what.contains("not bounded"), "{failure}");
-    assert!(
-        failure.to_string().contains("WATCHFIRE_SIM_SEED=5"),
-        "{failure}"
-    );
+    assert!(failure.to_string().contains("mixed, seed 5"), "{failure}");
 }
 
 #[test]
@@ -95,4 +67,53 @@ fn a_store_that_loses_an_acknowledged_bundle_is_noticed() {
     world.wipe(0);
     let failure = world.run().unwrap_err();
     assert!(failure.what.contains("host 0"), "{failure}");
+}
+
+/// Beside the checks: what a file expects is held against the report.
+#[test]
+fn an_expectation_that_is_not_met_is_noticed() {
+    let mut scenario = mixed(5);
+    scenario.expect.published_min = Some(21);
+    scenario.expect.conflicts_max = Some(0);
+    scenario.expect.refused = Some(5);
+    let expect = scenario.expect.clone();
+    let report = World::new(scenario).unwrap().run().unwrap();
+    let unmet: Vec<String> = expect
+        .unmet(&report)
+        .iter()
+        .map(|unmet| unmet.key.to_owned())
+        .collect();
+    assert_eq!(unmet, ["published_min", "conflicts_max"]);
+}
+
+/// A run that is stopped early is the first piece of the whole: the same
+/// until then, and it must end as well.
+#[test]
+fn a_piece_is_the_beginning_of_the_whole() {
+    let mut piece = mixed(5);
+    piece.stop_ms = Some(20_000);
+    let mut until = World::new(piece.clone()).unwrap();
+    let mut whole = World::new(mixed(5)).unwrap();
+    until.run_until(19_999).unwrap();
+    whole.run_until(19_999).unwrap();
+    assert_eq!(until.trace(), whole.trace());
+    let report = common::run(piece);
+    assert!(report.published < 20 && report.virtual_ms < 100_000);
+}
+
+/// Somebody hostile who pauses costs nothing while he does.
+#[test]
+fn a_pause_is_a_pause() {
+    let events = |when| {
+        let mut scenario = mixed(5);
+        for hostile in &mut scenario.hostile {
+            hostile.when = when;
+        }
+        common::run(scenario).messages
+    };
+    let rarely = When {
+        rhythm_ms: Some((30_000, 1_000)),
+        ..When::ALWAYS
+    };
+    assert!(events(rarely) * 2 < events(When::ALWAYS));
 }

@@ -1,0 +1,120 @@
+//! The figures of one run, as tools get them.
+
+use crate::files::hex;
+use serde::Serialize;
+use watchfire_simulations::{Failure, Report, Scenario};
+
+/// A row of the CSV file, and an object of the JSON document. All times are
+/// virtual but the last. Columns are added and never taken away.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Figures {
+    pub(crate) scenario: String,
+    pub(crate) seed: u64,
+    /// `ok` or `failed`.
+    pub(crate) outcome: &'static str,
+    pub(crate) members: u64,
+    pub(crate) virtual_ms: u64,
+    pub(crate) converged_ms: u64,
+    pub(crate) published: u64,
+    pub(crate) refused: u64,
+    pub(crate) delay_p50_us: u64,
+    pub(crate) delay_p99_us: u64,
+    pub(crate) crashes: u64,
+    pub(crate) crashes_with_loss: u64,
+    pub(crate) reconnects: u64,
+    pub(crate) not_taken: u64,
+    pub(crate) conflicts: u64,
+    pub(crate) events: u64,
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+    pub(crate) bytes_per_node: u64,
+    pub(crate) store_bytes_max: u64,
+    pub(crate) idle_requests_milli: u64,
+    pub(crate) queue_max: u64,
+    pub(crate) outputs_max: u64,
+    pub(crate) trace_hash: String,
+    pub(crate) stores_hash: String,
+    /// What failed; empty if nothing did.
+    pub(crate) what: String,
+    /// The command that plays this run again.
+    pub(crate) again: String,
+    /// What the run took on the machine that played it.
+    pub(crate) wall_ms: u64,
+}
+
+impl Figures {
+    pub(crate) fn ok(&self) -> bool {
+        self.what.is_empty()
+    }
+
+    /// A run that ended without anything to tell.
+    pub(crate) fn failed(scenario: &Scenario, what: String) -> Self {
+        Self {
+            scenario: scenario.name.clone(),
+            seed: scenario.seed,
+            outcome: "failed",
+            members: scenario.members as u64,
+            what,
+            ..Self::default()
+        }
+    }
+
+    /// A run that did not hold what must always hold.
+    pub(crate) fn of_failure(scenario: &Scenario, failure: &Failure) -> Self {
+        Self {
+            virtual_ms: failure.at_ms,
+            trace_hash: failure.trace.to_string(),
+            ..Self::failed(scenario, failure.to_string())
+        }
+    }
+
+    /// A run that came to its end, held against what its scenario expects.
+    pub(crate) fn of_report(scenario: &Scenario, report: &Report) -> Self {
+        let unmet: Vec<String> = scenario
+            .expect
+            .unmet(report)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let what = if unmet.is_empty() {
+            String::new()
+        } else {
+            format!(
+                "{}, seed {}: {}",
+                scenario.name,
+                scenario.seed,
+                unmet.join("; ")
+            )
+        };
+        Self {
+            scenario: scenario.name.clone(),
+            seed: scenario.seed,
+            outcome: if what.is_empty() { "ok" } else { "failed" },
+            members: scenario.members as u64,
+            virtual_ms: report.virtual_ms,
+            converged_ms: report.converged_ms,
+            published: report.published as u64,
+            refused: report.refused,
+            delay_p50_us: report.delay_p50_us,
+            delay_p99_us: report.delay_p99_us,
+            crashes: report.crashes,
+            crashes_with_loss: report.crashes_with_loss,
+            reconnects: report.reconnects,
+            not_taken: report.not_taken,
+            conflicts: report.conflicts as u64,
+            events: report.events,
+            messages: report.messages,
+            bytes: report.bytes,
+            bytes_per_node: report.bytes_per_node,
+            store_bytes_max: report.store_bytes_max,
+            idle_requests_milli: report.idle_requests_milli,
+            queue_max: report.queue_max as u64,
+            outputs_max: report.outputs_max as u64,
+            trace_hash: report.trace.to_string(),
+            stores_hash: hex(&report.stores),
+            what,
+            again: String::new(),
+            wall_ms: 0,
+        }
+    }
+}
