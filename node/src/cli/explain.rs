@@ -145,9 +145,11 @@ mod tests {
                 })
                 .collect();
             // What is allowed ends with the rule that allows.
-            wanted.extend(steps.iter().skip(RULES.len()).map(|step| {
-                format!("  {:11}{:12}{}", said(step.verdict), step.name, step.asks)
-            }));
+            wanted.extend(
+                steps.iter().skip(RULES.len()).map(|step| {
+                    format!("  {:11}{:12}{}", said(step.verdict), step.name, step.asks)
+                }),
+            );
             assert_eq!(chain(&action), wanted, "{question:?}");
         }
     }
