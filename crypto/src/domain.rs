@@ -142,4 +142,15 @@ mod tests {
         let long = Domain::new("node-cert");
         assert_ne!(short.preimage(b"-cert\0x"), long.preimage(b"x"));
     }
+
+    /// A refused statement is named by its kind, and what was hashed is not shown on the way.
+    #[test]
+    fn attack_49_domains_show_their_kind_and_streams_nothing() {
+        let domain = Domain::new("bundle");
+        assert_eq!(domain.kind(), "bundle");
+        assert_eq!(std::format!("{domain:?}"), "Domain(bundle)");
+        let mut stream = domain.stream();
+        stream.update(b"7");
+        assert_eq!(std::format!("{stream:?}"), "Sha256Stream(..)");
+    }
 }

@@ -411,6 +411,19 @@ mod tests {
     }
 
     #[test]
+    fn copies_are_the_bytes() {
+        let key = SigningKey::from_seed(&[5; 32]).public();
+        assert_eq!(&key.to_bytes(), key.as_bytes());
+        assert_eq!(PublicKey::enrol(&key.to_bytes()), Ok(key));
+        let bytes: [u8; 64] = core::array::from_fn(|at| u8::try_from(at).unwrap());
+        let signature = Signature::from_bytes(bytes);
+        assert_eq!(
+            (signature.to_bytes(), signature.as_bytes()),
+            (bytes, &bytes)
+        );
+    }
+
+    #[test]
     fn attack_49_debug_of_a_signature_is_short() {
         let shown = format!("{:?}", Signature::from_bytes([0xab; 64]));
         assert_eq!(shown, "Signature(abababab..)");

@@ -371,6 +371,20 @@ mod tests {
         assert!(good.verify(&other).is_err());
     }
 
+    /// Two deliveries are one only if both bytes and signature are: a set of them must not take a spoiled one for the
+    /// good one.
+    #[test]
+    fn attack_08_deliveries_that_differ_in_anything_are_not_equal() {
+        let good = Signed::<Order>::seal(b"7".to_vec(), &key());
+        let other_bytes = Signed::<Order>::new(b"8".to_vec(), *good.signature());
+        let other_signature = Signed::<Order>::new(b"7".to_vec(), Signature::from_bytes([0; 64]));
+        let both = Signed::<Order>::new(b"8".to_vec(), Signature::from_bytes([0; 64]));
+        assert_eq!(good, good.clone());
+        for other in [other_bytes, other_signature, both] {
+            assert_ne!(good, other);
+        }
+    }
+
     #[test]
     fn attack_49_debug_shows_no_statement_bytes() {
         let signed = Signed::<Order>::seal(b"confidential".to_vec(), &key());
@@ -383,5 +397,8 @@ mod tests {
             );
             assert!(!shown.contains("bytes: ["), "{shown}");
         }
+        // What is shown is enough for a failed test.
+        assert!(format!("{signed:?}").starts_with("Signed { bytes_len: 12, signature: Signature("));
+        assert!(format!("{own:?}").starts_with("Verified { value: Order(55), signer: PublicKey("));
     }
 }

@@ -4,6 +4,10 @@ use std::ffi::OsString;
 
 use libp2p::Multiaddr;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 use watchfire_crypto::keyfile::{Bounds, KeyFile, Purpose};
 use watchfire_crypto::{KeyFileError, Passphrase, SigningKey};
 
@@ -161,6 +165,18 @@ fn open_key(
         .map_err(wrong)
 }
 
+/// Whether a line of this origin and level may be written, whatever is asked
+/// for: a filter by directives gives way to a more precise one in
+/// `WATCHFIRE_LOG`. Gossipsub prints frames, and the store's library the keys
+/// it looks up, which hold indicators; of the latter a warning is worth having.
+fn prints_no_data(metadata: &Metadata<'_>) -> bool {
+    match metadata.target().split("::").next() {
+        Some("libp2p_gossipsub") => false,
+        Some("sled") => *metadata.level() <= Level::WARN,
+        Some(_) | None => true,
+    }
+}
+
 /// Logs to standard error: ids and sizes, never contents.
 fn start_logging(args: &ServeArgs) {
     let level = match (args.quiet, args.verbose) {
@@ -168,7 +184,6 @@ fn start_logging(args: &ServeArgs) {
         (false, true) => "watchfire_node=debug,info",
         (false, false) => "info",
     };
-    // What gossipsub would print of frames is kept out whatever is asked for.
     let wished = std::env::var("WATCHFIRE_LOG").unwrap_or_else(|_| level.to_owned());
     let filter = tracing_subscriber::EnvFilter::new(format!("{wished},{LOG_DIRECTIVE}"));
     let lines = tracing_subscriber::fmt()
@@ -176,8 +191,10 @@ fn start_logging(args: &ServeArgs) {
         .with_writer(std::io::stderr);
     // Logging may have been started by whoever embeds this.
     let _ = if args.json {
-        lines.json().try_init()
+        let lines = lines.json().finish();
+        lines.with(filter_fn(prints_no_data)).try_init()
     } else {
-        lines.try_init()
+        let lines = lines.finish();
+        lines.with(filter_fn(prints_no_data)).try_init()
     };
 }

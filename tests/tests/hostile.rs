@@ -17,5 +17,7 @@ mod flips;
 mod payloads;
 #[path = "hostile/random.rs"]
 mod random;
+#[path = "hostile/secrets.rs"]
+mod secrets;
 #[path = "hostile/verdicts.rs"]
 mod verdicts;

@@ -335,12 +335,27 @@ fn salt_and_nonce_are_the_entropy() {
     assert!(text.contains(&format!("nonce {}16\n", "17".repeat(23))));
 }
 
+/// The bound is what its comment says, and the file of the largest secret lies below it.
+#[test]
+fn the_longest_file_is_read_and_one_byte_more_is_not() {
+    assert_eq!(KEY_FILE_BYTES_MAX, 8_736);
+    let too_long = |bytes: usize| {
+        matches!(
+            KeyFile::parse(&std::vec![b'x'; bytes]),
+            Err(KeyFileError::TooLong { .. })
+        )
+    };
+    assert!(!too_long(KEY_FILE_BYTES_MAX));
+    assert!(too_long(KEY_FILE_BYTES_MAX + 1));
+}
+
 #[test]
 fn attack_49_neither_file_nor_debug_shows_the_secret() {
     let file = sealed();
     let seed = hex::encode(SEED);
     assert!(!file.to_string().contains(&seed));
     let shown = format!("{file:?}");
+    assert!(shown.starts_with("KeyFile { purpose: "), "{shown}");
     assert!(
         !shown.contains(&hex::encode(&file.sealed)) && !shown.contains("sealed"),
         "{shown}"

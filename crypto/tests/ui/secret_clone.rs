@@ -9,4 +9,5 @@ fn main() {
     needs::<Passphrase>();
     needs::<Secret<[u8; 32]>>();
     needs::<Secret<Vec<u8>>>();
+    needs::<Secret<String>>();
 }

@@ -5,7 +5,8 @@ use clap::Args;
 use super::error::CliError;
 use super::{Context, TIMEOUT_DEFAULT};
 use crate::control::client::ControlError;
-use crate::control::{Op, Reply};
+use crate::control::{ActionView, Op, Reply};
+use watchfire_protocol::policy::RULES;
 
 /// Explain who may have an object or a bundle, rule by rule
 ///
@@ -80,12 +81,76 @@ pub(crate) fn run(context: &Context, args: &ExplainArgs) -> Result<(), CliError>
             action.about
         );
         ui.line(&ui.cell(&line))?;
-        for step in action.steps {
-            ui.line(&ui.cell(&format!(
-                "  {:8}{:28}{}",
-                step.verdict, step.rule, step.asks
-            )))?;
+        for line in chain(&action) {
+            ui.line(&ui.cell(&line))?;
         }
     }
     Ok(())
+}
+
+/// Every rule of an action in order, for people: those that were asked, with
+/// what they said, and behind a denial those that were not.
+fn chain(action: &ActionView) -> Vec<String> {
+    let line = |verdict: &str, rule: &str, asks: &str| format!("  {verdict:11}{rule:12}{asks}");
+    let asked = action
+        .steps
+        .iter()
+        .map(|step| line(&step.verdict, &step.rule, &step.asks));
+    let unasked = RULES
+        .iter()
+        .filter(|rule| !action.steps.iter().any(|step| step.rule == rule.name))
+        .map(|rule| line("not asked", rule.name, rule.asks));
+    asked.chain(unasked).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use watchfire_protocol::policy::{Question, Verdict};
+
+    use super::*;
+    use crate::control::StepView;
+
+    /// For every question there is: each rule once, in the order of the policy,
+    /// up to the one that denied with what it said, and the others as not asked.
+    #[test]
+    fn every_rule_is_in_the_chain_in_order() {
+        for question in Question::all() {
+            let decision = question.decide();
+            let steps = question.explain();
+            let said = |verdict| match verdict {
+                Verdict::Passed => "passed",
+                Verdict::Allowed(_) => "allowed",
+                Verdict::Denied(_) => "denied",
+            };
+            let action = ActionView {
+                action: question.action.name().to_owned(),
+                allowed: decision.is_allowed(),
+                rule: decision.rule().to_owned(),
+                about: decision.about().to_owned(),
+                steps: steps
+                    .iter()
+                    .map(|step| StepView {
+                        rule: step.name.to_owned(),
+                        asks: step.asks.to_owned(),
+                        verdict: said(step.verdict).to_owned(),
+                    })
+                    .collect(),
+            };
+            let mut wanted: Vec<String> = RULES
+                .iter()
+                .map(|rule| {
+                    let asked = steps.iter().find(|step| step.name == rule.name);
+                    let verdict = asked.map_or("not asked", |step| said(step.verdict));
+                    format!("  {verdict:11}{:12}{}", rule.name, rule.asks)
+                })
+                .collect();
+            // What is allowed ends with the rule that allows.
+            wanted.extend(
+                steps.iter().skip(RULES.len()).map(|step| {
+                    format!("  {:11}{:12}{}", said(step.verdict), step.name, step.asks)
+                }),
+            );
+            assert_eq!(chain(&action), wanted, "{question:?}");
+        }
+    }
 }

@@ -175,3 +175,44 @@ fn attack_03_a_verdict_does_not_depend_on_what_came_before() {
         );
     }
 }
+
+/// A bundle a thousand times, each time after a crowd drawn anew from
+/// everything the catalogue has, good and bad: no verdict of anybody moves. A
+/// check in batches would let a neighbour cancel a defect, or spread one.
+#[test]
+fn attack_03_a_thousand_times_in_random_company() {
+    let forge = Forge::default();
+    let cases = catalogue(&forge);
+    let good = forge.sign(0, &forge.plain(0));
+    let mut spoiled = good.clone();
+    // A byte of the outer signature's scalar, found by the one verdict it changes.
+    let at = (2..good.len())
+        .find(|at| {
+            let mut frame = good.clone();
+            frame[*at] ^= 1;
+            gate::check(&frame, &forge.roster).err() == Some(gate::Refusal::Signature)
+        })
+        .unwrap();
+    spoiled[at] ^= 1;
+    let wanted = verdict(&gate::check(&good, &forge.roster));
+    assert!(matches!(wanted, Verdict::Accept { .. }));
+    // Marsaglia's xorshift, from the same seed in every run.
+    let mut state = 0x7761_7463_6866_6972_u64;
+    let mut draw = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state >> 16).unwrap() % below
+    };
+    for round in 0..1_000 {
+        for _ in 0..draw(4) {
+            let case = &cases[draw(cases.len())];
+            let found = verdict(&gate::check(&case.frame, &forge.roster));
+            assert_eq!(found, case.verdict, "{} in round {round}", case.name);
+        }
+        let outcome = gate::check(&spoiled, &forge.roster).map(|_| ());
+        assert_eq!(outcome, Err(gate::Refusal::Signature), "round {round}");
+        let found = verdict(&gate::check(&good, &forge.roster));
+        assert_eq!(found, wanted, "round {round}");
+    }
+}

@@ -93,19 +93,33 @@ pub(crate) fn known(id: &str) -> Option<Judgement> {
         .or_else(|| KNOWN_STATEMENTS.contains(&id).then_some(Judgement::Other))
 }
 
-/// Whether a plain label is a TLP tag, `tlp:amber` in any case.
+/// Whether a plain label is a TLP tag or was meant as one: `tlp:amber` in any
+/// case, and whatever else speaks of TLP.
 pub(crate) fn is_tlp_tag(label: &str) -> bool {
-    let label = label.trim();
-    label.eq_ignore_ascii_case("tlp")
-        || label
-            .get(..4)
-            .is_some_and(|start| start.eq_ignore_ascii_case("tlp:"))
+    speaks_of_tlp(label)
 }
 
-/// Whether any text of a definition speaks of TLP.
-fn looks_like_tlp(text: &str) -> bool {
+/// Whether a text names TLP: the three letters as a word of their own, or
+/// written out. What stands beside a word is anything but a letter, so that
+/// `TLP-RED`, `x_tlp` and `tlp2` are found and `http` in a link is not.
+fn speaks_of_tlp(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
-    lower.contains("tlp:") || lower.trim_start().starts_with("tlp")
+    let letter = |c: Option<char>| c.is_some_and(char::is_alphabetic);
+    let word = lower.match_indices("tlp").any(|(at, tlp)| {
+        let before = lower.get(..at).and_then(|text| text.chars().next_back());
+        let after = lower
+            .get(at + tlp.len()..)
+            .and_then(|text| text.chars().next());
+        !letter(before) && !letter(after)
+    });
+    word || lower.trim_start().starts_with("tlp")
+        || lower.contains("tlp:")
+        || lower.contains("traffic light protocol")
+}
+
+/// Whether the name of a definition is that of a TLP label, or speaks of TLP.
+fn names_tlp(text: &str) -> bool {
+    Marking::parse(text).is_some() || speaks_of_tlp(text)
 }
 
 /// Judges the definition `json` that stands under `id`.
@@ -125,7 +139,7 @@ struct Evidence<'a> {
     labels: Vec<&'a str>,
     /// A place of TLP that holds no string.
     malformed: bool,
-    /// `definition_type` is `tlp`.
+    /// `definition_type` or OpenCTI's type is `tlp`.
     typed_tlp: bool,
     /// OpenCTI's own field.
     opencti: Option<&'a str>,
@@ -144,48 +158,76 @@ impl<'a> Evidence<'a> {
             found.any = true;
             match kind.as_text() {
                 Some(kind) => {
-                    found.typed_tlp = looks_like_tlp(kind);
+                    found.typed_tlp = speaks_of_tlp(kind);
                     found.typed_statement = kind == "statement";
+                    // As a label it has to agree with the rest.
+                    found.labels.extend(Marking::parse(kind).map(|_| kind));
                 }
                 None => found.malformed = true,
             }
         }
         if let Some(definition) = json.get("definition") {
             found.any = true;
-            found.place(definition.get("tlp"));
-            if let Some(text) = definition.text("statement") {
-                found.statement_tlp = looks_like_tlp(text);
-            }
+            found.definition(definition);
         }
         if let Some(extensions) = json.get("extensions").and_then(Json::as_object) {
             for (key, extension) in extensions.iter() {
                 found.any = true;
-                found.place(extension.get("tlp_2_0"));
+                found.places(extension);
                 if key == TLP2_EXTENSION && extension.get("tlp_2_0").is_none() {
                     found.malformed = true;
                 }
             }
         }
-        // TLP 2.0 as a top-level property, as some tools write it.
-        found.place(json.get("tlp_2_0"));
+        // TLP as a top-level property, as some tools write it.
+        found.places(json);
         found.opencti = json.text("x_opencti_definition");
         found.any |= found.opencti.is_some();
+        if let Some(kind) = json.text("x_opencti_definition_type") {
+            found.any = true;
+            found.typed_tlp |= speaks_of_tlp(kind);
+        }
         for text in [found.opencti, json.text("name")].into_iter().flatten() {
             found.any = true;
-            if looks_like_tlp(text) {
+            if names_tlp(text) {
                 found.labels.push(text);
             }
         }
         found
     }
 
-    fn place(&mut self, value: Option<&'a Json>) {
-        if let Some(value) = value {
-            self.any = true;
-            match value.as_text() {
-                Some(text) => self.labels.push(text),
-                None => self.malformed = true,
+    /// `definition`: its members named after TLP are labels, and any other text
+    /// that speaks of TLP is a statement about it.
+    fn definition(&mut self, definition: &'a Json) {
+        self.places(definition);
+        let members = definition.as_object();
+        let others = members
+            .iter()
+            .flat_map(|members| members.iter())
+            .filter(|(name, _)| !speaks_of_tlp(name))
+            .filter_map(|(_, value)| value.as_text());
+        for text in others.chain(definition.as_text()) {
+            if speaks_of_tlp(text) {
+                self.statement_tlp = true;
+                self.labels.push(text);
             }
+        }
+    }
+
+    /// The members of `json` that are named after TLP, in whatever case.
+    fn places(&mut self, json: &'a Json) {
+        for (name, value) in json.as_object().iter().flat_map(|members| members.iter()) {
+            if speaks_of_tlp(name) {
+                self.place(value);
+            }
+        }
+    }
+
+    fn place(&mut self, value: &'a Json) {
+        self.any = true;
+        match value.as_text() {
+            Some(text) => self.labels.push(text),
+            None => self.malformed = true,
         }
     }
 

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::definition::{TLP2_EXTENSION, tlp2_definition, tlp2_id};
 use super::*;
 
+mod exhaustive;
 mod handing_down;
 
 const GREEN1: &str = "marking-definition--34098fce-860f-48ae-8e50-ebd3cc5e41da";

@@ -142,3 +142,108 @@ fn closed_is_handed_down_and_refuses() {
     assert!(matches!(refusal, MarkingRefusal::Closed { count: 2, .. }));
     assert!(refusal.to_string().contains(OTHER), "{refusal}");
 }
+
+/// The shape a converter from MISP leaves: the event's TLP on the report alone,
+/// nothing on the indicator, the observed data, its observables and theirs.
+#[test]
+fn attack_40_a_report_that_alone_is_marked_marks_everything_below_it() {
+    let refs = |name: &str, ids: &[String]| {
+        let ids: Vec<String> = ids.iter().map(|id| format!("\"{id}\"")).collect();
+        format!(r#""{name}":[{}]"#, ids.join(","))
+    };
+    let below = [
+        object("indicator", 2, ""),
+        object(
+            "observed-data",
+            3,
+            &refs("object_refs", &[id("domain-name", 4), id("file", 6)]),
+        ),
+        object(
+            "domain-name",
+            4,
+            &refs("resolves_to_refs", &[id("ipv4-addr", 5)]),
+        ),
+        object("ipv4-addr", 5, ""),
+        object(
+            "file",
+            6,
+            &format!(
+                r#""parent_directory_ref":"{}","extensions":{{"archive-ext":{{{}}}}}"#,
+                id("directory", 7),
+                refs("contains_refs", &[id("file", 8)])
+            ),
+        ),
+        object("directory", 7, ""),
+        object("file", 8, ""),
+        object(
+            "relationship",
+            9,
+            &format!(
+                r#""source_ref":"{}","target_ref":"{}""#,
+                id("indicator", 2),
+                id("observed-data", 3)
+            ),
+        ),
+        object(
+            "language-content",
+            10,
+            &format!(r#""object_ref":"{}""#, id("indicator", 2)),
+        ),
+    ];
+    for (family, marking) in [
+        (RED1, Marking::Red),
+        (tlp2_id(Marking::AmberStrict), Marking::AmberStrict),
+    ] {
+        let report = marked(
+            "report",
+            1,
+            family,
+            &refs("object_refs", &[id("indicator", 2), id("observed-data", 3)]),
+        );
+        let objects: Vec<String> = below.iter().cloned().chain([report]).collect();
+        let found = survey_of(&objects);
+        assert!(
+            found
+                .iter()
+                .all(|found| *found == ObjectMarking::Marked(marking)),
+            "{found:?}"
+        );
+        assert_eq!(effective_of(&objects, None), Ok(marking));
+        // Without the report nothing is marked, and nothing stands in for it.
+        assert!(matches!(
+            effective_of(&below, None),
+            Err(MarkingRefusal::Missing { count: 9, .. })
+        ));
+    }
+}
+
+/// An observable of two containers has the marking of the stricter.
+#[test]
+fn an_observable_takes_the_strictest_of_all_that_refer_to_it() {
+    let container = |number, marking| {
+        marked(
+            "observed-data",
+            number,
+            tlp2_id(marking),
+            &format!(r#""object_refs":["{}"]"#, id("url", 9)),
+        )
+    };
+    for one in Marking::ALL {
+        for other in Marking::ALL {
+            let objects = [container(1, one), object("url", 9, ""), container(2, other)];
+            let wanted = ObjectMarking::Marked(one.max(other));
+            assert_eq!(survey_of(&objects)[1], wanted);
+        }
+    }
+}
+
+/// A marking definition may be marked like any object, and then counts.
+#[test]
+fn a_marking_on_a_marking_definition_counts() {
+    let body = format!(
+        r#""definition_type":"statement","definition":{{"statement":"(c) A"}},"object_marking_refs":["{RED1}"]"#
+    );
+    let objects = [marked("indicator", 1, GREEN1, ""), definition(OTHER, &body)];
+    assert_eq!(survey_of(&objects)[1], ObjectMarking::Marked(Marking::Red));
+    assert_eq!(effective_of(&objects, None), Ok(Marking::Red));
+}
