@@ -358,6 +358,9 @@ pub enum NotTaken {
     /// Its author left since the gate let it in.
     #[error("its author is no longer known")]
     AuthorGone,
+    /// Too much waits for the disk; it will be asked for again.
+    #[error("the disk is behind")]
+    DiskBehind,
 }
 
 /// Something to do off the engine's thread. Pure: the same work gives the same.
