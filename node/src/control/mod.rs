@@ -12,6 +12,7 @@
 
 mod answers;
 pub mod client;
+mod connection;
 pub mod server;
 
 use serde::{Deserialize, Serialize};
@@ -315,4 +316,12 @@ pub struct PeerView {
     pub role: String,
     /// `connected` or `away`.
     pub state: String,
+}
+
+fn failure(exit_code: u8, message: impl Into<String>, hint: Option<&str>) -> Failure {
+    Failure {
+        exit_code,
+        message: message.into(),
+        hint: hint.map(str::to_owned),
+    }
 }
