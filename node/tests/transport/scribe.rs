@@ -65,14 +65,24 @@ pub(crate) mod wire {
     }
 }
 
-/// A peer whose proper gossip stands and who then writes by hand, on one stream.
+/// A peer whose proper gossip stands and who then writes by hand, on one stream that stays open.
 pub(crate) async fn scribble(node: PeerId, address: &Multiaddr, messages: &[Vec<u8>]) -> Raw {
+    scribble_and(node, address, messages, true).await
+}
+
+/// As [`scribble`]; `then_silence` says whether the stream stays open.
+pub(crate) async fn scribble_and(
+    node: PeerId,
+    address: &Multiaddr,
+    messages: &[Vec<u8>],
+    then_silence: bool,
+) -> Raw {
     let mut raw = Raw::scribbling(keypair(3));
     raw.dial(address);
     raw.subscribed().await;
     let bytes = Bytes {
         bytes: messages.concat(),
-        then_silence: true,
+        then_silence,
     };
     raw.swarm
         .behaviour_mut()

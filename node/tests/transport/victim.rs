@@ -5,6 +5,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command as Process, Stdio};
+use std::time::Duration;
 
 use libp2p::Multiaddr;
 use tokio::sync::mpsc;
@@ -147,7 +148,7 @@ pub(crate) async fn bystander(victim: &Victim) -> Node {
 /// The bystander's link carries gossip and questions, and never ended.
 pub(crate) async fn unharmed(bystander: &mut Node) {
     soon("gossip goes there and back", async {
-        let mut tick = tokio::time::interval(std::time::Duration::from_millis(50));
+        let mut tick = tokio::time::interval(Duration::from_millis(50));
         for attempt in 0_u32.. {
             bystander
                 .publish([ECHO, &attempt.to_be_bytes(), &peer(2).to_bytes()].concat())
@@ -190,9 +191,15 @@ fn victim() {
 async fn be(role: &str) {
     let mut config = config();
     config.door = vec![tcp()];
-    config.timing.exchange_within = std::time::Duration::from_secs(2);
-    config.gossip.history = 20;
-    config.gossip.queue_frames_max = 256;
+    config.timing.exchange_within = Duration::from_secs(2);
+    if role == "undecided" {
+        config.gossip.history = 50;
+    } else {
+        // What is remembered for who asks must not hide what a queue holds.
+        config.gossip.heartbeat = Duration::from_millis(20);
+        config.gossip.history = 5;
+    }
+    config.gossip.queue_frames_max = 128;
     let (handle, mut events) = transport::start(config, keypair(1)).unwrap();
     let admitted = flooders().collect();
     handle.send(Command::SetAdmitted(admitted)).await.unwrap();
