@@ -5,6 +5,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command as Process, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use libp2p::Multiaddr;
@@ -31,7 +32,8 @@ pub(crate) struct Victim {
 }
 
 impl Victim {
-    /// Starts one. `role` is `fair`, or `undecided` for one that gives no verdicts.
+    /// Starts one. `role` is `fair`, `undecided` for one that gives no verdicts, or `probing` for one that looks at its
+    /// connections often.
     pub(crate) async fn start(role: &str) -> Self {
         let mut child = Process::new(std::env::current_exe().unwrap())
             .args(["--exact", "victim::victim", "--nocapture"])
@@ -145,13 +147,20 @@ pub(crate) async fn bystander(victim: &Victim) -> Node {
     node
 }
 
+/// A number that no other call gave.
+fn number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1_000_000);
+    NEXT.fetch_add(1, Ordering::SeqCst)
+}
+
 /// The bystander's link carries gossip and questions, and never ended.
 pub(crate) async fn unharmed(bystander: &mut Node) {
     soon("gossip goes there and back", async {
         let mut tick = tokio::time::interval(Duration::from_millis(50));
-        for attempt in 0_u32.. {
+        loop {
+            // Never the same twice: what was seen is not repeated.
             bystander
-                .publish([ECHO, &attempt.to_be_bytes(), &peer(2).to_bytes()].concat())
+                .publish([ECHO, &number().to_be_bytes()].concat())
                 .await;
             let heard = async {
                 loop {
@@ -171,8 +180,7 @@ pub(crate) async fn unharmed(bystander: &mut Node) {
         }
     })
     .await;
-    static QUESTIONS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
-    let number = QUESTIONS.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    let number = number();
     bystander.request(peer(1), number, b"are you there?").await;
     assert_eq!(bystander.response(number).await.unwrap(), b"are you there?");
     assert!(!bystander.told(|event| matches!(event, Event::PeerDown { .. })));
@@ -192,6 +200,9 @@ async fn be(role: &str) {
     let mut config = config();
     config.door = vec![tcp()];
     config.timing.exchange_within = Duration::from_secs(2);
+    if role == "probing" {
+        config.timing.ping_every = Duration::from_millis(100);
+    }
     if role == "undecided" {
         config.gossip.history = 50;
     } else {
