@@ -274,7 +274,7 @@ async fn attack_34_who_never_reads_pongs_and_answers_is_not_written_for() {
 
 #[tokio::test]
 async fn attack_34_a_peer_that_reads_slowly_fills_its_own_queue_and_no_more() {
-    let mut victim = Victim::start("fair").await;
+    let mut victim = Victim::start("forgetful").await;
     let mut bystander = bystander(&victim).await;
     let mut raw = Raw::new(keypair(3), MessageAuthenticity::Anonymous);
     raw.dial(&victim.address);
@@ -282,7 +282,7 @@ async fn attack_34_a_peer_that_reads_slowly_fills_its_own_queue_and_no_more() {
     raw.during(unharmed(&mut bystander)).await;
     victim.watch();
     // From here on nobody reads for it. 2,400 frames of 48 KiB are 113 MiB; its queue holds 128, 6 MiB, and what was
-    // sent within the last tenth of a second is remembered for whoever asks.
+    // sent within the last fifth of a second is remembered for whoever asks.
     for from in (0..2_400).step_by(200) {
         victim.order(&format!("publish {from} 200"));
         unharmed(&mut bystander).await;

@@ -32,8 +32,8 @@ pub(crate) struct Victim {
 }
 
 impl Victim {
-    /// Starts one. `role` is `fair`, `undecided` for one that gives no verdicts, or `probing` for one that looks at its
-    /// connections often.
+    /// Starts one. `role` is `fair`, `undecided` for one that gives no verdicts, `forgetful` for one that soon forgets
+    /// what it sent, or `probing` for one that looks at its connections often.
     pub(crate) async fn start(role: &str) -> Self {
         let mut child = Process::new(std::env::current_exe().unwrap())
             .args(["--exact", "victim::victim", "--nocapture"])
@@ -200,15 +200,13 @@ async fn be(role: &str) {
     let mut config = config();
     config.door = vec![tcp()];
     config.timing.exchange_within = Duration::from_secs(2);
-    if role == "probing" {
-        config.timing.ping_every = Duration::from_millis(100);
-    }
-    if role == "undecided" {
-        config.gossip.history = 50;
-    } else {
-        // What is remembered for who asks must not hide what a queue holds.
-        config.gossip.heartbeat = Duration::from_millis(20);
-        config.gossip.history = 5;
+    config.gossip.history = 10;
+    match role {
+        "fair" => {}
+        "undecided" => config.gossip.history = 50,
+        "forgetful" => config.gossip.heartbeat = Duration::from_millis(20),
+        "probing" => config.timing.ping_every = Duration::from_millis(100),
+        _ => panic!("no such role: {role}"),
     }
     config.gossip.queue_frames_max = 128;
     let (handle, mut events) = transport::start(config, keypair(1)).unwrap();
