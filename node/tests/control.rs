@@ -136,11 +136,14 @@ fn victim() {
 #[test]
 fn one_client_too_many_is_told_so_and_the_others_are_answered() {
     let mut victim = Victim::start();
-    let mut idle: Vec<ControlClient> = (0..CONTROL_CONNECTIONS_MAX)
-        .map(|_| victim.client())
-        .collect();
-    // The last of them is served, so all are counted.
-    assert!(idle.last_mut().unwrap().request(Op::Status, &[]).is_ok());
+    // Who has just gone may still count for a moment.
+    let mut idle = Vec::new();
+    while idle.len() < CONTROL_CONNECTIONS_MAX {
+        let mut client = victim.client();
+        if client.request(Op::Status, &[]).is_ok() {
+            idle.push(client);
+        }
+    }
     for _ in 0..1_000 {
         let mut told = String::new();
         victim.connect().read_to_string(&mut told).unwrap();
@@ -163,11 +166,10 @@ fn a_client_that_never_reads_stops_itself_and_nobody_else() {
         let mut stream = victim.connect();
         stream.set_nonblocking(true).unwrap();
         let question = b"{\"id\":1,\"op\":\"status\"}\n".repeat(1_000);
-        let mut asked = 0_usize;
-        let mut full = 0;
-        while full < 20 && asked < 1_000_000 {
-            match stream.write(&question) {
-                Ok(_) => (asked, full) = (asked + 1_000, 0),
+        let (mut sent, mut full) = (0, 0);
+        while full < 20 && sent < 1_000_000 * (question.len() / 1_000) {
+            match stream.write(&question[sent % question.len()..]) {
+                Ok(taken) => (sent, full) = (sent + taken, 0),
                 // The socket is full; somebody else is answered all the same.
                 Err(_) => {
                     full += 1;
@@ -175,6 +177,7 @@ fn a_client_that_never_reads_stops_itself_and_nobody_else() {
                 }
             }
         }
+        let asked = sent / (question.len() / 1_000);
         assert!(
             asked < 1_000_000,
             "the node reads on for a client that does not"

@@ -6,7 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use futures::io::{Cursor, WriteHalf};
+use futures::io::{Cursor, ReadHalf, WriteHalf};
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use libp2p::core::transport::{DialOpts, PortUse};
 use libp2p::core::upgrade::{
@@ -39,12 +39,12 @@ pub(crate) struct ByHand {
 }
 
 enum Reading {
-    /// Everything is read, until the other side ends it.
+    /// Everything is read, until the other side ends it or says that it goes.
     All(JoinHandle<()>),
     /// Nothing is ever read.
     Nothing(
         #[allow(dead_code, reason = "held, so that the connection stands")]
-        futures::io::ReadHalf<Box<dyn Duplex>>,
+        ReadHalf<Box<dyn Duplex>>,
     ),
 }
 
@@ -62,12 +62,9 @@ impl ByHand {
         let dialled = transport.dial(address.clone(), options).unwrap();
         let (_, Unmuxed(io)) = soon("a connection by hand", dialled).await.unwrap();
         let io: Box<dyn Duplex> = Box::new(io);
-        let (mut from, writing) = io.split();
+        let (from, writing) = io.split();
         let reading = if reads {
-            Reading::All(tokio::spawn(async move {
-                let mut buffer = vec![0; 65_536];
-                while from.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
-            }))
+            Reading::All(tokio::spawn(read_until_refused(from)))
         } else {
             Reading::Nothing(from)
         };
@@ -106,10 +103,11 @@ impl ByHand {
         .await
     }
 
-    /// Waits until the other side has closed the connection.
-    pub(crate) async fn closed(self) {
+    /// Waits until the other side has closed the connection, or said that it is over: yamux says so (GOAWAY) of what is
+    /// against its rules, and leaves the closing to the other side or to a probe.
+    pub(crate) async fn refused(self) {
         match self.reading {
-            Reading::All(ended) => soon("the connection is closed", ended).await.unwrap(),
+            Reading::All(ended) => soon("the connection is refused", ended).await.unwrap(),
             Reading::Nothing(mut from) => {
                 soon("the connection is closed", async {
                     while from
@@ -119,6 +117,21 @@ impl ByHand {
                     {}
                 })
                 .await;
+            }
+        }
+    }
+}
+
+/// Reads frames, and drops what they carry, up to GOAWAY or the end.
+async fn read_until_refused(mut from: ReadHalf<Box<dyn Duplex>>) {
+    const GOAWAY: u8 = 3;
+    let mut header = [0; 12];
+    while from.read_exact(&mut header).await.is_ok() && header[1] != GOAWAY {
+        let length = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
+        if header[1] == DATA {
+            let mut body = (&mut from).take(length.into());
+            if body.read_to_end(&mut Vec::new()).await.is_err() {
+                return;
             }
         }
     }

@@ -64,7 +64,7 @@ async fn attack_34_topics_without_end_are_not_kept() {
 
 #[tokio::test]
 async fn attack_34_ids_and_prunes_without_end_are_not_kept() {
-    let mut victim = Victim::start("fair").await;
+    let mut victim = Victim::start("steady").await;
     let mut bystander = bystander(&victim).await;
     victim.watch();
     // 2.7 million ids offered, asked for and declined, and prunes of every kind: 92 MB on the wire.
@@ -116,9 +116,8 @@ async fn attack_34_ids_and_prunes_without_end_are_not_kept() {
 }
 
 #[tokio::test]
-async fn attack_34_malformed_frames_of_yamux_end_only_their_own_connection() {
-    let mut victim = Victim::start("probing").await;
-    // A connection that yamux has given up ends when it is next looked at, at the latest by a probe.
+async fn attack_34_malformed_frames_of_yamux_are_refused_and_cost_nobody_else() {
+    let mut victim = Victim::start("fair").await;
     let mut bystander = bystander(&victim).await;
     victim.watch();
     let body = vec![0; 262_144];
@@ -147,7 +146,7 @@ async fn attack_34_malformed_frames_of_yamux_end_only_their_own_connection() {
             _ => hand.data(SYN, 2, b"\x13").await,
         };
         drop(said);
-        hand.closed().await;
+        hand.refused().await;
         unharmed(&mut bystander).await;
     }
     victim.grew_at_most(16);
@@ -156,7 +155,7 @@ async fn attack_34_malformed_frames_of_yamux_end_only_their_own_connection() {
 /// Ends a connection by a frame of a kind that does not exist, so that all before it has been read.
 async fn finish(mut hand: ByHand) {
     hand.frame(9, 0, 0, 0, &[]).await.ok();
-    hand.closed().await;
+    hand.refused().await;
 }
 
 #[tokio::test]
@@ -240,7 +239,7 @@ async fn attack_34_who_never_reads_pongs_and_answers_is_not_written_for() {
     victim.watch();
     // Four million pings; their answers would be 48 MB on the wire.
     let mut deaf = ByHand::dial(&victim.address, &keypair(3), false).await;
-    let pings = [0, PING, 0, SYN as u8, 0, 0, 0, 0, 0, 0, 0, 1].repeat(10_000);
+    let pings = [0, PING, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1].repeat(10_000);
     tokio::select! {
         () = async { for _ in 0..400 { if deaf.bytes(&pings).await.is_err() { break } } } => {}
         () = async { for _ in 0..20 { unharmed(&mut bystander).await } } => {}
@@ -281,9 +280,9 @@ async fn attack_34_a_peer_that_reads_slowly_fills_its_own_queue_and_no_more() {
     raw.subscribed().await;
     raw.during(unharmed(&mut bystander)).await;
     victim.watch();
-    // From here on nobody reads for it. 2,400 frames of 48 KiB are 113 MiB; its queue holds 128, 6 MiB, and what was
+    // From here on nobody reads for it. 3,600 frames of 48 KiB are 169 MiB; its queue holds 128, 6 MiB, and what was
     // sent within the last fifth of a second is remembered for whoever asks.
-    for from in (0..2_400).step_by(200) {
+    for from in (0..3_600).step_by(200) {
         victim.order(&format!("publish {from} 200"));
         unharmed(&mut bystander).await;
     }
@@ -291,7 +290,7 @@ async fn attack_34_a_peer_that_reads_slowly_fills_its_own_queue_and_no_more() {
         victim.counter("frames_dropped_for_slow_peers").await + victim.counter("unpublished").await
             > 0
     );
-    victim.grew_at_most(72);
+    victim.grew_at_most(112);
 }
 
 #[tokio::test]

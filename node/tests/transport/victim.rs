@@ -33,7 +33,7 @@ pub(crate) struct Victim {
 
 impl Victim {
     /// Starts one. `role` is `fair`, `undecided` for one that gives no verdicts, `forgetful` for one that soon forgets
-    /// what it sent, or `probing` for one that looks at its connections often.
+    /// what it sent, or `steady` for one with the heartbeat of production, by which libp2p counts ids.
     pub(crate) async fn start(role: &str) -> Self {
         let mut child = Process::new(std::env::current_exe().unwrap())
             .args(["--exact", "victim::victim", "--nocapture"])
@@ -205,7 +205,7 @@ async fn be(role: &str) {
         "fair" => {}
         "undecided" => config.gossip.history = 50,
         "forgetful" => config.gossip.heartbeat = Duration::from_millis(20),
-        "probing" => config.timing.ping_every = Duration::from_millis(100),
+        "steady" => config.gossip.heartbeat = Duration::from_secs(1),
         _ => panic!("no such role: {role}"),
     }
     config.gossip.queue_frames_max = 128;
