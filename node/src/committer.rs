@@ -21,12 +21,7 @@ use std::thread::JoinHandle;
 
 use watchfire_protocol::store::{Batch, CommitNo, Store, StoreError};
 
-/// How many batches wait at most, and so how many share one flush at most.
-///
-/// A flush of 5 ms then carries 64 × 200 = 12,800 batches a second, several
-/// times what a core verifies. A batch is about one envelope and its index
-/// entries, at most a mebibyte: 64 MiB if all of them are that large.
-pub const QUEUE_BATCHES_MAX: usize = 64;
+use crate::limits::QUEUE_BATCHES_MAX;
 
 /// The thread that commits, and the way to it.
 #[derive(Debug)]

@@ -5,6 +5,7 @@
 
 mod commands;
 mod log;
+mod owed;
 mod work;
 
 use std::collections::BTreeMap;
@@ -28,12 +29,14 @@ use watchfire_protocol::wire::exchange::Request;
 use crate::clock::Clock;
 use crate::committer::Committer;
 use crate::disk::SledStore;
+use crate::limits::{ASKED_LATER_MAX, CLIENTS_MAX, REFUSALS_MAX};
 use crate::pool::Pool;
 use crate::transport::{
     self, Admitted, Command, Event as Net, MessageId, RequestFailure, peer_id_of, transport_key_of,
 };
 
 use log::log;
+use owed::Owed;
 use work::unless_it_panics;
 
 pub use commands::{
@@ -101,13 +104,13 @@ pub(crate) struct Book {
     next: u64,
     refusals: BTreeMap<String, u64>,
     listening: Vec<String>,
+    owed: Owed,
+    /// Questions that wait for the disk.
+    later: Vec<(NodeId, RequestId, Request)>,
 }
 
 /// How often admission is looked at again, because certificates end.
 const ADMISSION_EVERY: Duration = Duration::from_secs(60);
-
-/// Commands at most that wait for an outcome. Past it, people wait in line.
-const CLIENTS_MAX: usize = 4_096;
 
 impl Driver {
     /// Runs until told to end.
@@ -124,13 +127,16 @@ impl Driver {
                 .map(|(at, _)| self.clock.instant_of(at));
             let wake = deadline.unwrap_or_else(|| Instant::now() + ADMISSION_EVERY);
             let room = self.pool.has_room();
-            let more_clients = self.openers.has_room() && self.book.clients.len() < CLIENTS_MAX;
+            // What is opened is filed, and what is published is written: both wait for a disk that is behind.
+            let on_time = !self.engine.is_behind();
+            let more_clients =
+                on_time && self.openers.has_room() && self.book.clients.len() < CLIENTS_MAX;
             let input = tokio::select! {
                 Some(ready) = self.ready.recv() => {
                     self.pool.finished_one();
                     self.on_ready(ready)
                 }
-                Some(opened) = self.opened.recv() => {
+                Some(opened) = self.opened.recv(), if on_time => {
                     self.openers.finished_one();
                     self.on_ready(opened)
                 }
@@ -168,6 +174,11 @@ impl Driver {
         while let Some(output) = self.engine.poll() {
             self.on_output(output).await?;
         }
+        if !self.book.later.is_empty() && !self.engine.is_behind() {
+            for (to, id, request) in std::mem::take(&mut self.book.later) {
+                self.on_output(Output::Request { to, id, request }).await?;
+            }
+        }
         while let Some((number, batch)) = self.engine.begin_commit() {
             // The engine has fewer under way than the queue holds.
             if self.committer.try_submit(number, batch).is_err() {
@@ -193,6 +204,14 @@ impl Driver {
                 bytes: frame.into_inner().bytes,
             }),
             Output::Request { to, id, request } => {
+                // What would have to be written is asked for when the disk has room again.
+                if self.engine.is_behind()
+                    && owed::brings_data(&request)
+                    && self.book.later.len() < ASKED_LATER_MAX
+                {
+                    self.book.later.push((to, id, request));
+                    return Ok(());
+                }
                 let command = self.request(&to, id, &request);
                 if command.is_none() {
                     // Nobody to ask any more.
@@ -201,14 +220,20 @@ impl Driver {
                 }
                 command
             }
-            Output::Answer { token, answer } => Some(Command::Respond {
-                token: token.0,
-                bytes: codec::encode(&answer),
-            }),
-            Output::Door { token, answer } => Some(Command::DoorRespond {
-                token: token.0,
-                bytes: codec::encode(&answer),
-            }),
+            Output::Answer { token, answer } => {
+                self.book.owed.answered();
+                Some(Command::Respond {
+                    token: token.0,
+                    bytes: codec::encode(&answer),
+                })
+            }
+            Output::Door { token, answer } => {
+                self.book.owed.answered_at_door();
+                Some(Command::DoorRespond {
+                    token: token.0,
+                    bytes: codec::encode(&answer),
+                })
+            }
             Output::Reconnect { node } => self.peer_of(&node).map(Command::Reconnect),
             Output::Work(work) => {
                 self.give(work);
@@ -362,11 +387,19 @@ impl Driver {
                 Some(Input::Congested { node: None })
             }
             Net::Request { peer, token, bytes } => {
-                let request = gate::request(&bytes);
-                node_of(&peer).map(|from| Input::Request {
+                let from = node_of(&peer)?;
+                if !self.book.owed.ask() {
+                    // Without room for this command either, the asker waits for nothing and asks again.
+                    let _ = self.transport.try_send(Command::Respond {
+                        token,
+                        bytes: codec::encode(&owed::BUSY),
+                    });
+                    return None;
+                }
+                Some(Input::Request {
                     from,
                     token: AnswerToken(token),
-                    request,
+                    request: gate::request(&bytes),
                 })
             }
             Net::Response {
@@ -391,12 +424,12 @@ impl Driver {
             Net::DoorRequest {
                 token, peer, bytes, ..
             } => {
-                let request = gate::door_request(&bytes).ok();
                 let transport_key = transport_key_of(&peer)?;
-                Some(Input::Door {
+                // Strangers wait for nobody: the door's own time ends what is not answered.
+                self.book.owed.ask_at_door().then(|| Input::Door {
                     token: AnswerToken(token),
                     transport_key,
-                    request,
+                    request: gate::door_request(&bytes).ok(),
                 })
             }
             Net::SlowPeer { peer, dropped } => {
@@ -512,9 +545,6 @@ impl Driver {
         Ok(self.committer.shutdown()?)
     }
 }
-
-/// Distinct texts of refusals that are counted; more go under one name.
-const REFUSALS_MAX: usize = 64;
 
 impl Book {
     fn number(&mut self) -> u64 {

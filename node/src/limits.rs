@@ -58,6 +58,11 @@ pub const UNDECIDED_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 /// What the smallest frame without a verdict is charged, in bytes, so that empty frames are bounded too: 65,536 of them.
 pub const UNDECIDED_BYTES_MIN: usize = 1_024;
 
+/// Resident memory of the process above which no connection is made or taken, in bytes. It is what the bounds below
+/// come to if 250 hostile members use all of them: 1 GiB of unsent frames, 1 GiB of unread streams, 0.6 GiB of
+/// answers and frames without a verdict, 0.5 GiB not yet on disk, and the database's cache.
+pub const MEMORY_BYTES_MAX: usize = 4 * 1_024 * 1_024 * 1_024;
+
 /// Admitted peers. Four times the largest federation planned for.
 pub const ADMITTED_MAX: usize = 1_024;
 
@@ -88,6 +93,17 @@ pub const EXCHANGE_STREAMS_MAX: usize = 32;
 
 /// Requests of one peer that wait for our answer; 250 peers × 8 × 16 KiB = 32 MiB.
 pub const INBOUND_REQUESTS_PER_PEER_MAX: usize = 8;
+
+/// What a request is charged besides the bytes of its answer: what it costs to look up. 32 MiB / 64 KiB = 512 empty
+/// answers a second.
+pub const REQUEST_COST_BYTES: usize = 65_536;
+
+/// What one peer may have been served beyond the rate, in bytes: one of the largest payloads at once.
+pub const SERVED_BURST_BYTES: u64 = 64 * 1_024 * 1_024;
+
+/// What one peer is served a second on average, in bytes. Ten times what a node that catches up can check: 2,189
+/// bundles a second of some 1.5 KiB. Whoever asks for more waits, at most 8 × (1.06 MiB + 64 KiB) / 32 MiB = 0.3 s.
+pub const SERVED_BYTES_PER_SECOND: u64 = 32 * 1_024 * 1_024;
 
 /// Own requests to one peer that wait for its answer.
 pub const OUTBOUND_REQUESTS_PER_PEER_MAX: usize = 8;
@@ -158,6 +174,9 @@ pub const DOOR_CONNECTION_WITHIN: Duration = Duration::from_secs(15);
 /// Streams on one connection at the door.
 pub const DOOR_STREAMS_MAX: usize = 4;
 
+/// Questions at the door that wait for an answer: as many as its connections have streams.
+pub const DOOR_QUESTIONS_MAX: usize = DOOR_CONNECTIONS_MAX * DOOR_STREAMS_MAX;
+
 /// Answers waiting to go out at the door: two for every connection.
 pub const DOOR_ANSWERS_MAX: usize = 64;
 
@@ -170,3 +189,70 @@ pub const STREAMS_NEGOTIATING_MAX: usize = 16;
 
 /// How long [`ask`](crate::transport::door::ask) waits for a door, from the first packet to the answer.
 pub const DOOR_ASK_WITHIN: Duration = Duration::from_secs(15);
+
+// Threads and disk.
+
+/// Jobs of one pool under way at most, waiting ones included. The engine gives out at most a range for each of 256
+/// peers and a few bundles to open; half is kept for that. The other half is room for gossip: 512 × 48 KiB = 24 MiB.
+pub const JOBS_MAX: usize = 1_024;
+
+/// How many batches wait for the disk at most, and so how many share one flush at most.
+///
+/// A flush of 5 ms then carries 64 × 200 = 12,800 batches a second, several times what a core verifies. The engine
+/// hands out four at a time, together at most 256 MiB.
+pub const QUEUE_BATCHES_MAX: usize = 64;
+
+/// Publications that wait for an outcome. Past it, people wait in line.
+pub const CLIENTS_MAX: usize = 4_096;
+
+/// Requests of members that wait for the engine's answer. The transport forgets a request after [`EXCHANGE_WITHIN`]
+/// and takes the next; behind a disk that stands still the answers would pile up: 256 × 1.06 MiB = 272 MiB.
+pub const ANSWERS_OWED_MAX: usize = INBOUND_REQUESTS_MAX;
+
+/// Own questions that wait until the disk has room for the answers: six for chunks and one for each of 250 peers, and
+/// what is left of links that ended meanwhile.
+pub const ASKED_LATER_MAX: usize = 1_024;
+
+/// Distinct texts of refusals that are counted; more go under one name.
+pub const REFUSALS_MAX: usize = 64;
+
+// The control socket. Whoever reaches it is the node's own people; the bounds are against mistakes.
+
+/// Longest line of a request, in bytes.
+pub const CONTROL_LINE_BYTES_MAX: usize = 64 * 1_024;
+
+/// Connections at a time. One more is told so and closed.
+pub const CONTROL_CONNECTIONS_MAX: usize = 64;
+
+/// Publications of one connection under way; further ones wait in the socket. An outcome has some 500 bytes:
+/// 64 × 1,024 × 500 = 32 MiB.
+pub const CONTROL_PUBLICATIONS_MAX: usize = 1_024;
+
+/// Questions of one connection under way, until their answers are written; further ones wait in the socket.
+pub const CONTROL_QUESTIONS_MAX: usize = 4;
+
+/// Questions read from the store at a time, over all connections. An answer has at most 64 MiB.
+pub const CONTROL_READERS_MAX: usize = 4;
+
+/// An answer up to here needs no room of its own, in bytes: 64 connections × 4 × 64 KiB = 16 MiB.
+pub const CONTROL_SMALL_ANSWER_BYTES: usize = 64 * 1_024;
+
+/// Larger answers that are not written yet, in bytes: four of the largest.
+pub const CONTROL_ANSWERS_BYTES_MAX: usize = 4 * 64 * 1_024 * 1_024;
+
+/// Those of one connection, in bytes: two of the largest, so that one that does not read leaves room for others.
+pub const CONTROL_ANSWERS_BYTES_PER_CONNECTION_MAX: usize = CONTROL_ANSWERS_BYTES_MAX / 2;
+
+/// How long a connection may take to read one answer: a socket of this machine carries the largest in a second.
+pub const CONTROL_ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long a connection may be quiet before it is closed. No command waits for a person that long.
+pub const CONTROL_IDLE: Duration = Duration::from_secs(600);
+
+/// Payloads in memory at a time, over all connections, in bytes: one of the largest, 192 MiB, and as much again of
+/// small ones.
+pub const CONTROL_PAYLOADS_BYTES_MAX: usize = 402_653_184;
+
+/// How long a payload may take to arrive once there is room for it. It comes over a socket of this machine, 192 MiB in
+/// about a second; until it is here its room is nobody else's.
+pub const CONTROL_PAYLOAD_WITHIN: Duration = Duration::from_secs(60);

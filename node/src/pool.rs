@@ -9,10 +9,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::mpsc;
 
-/// Jobs under way at most, waiting ones included. The engine gives out at most
-/// a range for each of 256 peers and a few bundles to open; half is kept for
-/// that. The other half is room for gossip: 512 × 48 KiB = 24 MiB at worst.
-pub const JOBS_MAX: usize = 1_024;
+use crate::limits::JOBS_MAX;
 
 /// Something to do on a thread of the pool.
 pub type Job<T> = Box<dyn FnOnce() -> T + Send>;

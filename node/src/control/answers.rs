@@ -17,7 +17,7 @@ use watchfire_protocol::wire::card::Role;
 use super::client::ANSWER_BYTES_MAX;
 use super::{
     ActionView, BundleView, ExplainReply, Failure, HitView, SearchOp, SearchReply, ShowReply,
-    StepView,
+    StepView, failure,
 };
 use crate::clock::{moment, wall_ms};
 use crate::disk::SledStore;
@@ -39,14 +39,6 @@ pub(crate) struct Answers<'a> {
     me: MemberId,
     /// [`SHOWN_BYTES_MAX`]; a field, so that a test need not fill it.
     shown_bytes_max: usize,
-}
-
-fn failure(exit_code: u8, message: impl Into<String>, hint: Option<&str>) -> Failure {
-    Failure {
-        exit_code,
-        message: message.into(),
-        hint: hint.map(str::to_owned),
-    }
 }
 
 fn store_failed(error: StoreError) -> Failure {

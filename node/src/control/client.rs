@@ -162,6 +162,12 @@ impl ControlClient {
             (Ok(answer), _) => answer,
             (Err(_), Err(error)) | (Err(error), Ok(())) => return Err(error),
         };
+        // Number 0 is about the connection and not about a question.
+        if answer.id == 0
+            && let Some(failure) = answer.error
+        {
+            return Err(ControlError::Failed(failure));
+        }
         if answer.id != id {
             return Err(ControlError::Unexpected);
         }

@@ -12,6 +12,7 @@
 
 mod answers;
 pub mod client;
+mod connection;
 pub mod server;
 
 use serde::{Deserialize, Serialize};
@@ -344,4 +345,12 @@ pub struct SyncView {
     pub deferred: u64,
     /// Ranges that were asked for and have not been checked yet.
     pub under_way: u64,
+}
+
+fn failure(exit_code: u8, message: impl Into<String>, hint: Option<&str>) -> Failure {
+    Failure {
+        exit_code,
+        message: message.into(),
+        hint: hint.map(str::to_owned),
+    }
 }

@@ -5,40 +5,28 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use watchfire_protocol::engine::{PublishRefusal, Status};
-use watchfire_protocol::limits::PLAIN_BYTES_MAX;
 use watchfire_protocol::marking::Marking;
 use watchfire_protocol::opening::{PrepareError, Wish};
 use watchfire_protocol::wire::bundle::PermissibleActions;
 
 use super::answers::Answers;
+use super::connection::{Times, encoded, serve};
 use super::{
-    ControlAnswer, ControlRequest, Failure, Op, PeerView, PublishOp, PublishReply, Reply,
-    StatusReply, SyncView,
+    Failure, Op, PeerView, PublishOp, PublishReply, Reply, StatusReply, SyncView, failure,
 };
 use crate::clock::moment;
 use crate::driver::{PublishFailure, PublishedBundle};
-use crate::limits::VALID_HOURS_DEFAULT;
+use crate::limits::{
+    CONTROL_ANSWER_WITHIN, CONTROL_ANSWERS_BYTES_MAX, CONTROL_CONNECTIONS_MAX, CONTROL_IDLE,
+    CONTROL_PAYLOAD_WITHIN, CONTROL_PAYLOADS_BYTES_MAX, CONTROL_READERS_MAX, VALID_HOURS_DEFAULT,
+};
 use crate::node::Node;
 
-/// Longest line of a request.
-const LINE_BYTES_MAX: u64 = 64 * 1_024;
-/// Connections at a time.
-const CONNECTIONS_MAX: usize = 64;
-/// Requests of one connection under way; further ones wait in the socket.
-const UNDER_WAY_MAX: usize = 1_024;
-/// Questions read from the store at a time, over all connections.
-const READERS_MAX: usize = 4;
-/// Payloads in memory at a time, over all connections, in bytes: one of the
-/// largest, 192 MiB, and as much again of small ones.
-const PAYLOADS_BYTES_MAX: usize = 402_653_184;
-/// How long a payload may take to arrive once there is room for it. It comes over
-/// a socket of this machine, 192 MiB in about a second; until it is here its room
-/// is nobody else's.
-const PAYLOAD_WITHIN: Duration = Duration::from_secs(60);
+/// The pause after the system gave no connection, and the time to tell somebody that there is no room.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A listening control socket. Its file is removed when it is dropped.
 #[derive(Debug)]
@@ -47,9 +35,12 @@ pub struct ControlServer {
     task: tokio::task::JoinHandle<()>,
 }
 
-struct Shared {
+/// What all connections share.
+pub(super) struct Shared {
     node: Node,
-    payloads: Arc<Semaphore>,
+    pub(super) payloads: Arc<Semaphore>,
+    pub(super) answers: Arc<Semaphore>,
+    pub(super) times: Times,
     readers: Semaphore,
 }
 
@@ -68,8 +59,14 @@ impl ControlServer {
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
         let shared = Arc::new(Shared {
             node,
-            payloads: Arc::new(Semaphore::new(PAYLOADS_BYTES_MAX)),
-            readers: Semaphore::new(READERS_MAX),
+            payloads: Arc::new(Semaphore::new(CONTROL_PAYLOADS_BYTES_MAX)),
+            answers: Arc::new(Semaphore::new(CONTROL_ANSWERS_BYTES_MAX)),
+            times: Times {
+                idle: CONTROL_IDLE,
+                payload_within: CONTROL_PAYLOAD_WITHIN,
+                answer_within: CONTROL_ANSWER_WITHIN,
+            },
+            readers: Semaphore::new(CONTROL_READERS_MAX),
         });
         let task = tokio::spawn(accept(listener, shared));
         Ok(Self {
@@ -88,163 +85,44 @@ impl Drop for ControlServer {
 }
 
 async fn accept(listener: UnixListener, shared: Arc<Shared>) {
-    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let connections = Arc::new(Semaphore::new(CONTROL_CONNECTIONS_MAX));
     loop {
-        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else {
-            return;
-        };
         match listener.accept().await {
-            Ok((stream, _)) => {
-                let shared = Arc::clone(&shared);
-                tokio::spawn(async move {
-                    if let Err(error) = serve(stream, &shared).await {
-                        tracing::debug!(%error, "control connection ended");
-                    }
-                    drop(permit);
-                });
-            }
+            Ok((stream, _)) => match Arc::clone(&connections).try_acquire_owned() {
+                Ok(permit) => {
+                    let shared = Arc::clone(&shared);
+                    tokio::spawn(async move {
+                        if let Err(error) = serve(stream, &shared).await {
+                            tracing::debug!(%error, "control connection ended");
+                        }
+                        drop(permit);
+                    });
+                }
+                Err(_) => turn_away(&stream).await,
+            },
             Err(error) => {
                 // Out of descriptors, most likely: the next one may go.
                 tracing::warn!(%error, "control connection not taken");
-                tokio::task::yield_now().await;
+                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
 }
 
-async fn serve(stream: UnixStream, shared: &Arc<Shared>) -> std::io::Result<()> {
-    let (reading, mut writing) = stream.into_split();
-    let mut reading = BufReader::new(reading);
-    let (answers, mut ready) = mpsc::channel::<ControlAnswer>(UNDER_WAY_MAX);
-    let writer = tokio::spawn(async move {
-        while let Some(answer) = ready.recv().await {
-            let mut line = serde_json::to_vec(&answer).unwrap_or_default();
-            line.push(b'\n');
-            if writing.write_all(&line).await.is_err() {
-                return;
-            }
-        }
-    });
-    let under_way = Arc::new(Semaphore::new(UNDER_WAY_MAX));
-    loop {
-        let mut line = String::new();
-        if (&mut reading)
-            .take(LINE_BYTES_MAX)
-            .read_line(&mut line)
-            .await?
-            == 0
-        {
-            break;
-        }
-        let request: ControlRequest = match serde_json::from_str(&line) {
-            Ok(request) => request,
-            Err(error) => {
-                // What follows cannot be told from a payload any more.
-                let error = failure(2, format!("request not understood: {error}"), None);
-                let _ = answers
-                    .send(ControlAnswer {
-                        id: 0,
-                        ok: None,
-                        error: Some(error),
-                    })
-                    .await;
-                break;
-            }
-        };
-        if request.body_bytes > PLAIN_BYTES_MAX {
-            let error = failure(
-                1,
-                format!("payload over {PLAIN_BYTES_MAX} bytes"),
-                Some("split the input"),
-            );
-            let _ = answers
-                .send(ControlAnswer {
-                    id: request.id,
-                    ok: None,
-                    error: Some(error),
-                })
-                .await;
-            break;
-        }
-        let payload = payload(
-            &mut reading,
-            request.body_bytes,
-            &shared.payloads,
-            PAYLOAD_WITHIN,
-        );
-        let Some((body, room)) = payload.await? else {
-            let error = failure(
-                1,
-                format!(
-                    "the payload did not arrive within {} s",
-                    PAYLOAD_WITHIN.as_secs()
-                ),
-                Some("send it again"),
-            );
-            let _ = answers
-                .send(ControlAnswer {
-                    id: request.id,
-                    ok: None,
-                    error: Some(error),
-                })
-                .await;
-            break;
-        };
-        let Ok(permit) = Arc::clone(&under_way).acquire_owned().await else {
-            break;
-        };
-        let (shared, answers) = (Arc::clone(shared), answers.clone());
-        tokio::spawn(async move {
-            let outcome = answer(&shared, request.op, body).await;
-            drop(room);
-            let (ok, error) = match outcome {
-                Ok(reply) => (Some(reply), None),
-                Err(failure) => (None, Some(failure)),
-            };
-            // The asker may have gone.
-            let _ = answers
-                .send(ControlAnswer {
-                    id: request.id,
-                    ok,
-                    error,
-                })
-                .await;
-            drop(permit);
-        });
-    }
-    drop(answers);
-    let _ = writer.await;
-    Ok(())
-}
-
-/// Reads a payload and keeps its room; none, and the room is free again, when it
-/// does not arrive in time.
-async fn payload(
-    reading: &mut (impl AsyncRead + Unpin),
-    bytes: u64,
-    payloads: &Arc<Semaphore>,
-    within: Duration,
-) -> std::io::Result<Option<(Vec<u8>, OwnedSemaphorePermit)>> {
-    let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
-    let Ok(room) = Arc::clone(payloads).acquire_many_owned(permits).await else {
-        return Ok(None);
+/// Tells one client too many so. What is told fits a new socket's buffer, so nobody waits for it.
+async fn turn_away(stream: &UnixStream) {
+    let text = format!("{CONTROL_CONNECTIONS_MAX} other clients are connected");
+    let why = failure(1, text, Some("end some of them, then try again"));
+    let told = async {
+        stream.writable().await?;
+        stream.try_write(&encoded(0, Err(why)))
     };
-    let mut body = vec![0; usize::try_from(bytes).unwrap_or(0)];
-    match tokio::time::timeout(within, reading.read_exact(&mut body)).await {
-        Ok(read) => read.map(|_| Some((body, room))),
-        Err(_) => Ok(None),
-    }
+    // It may have gone.
+    let _ = tokio::time::timeout(ACCEPT_PAUSE, told).await;
 }
 
-fn failure(exit_code: u8, message: impl Into<String>, hint: Option<&str>) -> Failure {
-    Failure {
-        exit_code,
-        message: message.into(),
-        hint: hint.map(str::to_owned),
-    }
-}
-
-async fn answer(shared: &Shared, op: Op, body: Vec<u8>) -> Result<Reply, Failure> {
+/// Does what was asked.
+pub(super) async fn answer(shared: &Shared, op: Op, body: Vec<u8>) -> Result<Reply, Failure> {
     match op {
         Op::Publish(op) => publish(&shared.node, &op, body).await.map(Reply::Published),
         Op::Status => status(&shared.node).await.map(Reply::Status),
@@ -429,41 +307,4 @@ async fn status(node: &Node) -> Result<StatusReply, Failure> {
         listening: status.listening,
         counters,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use super::*;
-
-    /// A time nobody waits for to its end in a test that holds.
-    const LONG: Duration = Duration::from_secs(20);
-
-    #[tokio::test]
-    async fn a_payload_that_never_comes_gives_its_room_back() {
-        let room = Arc::new(Semaphore::new(10));
-        let (mut silent, mut reading) = tokio::io::duplex(64);
-        silent.write_all(b"half").await.unwrap();
-        let waiting = payload(&mut reading, 10, &room, Duration::from_millis(20));
-        let outcome = tokio::time::timeout(LONG, waiting).await;
-        assert!(matches!(outcome, Ok(Ok(None))));
-        assert_eq!(room.available_permits(), 10);
-
-        let (mut honest, mut reading) = tokio::io::duplex(64);
-        honest.write_all(b"all of it!").await.unwrap();
-        let (body, held) = payload(&mut reading, 10, &room, LONG)
-            .await
-            .unwrap()
-            .unwrap();
-        assert_eq!(
-            (body.as_slice(), room.available_permits()),
-            (&b"all of it!"[..], 0)
-        );
-        drop(held);
-        // Who hangs up gives it back too.
-        drop(honest);
-        assert!(payload(&mut reading, 10, &room, LONG).await.is_err());
-        assert_eq!(room.available_permits(), 10);
-    }
 }

@@ -52,6 +52,8 @@ counters! {
     frames_dropped_for_slow_peers,
     /// Requests of peers refused because too many waited for an answer.
     requests_refused,
+    /// Requests of peers that had to wait because their peer asked for much in short time.
+    requests_slowed,
     /// Answers of ours that came too late to be sent.
     responses_late,
     /// Connections closed after the handshake because the peer is not admitted.

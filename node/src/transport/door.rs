@@ -26,7 +26,8 @@ use super::swarm::{SwarmShape, exchange, protocol, swarm};
 use super::{Event, TransportConfig, TransportError};
 use crate::limits::{
     DOOR_ANSWERS_MAX, DOOR_ASK_WITHIN, DOOR_CONNECTIONS_MAX, DOOR_CONNECTIONS_PER_ADDRESS_MAX,
-    DOOR_IDLE, DOOR_REQUEST_BYTES_MAX, DOOR_RESPONSE_BYTES_MAX, DOOR_STREAMS_MAX, DOOR_WITHIN,
+    DOOR_IDLE, DOOR_QUESTIONS_MAX, DOOR_REQUEST_BYTES_MAX, DOOR_RESPONSE_BYTES_MAX,
+    DOOR_STREAMS_MAX, DOOR_WITHIN,
 };
 
 /// How often connections that lived too long are looked for.
@@ -205,6 +206,10 @@ impl Door {
                 peer,
                 ..
             } => {
+                if self.waiting.len() >= DOOR_QUESTIONS_MAX {
+                    self.tally.door_requests_dropped.one();
+                    return;
+                }
                 let remote = self
                     .guests
                     .get(&connection_id)

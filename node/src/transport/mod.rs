@@ -23,6 +23,7 @@ mod gossip;
 mod identity;
 mod links;
 mod messages;
+mod pace;
 mod requests;
 mod swarm;
 mod task;
@@ -41,11 +42,12 @@ use counters::Tally;
 pub use gossip::GossipConfig;
 pub use identity::{keypair_of, peer_id_of, transport_key_of};
 pub use messages::{Admitted, Command, Event, MessageId, RequestFailure, Unpublished, Unreachable};
+pub use pace::ServingRate;
 
 use crate::limits::{
     COMMANDS_MAX, CONNECTION_SOUND_AFTER, DOOR_CONNECTION_WITHIN, DOOR_IDLE, DOOR_WITHIN,
-    EVENTS_MAX, EXCHANGE_WITHIN, HANDSHAKE_WITHIN, PING_EVERY, PING_WITHIN, REDIAL_PAUSE_MAX,
-    REDIAL_PAUSE_MIN,
+    EVENTS_MAX, EXCHANGE_WITHIN, HANDSHAKE_WITHIN, MEMORY_BYTES_MAX, PING_EVERY, PING_WITHIN,
+    REDIAL_PAUSE_MAX, REDIAL_PAUSE_MIN, SERVED_BURST_BYTES, SERVED_BYTES_PER_SECOND,
 };
 
 /// A directive every filter of logs needs: gossipsub warns once for every frame it drops or refuses, so a hostile peer
@@ -71,6 +73,8 @@ pub struct TransportConfig {
     pub timing: Timing,
     /// Resident memory of the process above which no further connection is made or taken, in bytes.
     pub memory_bytes_max: usize,
+    /// How fast one peer is served.
+    pub serving: ServingRate,
 }
 
 impl TransportConfig {
@@ -83,7 +87,11 @@ impl TransportConfig {
             admitted: Admitted::new(),
             gossip: GossipConfig::default(),
             timing: Timing::default(),
-            memory_bytes_max: 4 * 1_024 * 1_024 * 1_024,
+            memory_bytes_max: MEMORY_BYTES_MAX,
+            serving: ServingRate {
+                burst_bytes: SERVED_BURST_BYTES,
+                per_second_bytes: SERVED_BYTES_PER_SECOND,
+            },
         }
     }
 }

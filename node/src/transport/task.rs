@@ -25,7 +25,8 @@ use super::counters::Tally;
 use super::door::Answer;
 use super::gossip::{message_id, topic};
 use super::links::{Links, Pauses};
-use super::requests::{Channel, Requests};
+use super::pace::Held;
+use super::requests::{Channel, Requests, TakenIn};
 use super::swarm::{Main, MainEvent, SwarmShape, swarm};
 use super::undecided::Undecided;
 use super::{
@@ -95,7 +96,7 @@ impl Task {
             topic: topic(&hex::encode(config.federation)).hash(),
             verdict_within: config.gossip.verdict_within(),
             undecided: Undecided::new(UNDECIDED_BYTES_PER_PEER_MAX, UNDECIDED_BYTES_MAX),
-            requests: Requests::new(),
+            requests: Requests::new(config.serving),
             door: None,
             outbox: VecDeque::new(),
             tally,
@@ -116,7 +117,8 @@ impl Task {
         events: mpsc::Sender<Event>,
     ) {
         loop {
-            let wake = [self.links.next(), self.undecided.next()]
+            let held = self.requests.next(Instant::now());
+            let wake = [self.links.next(), self.undecided.next(), held]
                 .into_iter()
                 .flatten()
                 .min();
@@ -272,7 +274,7 @@ impl Task {
     }
 
     fn respond(&mut self, token: u64, bytes: Vec<u8>) {
-        let channel = self.requests.channel(token);
+        let channel = self.requests.channel(token, bytes.len(), Instant::now());
         // An answer above the limit is the owner's mistake; dropping the channel declines the request.
         let sent = bytes.len() <= EXCHANGE_RESPONSE_BYTES_MAX
             && channel.is_some_and(|channel| {
@@ -304,6 +306,9 @@ impl Task {
             tracing::debug!(%message, "no verdict in time");
             self.tally.verdicts_missing.one();
             self.report(message, &source, MessageAcceptance::Ignore);
+        }
+        while let Some(held) = self.requests.release(now) {
+            self.asked(held);
         }
         for (peer, addresses) in self.links.due(now) {
             tracing::trace!(%peer, addresses = addresses.len(), "dialling");
@@ -504,11 +509,26 @@ impl Task {
     }
 
     fn on_request(&mut self, peer: PeerId, id: InboundRequestId, bytes: Vec<u8>, channel: Channel) {
-        let Some(token) = self.requests.take_in(peer, id, channel) else {
-            tracing::debug!(%peer, "too many requests");
-            self.tally.requests_refused.one();
-            return;
-        };
+        match self
+            .requests
+            .take_in(peer, id, bytes, channel, Instant::now())
+        {
+            TakenIn::Now(request) => self.asked(request),
+            TakenIn::Later => {
+                tracing::trace!(%peer, "asks too fast, waits");
+                self.tally.requests_slowed.one();
+            }
+            TakenIn::Refused => {
+                tracing::debug!(%peer, "too many requests");
+                self.tally.requests_refused.one();
+            }
+        }
+    }
+
+    fn asked(&mut self, request: Held) {
+        let Held {
+            peer, token, bytes, ..
+        } = request;
         tracing::trace!(%peer, token, size = bytes.len(), "asked");
         self.outbox.push_back(Event::Request { peer, token, bytes });
     }

@@ -3,7 +3,6 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use libp2p::multiaddr::Protocol;
 use libp2p::request_response;
 use libp2p::swarm::SwarmEvent;
 use libp2p::{Multiaddr, PeerId};
@@ -16,7 +15,7 @@ use watchfire_node::transport::door::{self, AskError};
 use watchfire_node::transport::{Command, Event, TransportConfig};
 
 use crate::raw::{Bytes, Raw, SpeechEvent};
-use crate::world::{FEDERATION, Node, config, keypair, peer, quic, soon, tcp, until};
+use crate::world::{FEDERATION, Node, config, keypair, peer, quic, socket, soon, tcp, until};
 
 fn with_door(address: Multiaddr) -> TransportConfig {
     let mut config = config();
@@ -67,15 +66,6 @@ async fn asked(
     };
     let (outcome, ()) = tokio::join!(ask(address.clone(), expected, question.to_vec()), serve);
     outcome
-}
-
-/// The socket behind an address.
-pub(crate) fn socket(address: &Multiaddr) -> (Ipv4Addr, u16) {
-    let port = address.iter().find_map(|part| match part {
-        Protocol::Tcp(port) => Some(port),
-        _ => None,
-    });
-    (Ipv4Addr::LOCALHOST, port.unwrap())
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use watchfire_node::limits::{
     EXCHANGE_REQUEST_BYTES_MAX, EXCHANGE_RESPONSE_BYTES_MAX, INBOUND_REQUESTS_PER_PEER_MAX,
     OUTBOUND_REQUESTS_PER_PEER_MAX,
 };
-use watchfire_node::transport::{Command, RequestFailure};
+use watchfire_node::transport::{Command, RequestFailure, ServingRate};
 
 use crate::raw::{Bytes, Raw, SpeechEvent};
 use crate::world::{Node, config, keypair, pair, peer, quic};
@@ -207,4 +207,44 @@ async fn more_requests_than_one_peer_may_have_are_declined() {
         .exchange
         .send_request(&peer(1), Bytes::proper(b"again"));
     assert_eq!(raw.during(answer(&mut node, vec![])).await, b"again");
+}
+
+#[tokio::test]
+async fn attack_34_a_peer_that_asks_without_end_is_slowed_and_no_other_is() {
+    let mut slow = config();
+    slow.serving = ServingRate {
+        burst_bytes: 500_000,
+        per_second_bytes: 1_000_000,
+    };
+    let mut node = Node::start(1, slow);
+    let address = node.listening().await;
+    let mut honest = Node::start(2, config());
+    let mut raw = Raw::new(keypair(3), MessageAuthenticity::Anonymous);
+    node.admit([(peer(2), vec![]), (peer(3), vec![])]).await;
+    honest.admit([(peer(1), vec![address.clone()])]).await;
+    honest.up(peer(1)).await;
+    raw.dial(&address);
+    raw.subscribed().await;
+    // Six at a time, again and again, until it has to wait; every one of them is answered all the same.
+    let mut asked = 0;
+    while node.handle.counters().requests_slowed == 0 {
+        for _ in 0..6 {
+            let question = Bytes::proper(b"question");
+            let exchange = &mut raw.swarm.behaviour_mut().exchange;
+            exchange.send_request(&peer(1), question);
+            asked += 1;
+        }
+        for _ in 0..6 {
+            raw.during(answer(&mut node, vec![0; 100_000])).await;
+        }
+    }
+    // The other is answered while the loud one owes.
+    honest.request(peer(1), 1, b"and me?").await;
+    assert_eq!(
+        raw.during(answer(&mut node, b"you".to_vec())).await,
+        b"and me?"
+    );
+    assert_eq!(raw.during(honest.response(1)).await.unwrap(), b"you");
+    assert!(asked >= 6);
+    assert_eq!(node.handle.counters().requests_refused, 0);
 }

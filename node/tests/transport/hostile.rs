@@ -1,28 +1,15 @@
 //! What hostile bytes and hostile peers do to one connection, and not to the others.
 
-use libp2p::Multiaddr;
 use libp2p::gossipsub::{IdentTopic, MessageAuthenticity};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use watchfire_node::limits::PENDING_PER_ADDRESS_MAX;
 use watchfire_node::transport::Event;
 
-use crate::door::socket;
 use crate::meddler::Meddler;
-use crate::raw::{Bytes, Raw};
-use crate::world::{Node, config, join, keypair, meet, pair, peer, soon, topic, until};
-
-/// Bytes that are no protocol, repeatable.
-fn garbage(length: usize) -> Vec<u8> {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()[3]
-    };
-    std::iter::repeat_with(next).take(length).collect()
-}
+use crate::raw::Raw;
+use crate::scribe::{garbage, scribble, wire};
+use crate::world::{Node, config, join, keypair, meet, pair, peer, socket, soon, topic, until};
 
 #[tokio::test]
 async fn attack_35_garbage_on_the_port_ends_only_its_own_connection() {
@@ -143,70 +130,6 @@ async fn attack_34_ten_thousand_topics_change_nothing_for_others() {
     );
 }
 
-/// Gossip written by hand, in gossipsub's protobuf.
-mod wire {
-    /// A number in groups of seven bits.
-    pub(super) fn number(mut value: u64) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        loop {
-            let group = u8::try_from(value & 0x7f).unwrap();
-            value >>= 7;
-            if value == 0 {
-                bytes.push(group);
-                return bytes;
-            }
-            bytes.push(group | 0x80);
-        }
-    }
-
-    /// A field with a length.
-    pub(super) fn field(tag: u64, content: &[u8]) -> Vec<u8> {
-        [
-            number(tag << 3 | 2),
-            number(content.len().try_into().unwrap()),
-            content.to_vec(),
-        ]
-        .concat()
-    }
-
-    /// A field with a number.
-    pub(super) fn numeric(tag: u64, value: u64) -> Vec<u8> {
-        [number(tag << 3), number(value)].concat()
-    }
-
-    /// One message with its length.
-    pub(super) fn message(fields: &[Vec<u8>]) -> Vec<u8> {
-        let content = fields.concat();
-        [number(content.len().try_into().unwrap()), content].concat()
-    }
-
-    /// A frame on a topic.
-    pub(super) fn publish(topic: &str, data: &[u8]) -> Vec<u8> {
-        field(2, &[field(2, data), field(4, topic.as_bytes())].concat())
-    }
-
-    /// Control: 1 IHAVE, 2 IWANT, 3 GRAFT, 4 PRUNE.
-    pub(super) fn control(kind: u64, content: &[u8]) -> Vec<u8> {
-        field(3, &field(kind, content))
-    }
-}
-
-/// A peer whose proper gossip stands and who then writes by hand, on one stream.
-async fn scribble(node: &mut Node, address: &Multiaddr, messages: &[Vec<u8>]) -> Raw {
-    let mut raw = Raw::scribbling(keypair(3));
-    raw.dial(address);
-    raw.subscribed().await;
-    let bytes = Bytes {
-        bytes: messages.concat(),
-        then_silence: true,
-    };
-    raw.swarm
-        .behaviour_mut()
-        .exchange
-        .send_request(&node.peer(), bytes);
-    raw
-}
-
 #[tokio::test]
 async fn a_true_frame_on_another_topic_first_does_not_keep_the_good_copy_out() {
     let mut node = Node::start(1, config());
@@ -216,7 +139,7 @@ async fn a_true_frame_on_another_topic_first_does_not_keep_the_good_copy_out() {
         wire::message(&[wire::publish("elsewhere", b"true")]),
         wire::message(&[wire::publish(&topic(), b"true")]),
     ];
-    let mut raw = scribble(&mut node, &address, &messages).await;
+    let mut raw = scribble(node.peer(), &address, &messages).await;
     assert_eq!(raw.during(node.message()).await.bytes, b"true");
     assert_eq!(node.handle.counters().frames_foreign, 1);
 }
@@ -257,7 +180,7 @@ async fn attack_34_malformed_control_changes_nothing_for_others() {
         .collect();
     messages.push(wire::message(&[wire::control(2, &ids.concat())]));
     messages.push(wire::message(&[wire::publish(&topic(), b"after all that")]));
-    let mut raw = scribble(&mut called, &address, &messages).await;
+    let mut raw = scribble(called.peer(), &address, &messages).await;
     while raw.during(called.message()).await.bytes != b"after all that" {}
     raw.during(meet(&caller, &mut called)).await;
     raw.during(meet(&called, &mut caller)).await;
@@ -278,7 +201,7 @@ async fn attack_31_a_malformed_message_of_gossip_ends_only_its_stream() {
         wire::field(2, &wire::field(4, &[0xff; 64])),
     ]);
     for bytes in too_long.into_iter().chain([no_text, garbage(100_000)]) {
-        let mut raw = scribble(&mut called, &address, &[bytes]).await;
+        let mut raw = scribble(called.peer(), &address, &[bytes]).await;
         raw.during(meet(&caller, &mut called)).await;
     }
     assert!(

@@ -7,11 +7,15 @@
 // A test picks the one event it waits for.
 #![allow(clippy::wildcard_enum_match_arm)]
 
+mod byhand;
 mod door;
 mod exchange;
+mod flood;
 mod gossip;
 mod hostile;
 mod links;
 mod meddler;
 mod raw;
+mod scribe;
+mod victim;
 mod world;

@@ -1,8 +1,8 @@
-//! A man in the middle of TCP connections: passes bytes on, spoils one, or swallows them all.
+//! A man in the middle of TCP connections: passes bytes on, spoils one, slips others in, or swallows them all.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::door::socket;
+use crate::world::socket;
 
 /// The meddler.
 pub(crate) struct Meddler {
@@ -22,6 +22,8 @@ pub(crate) struct Meddler {
 #[derive(Default)]
 struct Mischief {
     spoil_one: AtomicBool,
+    /// Slipped in before what passes next towards the target.
+    injected: Mutex<Vec<u8>>,
     connections: AtomicU64,
     /// Connections up to this one are swallowed.
     swallowed: AtomicU64,
@@ -45,8 +47,8 @@ impl Meddler {
                 let number = shared.connections.fetch_add(1, Ordering::SeqCst) + 1;
                 let (from_near, to_near) = near.into_split();
                 let (from_far, to_far) = far.into_split();
-                tokio::spawn(pass(from_near, to_far, Arc::clone(&shared), number));
-                tokio::spawn(pass(from_far, to_near, Arc::clone(&shared), number));
+                tokio::spawn(pass(from_near, to_far, Arc::clone(&shared), number, true));
+                tokio::spawn(pass(from_far, to_near, Arc::clone(&shared), number, false));
             }
         });
         let address = Multiaddr::from(*local.ip()).with(Protocol::Tcp(local.port()));
@@ -56,6 +58,11 @@ impl Meddler {
     /// Changes one bit of what passes next, in either direction.
     pub(crate) fn spoil_one(&self) {
         self.mischief.spoil_one.store(true, Ordering::SeqCst);
+    }
+
+    /// Slips bytes in before what passes next towards the target.
+    pub(crate) fn inject(&self, bytes: Vec<u8>) {
+        *self.mischief.injected.lock().unwrap() = bytes;
     }
 
     /// From now on passes nothing on, not even an end, over the connections there are; over later ones it does.
@@ -70,6 +77,7 @@ async fn pass(
     mut to: OwnedWriteHalf,
     mischief: Arc<Mischief>,
     number: u64,
+    inwards: bool,
 ) {
     let mut buffer = vec![0; 4_096];
     loop {
@@ -82,6 +90,11 @@ async fn pass(
         let Ok(count @ 1..) = read else { return };
         if mischief.spoil_one.swap(false, Ordering::SeqCst) {
             buffer[count / 2] ^= 1;
+        }
+        if inwards {
+            let injected = std::mem::take(&mut *mischief.injected.lock().unwrap());
+            // The target may close before it has taken all of it.
+            to.write_all(&injected).await.ok();
         }
         if to.write_all(&buffer[..count]).await.is_err() {
             return;

@@ -140,6 +140,8 @@ impl Raw {
             .heartbeat_interval(Duration::from_millis(100))
             .message_id_fn(|message| gossipsub::MessageId::new(&message.data))
             .max_transmit_size(1_000_000)
+            // What a flood publishes is sent, however long the other side takes.
+            .publish_queue_duration(Duration::from_secs(3_600))
             .build()
             .unwrap();
         let mut gossip = gossipsub::Behaviour::new(authenticity, config).unwrap();

@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use libp2p::identity::Keypair;
+use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::mpsc;
 use watchfire_node::transport::{
@@ -51,6 +53,11 @@ pub(crate) fn peer(seed: u8) -> PeerId {
     keypair(seed).public().to_peer_id()
 }
 
+/// Those whom the victim of a flood admits.
+pub(crate) fn flooders() -> impl Iterator<Item = (PeerId, Vec<Multiaddr>)> {
+    (2..20).map(|seed| (peer(seed), Vec::new()))
+}
+
 /// A configuration with short times.
 pub(crate) fn config() -> TransportConfig {
     let mut config = TransportConfig::new(FEDERATION);
@@ -71,6 +78,15 @@ pub(crate) fn tcp() -> Multiaddr {
 /// Any free QUIC port of loopback.
 pub(crate) fn quic() -> Multiaddr {
     "/ip4/127.0.0.1/udp/0/quic-v1".parse().unwrap()
+}
+
+/// The socket behind an address.
+pub(crate) fn socket(address: &Multiaddr) -> (Ipv4Addr, u16) {
+    let port = address.iter().find_map(|part| match part {
+        Protocol::Tcp(port) => Some(port),
+        _ => None,
+    });
+    (Ipv4Addr::LOCALHOST, port.unwrap())
 }
 
 /// A node with what it told and nobody has asked for yet.

@@ -378,6 +378,9 @@ pub enum NotTaken {
     /// Its author left since the gate let it in.
     #[error("its author is no longer known")]
     AuthorGone,
+    /// Too much waits for the disk; it will be asked for again.
+    #[error("the disk is behind")]
+    DiskBehind,
 }
 
 impl NotTaken {
@@ -385,7 +388,7 @@ impl NotTaken {
     pub(crate) fn is_of_no_use(&self) -> bool {
         !matches!(
             self,
-            Self::Held | Self::Conflict | Self::Quota { .. } | Self::Expired
+            Self::Held | Self::Conflict | Self::Quota { .. } | Self::Expired | Self::DiskBehind
         )
     }
 
@@ -402,7 +405,8 @@ impl NotTaken {
             | Self::Policy { .. }
             | Self::Quota { .. }
             | Self::TooFar
-            | Self::AuthorGone => false,
+            | Self::AuthorGone
+            | Self::DiskBehind => false,
         }
     }
 }

@@ -44,7 +44,11 @@ impl<S: Store> Engine<S> {
             Err(NotTaken::Gate(refusal)) if refusal.blame() == Blame::Forwarder => Verdict::Reject,
             Err(_) => Verdict::Ignore,
         };
-        if taken.is_err() {
+        // That the disk is slow is not the peer's doing.
+        if taken
+            .as_ref()
+            .is_err_and(|why| *why != NotTaken::DiskBehind)
+        {
             self.charge_peer(now, from, length);
         }
         // A relay: it waits for no disk.
@@ -54,11 +58,15 @@ impl<S: Store> Engine<S> {
         self.start_pulls(now)
     }
 
-    /// Tells people what was not taken; a second copy is nobody's news.
+    /// Tells people what was not taken; a second copy is nobody's news. It
+    /// claims nothing that could be forgotten, so it does not wait for the
+    /// disk: behind a slow one, refusals would pile up in memory.
     pub(super) fn note_not_taken(&mut self, from: NodeId, taken: Result<(), NotTaken>) {
         match taken {
             Ok(()) | Err(NotTaken::Held) => {}
-            Err(why) => self.event(Event::NotTaken { from, why }),
+            Err(why) => self
+                .outputs
+                .push_back(Output::Event(Event::NotTaken { from, why })),
         }
     }
 
@@ -79,6 +87,9 @@ impl<S: Store> Engine<S> {
         };
         if let Some(arrival) = self.staged.sound_as::<Arrival>(&table::envelope(&id), 9)? {
             return self.take_held(now, arrival, from, id, frame);
+        }
+        if self.is_behind() {
+            return Ok(Err(NotTaken::DiskBehind));
         }
         if let Err(why) = self.check_state(now, frame.value()) {
             if why == NotTaken::Expired {
@@ -265,6 +276,9 @@ impl<S: Store> Engine<S> {
         };
         if self.staged.sound(&table::envelope(&id))?.is_some() {
             return Ok(Err(NotTaken::Held));
+        }
+        if self.is_behind() {
+            return Ok(Err(NotTaken::DiskBehind));
         }
         if !is_expired(prefix.expiry_hour, now.wall_ms) {
             return Ok(Err(NotTaken::NotExpired));

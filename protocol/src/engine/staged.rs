@@ -1,6 +1,11 @@
 //! The store as the engine sees it: what is durable, under what is on its way
 //! there, under what this step has written.
+//!
+//! What is not durable yet is memory, and a slow disk must not turn into a
+//! full one: above [`STAGED_BYTES_MAX`] nothing more is taken from others
+//! ([`Engine::is_behind`]). It comes again by catch-up.
 
+use super::Engine;
 use crate::store::{Batch, CommitNo, Entry, Store, StoreError};
 use crate::wire::codec;
 use bincode::{Decode, Encode};
@@ -9,14 +14,36 @@ use std::collections::VecDeque;
 /// Layers over a store. Reads see the newest layer that speaks of a key.
 pub(crate) struct Staged<S> {
     store: S,
-    in_flight: VecDeque<(CommitNo, Batch)>,
+    in_flight: VecDeque<InFlight>,
     open: Batch,
+    /// What the open batch was charged for every write, one over another too.
+    open_bytes: usize,
     next: CommitNo,
+    /// [`STAGED_BYTES_MAX`]; a field, so that a test need not fill it.
+    pub(super) bytes_max: usize,
+}
+
+/// A batch handed out and not yet durable.
+struct InFlight {
+    number: CommitNo,
+    batch: Batch,
+    bytes: usize,
 }
 
 /// Batches handed out and not yet durable. More would not be faster, since the
 /// committer groups them anyway, and each is a layer to look through.
 const IN_FLIGHT_MAX: usize = 4;
+
+/// What may be written and not durable, in bytes, before nothing more is taken
+/// from others. Four of the largest bundles filed together, 4 x 60 MB, are
+/// below it; a disk that stands still is found after 256 MiB of frames, four
+/// minutes of an author at the published rate. A batch in flight is held twice,
+/// here and by the committer: 512 MiB at most, and what one step writes beyond.
+const STAGED_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// What an entry costs besides its bytes: its place in the tree and two
+/// allocations.
+const ENTRY_BYTES: usize = 96;
 
 impl<S: Store> Staged<S> {
     pub(crate) fn new(store: S) -> Self {
@@ -24,7 +51,9 @@ impl<S: Store> Staged<S> {
             store,
             in_flight: VecDeque::new(),
             open: Batch::default(),
+            open_bytes: 0,
             next: CommitNo::FIRST,
+            bytes_max: STAGED_BYTES_MAX,
         }
     }
 
@@ -36,7 +65,7 @@ impl<S: Store> Staged<S> {
         let layers = self
             .in_flight
             .iter()
-            .map(|(_, batch)| batch)
+            .map(|in_flight| &in_flight.batch)
             .chain([&self.open]);
         match layers.rev().find_map(|batch| batch.get(key)) {
             Some(value) => Ok(value.map(<[u8]>::to_vec)),
@@ -95,22 +124,34 @@ impl<S: Store> Staged<S> {
     }
 
     pub(crate) fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.charge(key.len() + value.len());
         self.open.put(key, value);
     }
 
     pub(crate) fn put_as<T: Encode>(&mut self, key: Vec<u8>, value: &T) {
-        self.open.put(key, codec::encode(value));
+        self.put(key, codec::encode(value));
     }
 
     pub(crate) fn remove(&mut self, key: Vec<u8>) {
+        self.charge(key.len());
         self.open.remove(key);
+    }
+
+    fn charge(&mut self, bytes: usize) {
+        self.open_bytes = self.open_bytes.saturating_add(bytes + ENTRY_BYTES);
+    }
+
+    /// Whether more is written and not durable than may be.
+    pub(crate) fn is_behind(&self) -> bool {
+        let in_flight: usize = self.in_flight.iter().map(|batch| batch.bytes).sum();
+        in_flight.saturating_add(self.open_bytes) >= self.bytes_max
     }
 
     /// The commit after which everything written so far is durable; none if it
     /// is already.
     pub(crate) fn commit_holding_all(&self) -> Option<CommitNo> {
         if self.open.is_empty() {
-            self.in_flight.back().map(|(number, _)| *number)
+            self.in_flight.back().map(|last| last.number)
         } else {
             Some(self.next)
         }
@@ -123,7 +164,11 @@ impl<S: Store> Staged<S> {
         let number = self.next;
         self.next = self.next.next();
         let batch = core::mem::take(&mut self.open);
-        self.in_flight.push_back((number, batch.clone()));
+        self.in_flight.push_back(InFlight {
+            number,
+            batch: batch.clone(),
+            bytes: core::mem::take(&mut self.open_bytes),
+        });
         Some((number, batch))
     }
 
@@ -131,10 +176,19 @@ impl<S: Store> Staged<S> {
         while self
             .in_flight
             .front()
-            .is_some_and(|(first, _)| *first <= number)
+            .is_some_and(|first| first.number <= number)
         {
             self.in_flight.pop_front();
         }
+    }
+}
+
+impl<S: Store> Engine<S> {
+    /// Whether the disk is so far behind that nothing more is taken from
+    /// others. A host asks peers for nothing then, and lets its own people
+    /// wait, until commits are reported again.
+    pub fn is_behind(&self) -> bool {
+        self.staged.is_behind()
     }
 }
 

@@ -7,6 +7,7 @@
     clippy::wildcard_enum_match_arm
 )]
 
+mod behind;
 mod catching_up;
 mod links;
 mod losses;
