@@ -23,17 +23,30 @@
 //! store/store.format   magic and version; written last when a store is made
 //! store/store.lock     who has it open
 //! store/store.flushed  the number of the last batch known to be on disk
+//! store/store.repairing, store.suspect
+//!                      a repair was begun; one is due at the next start
 //! store/sled/          the database: one tree, keys behind one byte of kind
+//! store.published      how far this node's own streams went: outlives the store
+//! store.damaged-TIME/  a store that did not open, set aside by `recovery`
 //! ```
 //!
 //! One tree, since sled's batches are atomic within a tree and not across.
 
+pub mod audit;
 mod durable;
 mod error;
 pub mod lock;
+pub(crate) mod marks;
+pub mod published;
+pub mod recovery;
+pub mod repair;
 mod report;
+pub mod space;
+pub mod survey;
+mod tables;
 mod totals;
 mod value;
+mod walk;
 mod witness;
 
 use std::fs::{self, DirBuilder};
@@ -159,6 +172,11 @@ impl SledStore {
     /// use, is its own [`OpenError`].
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let (store, loss) = Self::open_with_loss(path)?;
+        if marks::is_repairing(path) {
+            return Err(OpenError::Unfinished {
+                path: path.to_owned(),
+            });
+        }
         match loss {
             None => Ok(store),
             Some(Loss { had, has }) => Err(OpenError::Damaged {
@@ -169,8 +187,8 @@ impl SledStore {
     }
 
     /// As [`SledStore::open`], but takes a database that has lost its newest
-    /// batches, and says how many: for `store check --rebuild` alone, where a
-    /// person has decided to go on with what is left and heal the rest from
+    /// batches, and says how many, and one whose repair was interrupted: for
+    /// [`recovery`] and `store check`, which tell people and heal the rest from
     /// peers. What was lost may have been a revocation.
     ///
     /// The loss is reported until the next flush, which accepts it.
@@ -232,64 +250,6 @@ impl SledStore {
             .and_then(|stored| value::open(TOTALS_KEY, stored))
             .and_then(Totals::from_bytes)
             .ok_or_else(|| "its totals are missing or damaged".to_owned())
-    }
-
-    /// Reads the whole store and compares it with its checksums and totals.
-    /// The report names at most `damaged_max` keys. Writers wait meanwhile, so
-    /// the time for it is before the node starts its work.
-    ///
-    /// # Errors
-    /// When the database cannot be walked to its end.
-    pub fn check(&self, damaged_max: usize) -> Result<CheckReport, StoreError> {
-        let applied = held(&self.applied);
-        let (found, damaged) = self.count(damaged_max)?;
-        Ok(CheckReport {
-            damaged,
-            entries_had: applied.entries,
-            entries_has: found.entries,
-            is_sum_right: (found.entries, found.sum) == (applied.entries, applied.sum),
-        })
-    }
-
-    /// Accepts what is there as all there should be: the last step of a repair,
-    /// after damaged values were healed or removed and lost ones fetched from
-    /// peers. Durable after the next flush.
-    ///
-    /// # Errors
-    /// As [`SledStore::check`] and [`Store::apply`].
-    pub fn accept_totals(&self) -> Result<(), StoreError> {
-        self.check_fault()?;
-        let mut applied = held(&self.applied);
-        let (found, _) = self.count(0)?;
-        let accepted = Totals {
-            batches: applied.batches.saturating_add(1),
-            ..found
-        };
-        self.write_batch(sled::Batch::default(), accepted)?;
-        *applied = accepted;
-        Ok(())
-    }
-
-    /// Adds up every entry, and names damaged ones.
-    fn count(&self, damaged_max: usize) -> Result<(Totals, Vec<Vec<u8>>), StoreError> {
-        let database = self.database()?;
-        let mut found = Totals::default();
-        let mut damaged = Vec::new();
-        let mut last = Vec::new();
-        guarded("check", || {
-            for entry in database.range([KIND_ENTRY].as_slice()..) {
-                let (key, stored) = entry?;
-                last.clear();
-                last.extend_from_slice(logical(&key));
-                found.add(&stored);
-                if damaged.len() < damaged_max && value::open(&key, &stored).is_none() {
-                    damaged.push(last.clone());
-                }
-            }
-            Ok(())
-        })
-        .map_err(|fault| fault.reading("check", &last))?;
-        Ok((found, damaged))
     }
 
     fn assemble(

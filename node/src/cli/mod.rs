@@ -31,6 +31,7 @@ mod serve;
 mod settings;
 mod show;
 mod status;
+mod store;
 mod ui;
 mod usage;
 
@@ -113,6 +114,8 @@ enum Command {
     Show(show::ShowArgs),
     Explain(explain::ExplainArgs),
     Status(status::StatusArgs),
+    #[command(subcommand)]
+    Store(store::StoreCommand),
 }
 
 /// What a command has at hand.
@@ -178,5 +181,6 @@ fn run(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Show(args) => show::run(context, &args),
         Command::Explain(args) => explain::run(context, &args),
         Command::Status(args) => status::run(context, &args),
+        Command::Store(command) => store::run(context, command),
     }
 }

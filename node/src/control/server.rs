@@ -16,10 +16,11 @@ use watchfire_protocol::wire::bundle::PermissibleActions;
 
 use super::answers::Answers;
 use super::{
-    ControlAnswer, ControlRequest, Failure, Op, PeerView, PublishOp, PublishReply, Reply,
-    StatusReply,
+    AsideView, ControlAnswer, ControlRequest, Failure, Op, PeerView, PublishOp, PublishReply,
+    RecoveringView, Reply, StatusReply, StoreView,
 };
 use crate::clock::moment;
+use crate::disk::{recovery, space};
 use crate::driver::{PublishFailure, PublishedBundle};
 use crate::limits::VALID_HOURS_DEFAULT;
 use crate::node::Node;
@@ -353,13 +354,38 @@ fn publish_failure(refused: &PublishFailure) -> Failure {
         PublishFailure::Refused(PublishRefusal::Certificate) => {
             (17, Some("check the clock of this machine"))
         }
-        PublishFailure::Refused(PublishRefusal::Quota | PublishRefusal::Form { .. })
+        PublishFailure::Recovering(_) => (17, None),
+        PublishFailure::Store(_)
+        | PublishFailure::Refused(PublishRefusal::Quota | PublishRefusal::Form { .. })
         | PublishFailure::Prepare(
             PrepareError::Stix { .. } | PrepareError::TooLarge { .. } | PrepareError::Empty,
         )
         | PublishFailure::Busy => (1, None),
     };
     failure(code, refused.to_string(), hint)
+}
+
+/// What a person should know of the store.
+fn store_view(node: &Node) -> Result<StoreView, Failure> {
+    let path = node.store_path();
+    let failed = |why: String| failure(1, format!("could not look at the store: {why}"), None);
+    let recovering = node.recovering().map_err(|why| failed(why.to_string()))?;
+    let asides = recovery::asides(path).map_err(|why| failed(why.to_string()))?;
+    Ok(StoreView {
+        used_bytes: space::used_bytes(path).map_err(|why| failed(why.to_string()))?,
+        recovering: recovering.map(|recovering| RecoveringView {
+            held: recovering.held,
+            published: recovering.published,
+        }),
+        happened: node.happened().iter().map(ToString::to_string).collect(),
+        set_aside: asides
+            .into_iter()
+            .map(|aside| AsideView {
+                path: aside.path.display().to_string(),
+                why: aside.why,
+            })
+            .collect(),
+    })
 }
 
 async fn status(node: &Node) -> Result<StatusReply, Failure> {
@@ -405,6 +431,7 @@ async fn status(node: &Node) -> Result<StatusReply, Failure> {
         certificate_until: moment(node.certificate().not_after_ms),
         listening: status.listening,
         counters,
+        store: store_view(node)?,
     })
 }
 

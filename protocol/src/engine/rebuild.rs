@@ -4,19 +4,19 @@
 //! What this leaves to be opened is opened by the engine at its next start, so
 //! that an index entry always comes from a payload that was checked again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::opening::header_of_frame;
+use super::opening::{LoggedFrame, header_of_frame};
 use super::streams::Streams;
 use super::{Staged, damaged, for_each, restore_certificates};
 use crate::ids::EnvelopeId;
-use crate::limits::{FRAME_BYTES_MAX, HEADER_BYTES_MAX};
+use crate::limits::{FRAME_BYTES_MAX, HEADER_BYTES_MAX, SEQUENCE_AHEAD_MAX};
 use crate::roster::Roster;
 use crate::store::{Batch, Store, StoreError};
 use crate::table::{self, Arrival, LogEntry, Outcome};
 use crate::wire::chunk_tree::leaf;
 use crate::wire::codec;
-use crate::wire::envelope::{Header, SignedBytes};
+use crate::wire::envelope::{Header, Position, SignedBytes};
 use crate::wire::exchange::StreamId;
 use watchfire_crypto::Statement;
 
@@ -30,6 +30,13 @@ pub struct Rebuilt {
     /// Log entries that do not read, or whose certificate is not known: they
     /// stay in the log and are in no index.
     pub unreadable: u64,
+    /// Log entries of a place that an earlier one holds: they stay in the log
+    /// and are in no index.
+    pub repeated: u64,
+    /// Log entries so far beyond a gap in their stream that a node would not
+    /// have taken them: they stay in the log and are in no index. Peers bring
+    /// what the gap lacks and then these; or rebuild again once it is closed.
+    pub beyond: u64,
 }
 
 /// Changes in one batch.
@@ -51,9 +58,13 @@ pub fn rebuild<S: Store>(store: &S, roster: &Roster) -> Result<Rebuilt, StoreErr
         roster,
         streams: Streams::default(),
         batch: Batch::default(),
+        places: BTreeMap::new(),
+        reach: BTreeMap::new(),
         found: Rebuilt::default(),
     };
-    for (arrival, entry) in arrivals(&staged)? {
+    let arrivals = arrivals(&staged)?;
+    work.survey(&arrivals)?;
+    for (arrival, entry) in arrivals {
         work.entry(arrival, entry)?;
     }
     work.write()?;
@@ -94,27 +105,71 @@ struct Rebuild<'a, S> {
     roster: Roster,
     streams: Streams,
     batch: Batch,
+    /// Places that are taken: by each stream, which sequences.
+    places: BTreeMap<StreamId, BTreeSet<u64>>,
+    /// How far each stream with a gap may be held.
+    reach: BTreeMap<StreamId, u64>,
     found: Rebuilt,
 }
 
+/// Where an envelope of the log goes.
+enum Place {
+    Taken,
+    Repeated,
+    Beyond,
+    Unknown,
+}
+
 impl<S: Store> Rebuild<'_, S> {
+    /// Finds out how far each stream goes without a gap. What was lost from the
+    /// middle of the log leaves one, and an engine remembers only so much
+    /// beyond a gap: what it would not remember it must not find in an index.
+    fn survey(&mut self, arrivals: &BTreeMap<Arrival, Vec<u8>>) -> Result<(), StoreError> {
+        let mut held: BTreeMap<StreamId, BTreeSet<u64>> = BTreeMap::new();
+        for key in arrivals.values() {
+            let value = self.read(key)?;
+            let header = if key.starts_with(b"L") {
+                logged(&value).map(|logged| logged.header)
+            } else {
+                retained(&value).map(|(_, header)| header)
+            };
+            if let Some((stream, position)) = header.and_then(|header| self.place_of(&header)) {
+                held.entry(stream).or_default().insert(position.sequence);
+            }
+        }
+        for (stream, sequences) in held {
+            let gapless = (1..)
+                .zip(&sequences)
+                .take_while(|(expected, found)| expected == *found)
+                .count() as u64;
+            self.reach.insert(stream, gapless + SEQUENCE_AHEAD_MAX);
+        }
+        Ok(())
+    }
+
+    /// A value of the log; one that is damaged is read as nothing.
+    fn read(&self, key: &[u8]) -> Result<Vec<u8>, StoreError> {
+        match self.store.get(key) {
+            Ok(value) => Ok(value.unwrap_or_default()),
+            Err(StoreError::Damaged { .. }) => Ok(Vec::new()),
+            Err(failed @ StoreError::Failed { .. }) => Err(failed),
+        }
+    }
+
     fn entry(&mut self, arrival: Arrival, key: Vec<u8>) -> Result<(), StoreError> {
         self.batch
             .put(table::next_arrival(), codec::encode(&(arrival + 1)));
-        let value = match self.store.get(&key) {
-            Ok(value) => value.unwrap_or_default(),
-            Err(StoreError::Damaged { .. }) => Vec::new(),
-            Err(failed @ StoreError::Failed { .. }) => return Err(failed),
-        };
-        let is_whole = key.starts_with(b"L");
-        let read = if is_whole {
+        let value = self.read(&key)?;
+        let placed = if key.starts_with(b"L") {
             self.whole(arrival, &value)?
         } else {
             self.header(arrival, &value)
         };
-        match read {
-            Some(()) => self.found.envelopes += 1,
-            None => self.found.unreadable += 1,
+        match placed {
+            Place::Taken => self.found.envelopes += 1,
+            Place::Repeated => self.found.repeated += 1,
+            Place::Beyond => self.found.beyond += 1,
+            Place::Unknown => self.found.unreadable += 1,
         }
         if self.batch.len() >= BATCH_KEYS_MAX {
             self.write()
@@ -124,13 +179,13 @@ impl<S: Store> Rebuild<'_, S> {
     }
 
     /// An envelope of the log.
-    fn whole(&mut self, arrival: Arrival, value: &[u8]) -> Result<Option<()>, StoreError> {
-        let entry = codec::decode::<LogEntry>(value, FRAME_BYTES_MAX + 64).ok();
-        let Some(logged) = entry.and_then(|entry| header_of_frame(entry.frame.as_slice())) else {
-            return Ok(None);
+    fn whole(&mut self, arrival: Arrival, value: &[u8]) -> Result<Place, StoreError> {
+        let Some(logged) = logged(value) else {
+            return Ok(Place::Unknown);
         };
-        if self.place(arrival, logged.id, &logged.header).is_none() {
-            return Ok(None);
+        match self.place(arrival, logged.id, &logged.header) {
+            Place::Taken => {}
+            other @ (Place::Repeated | Place::Beyond | Place::Unknown) => return Ok(other),
         }
         match &logged.bundle {
             Some((bundle, _)) => self
@@ -150,7 +205,7 @@ impl<S: Store> Rebuild<'_, S> {
             if logged.bundle.is_some() {
                 self.unopened(arrival);
             }
-            return Ok(Some(()));
+            return Ok(Place::Taken);
         };
         let mut leaves = Vec::new();
         for index in 0..payload.chunks {
@@ -167,23 +222,18 @@ impl<S: Store> Rebuild<'_, S> {
             self.batch
                 .put(table::pull(arrival), codec::encode(&logged.id));
         }
-        Ok(Some(()))
+        Ok(Place::Taken)
     }
 
     /// A header that is all there is.
-    fn header(&mut self, arrival: Arrival, value: &[u8]) -> Option<()> {
-        let bytes: SignedBytes<HEADER_BYTES_MAX> =
-            codec::decode(value, HEADER_BYTES_MAX + 72).ok()?;
-        let signed = bytes.to_signed::<Header>();
-        let header = signed.claims().ok()?;
-        self.place(
-            arrival,
-            EnvelopeId::from_bytes(Header::DOMAIN.digest(signed.bytes())),
-            &header,
-        )
+    fn header(&mut self, arrival: Arrival, value: &[u8]) -> Place {
+        match retained(value) {
+            Some((id, header)) => self.place(arrival, id, &header),
+            None => Place::Unknown,
+        }
     }
 
-    fn place(&mut self, arrival: Arrival, id: EnvelopeId, header: &Header) -> Option<()> {
+    fn place_of(&self, header: &Header) -> Option<(StreamId, Position)> {
         let certificate = self.roster.certificate(&header.prefix.certificate)?;
         let position = header.prefix.class.position()?;
         let stream = StreamId {
@@ -191,6 +241,21 @@ impl<S: Store> Rebuild<'_, S> {
             incarnation: certificate.incarnation,
             tag: position.tag,
         };
+        Some((stream, position))
+    }
+
+    fn place(&mut self, arrival: Arrival, id: EnvelopeId, header: &Header) -> Place {
+        let Some((stream, position)) = self.place_of(header) else {
+            return Place::Unknown;
+        };
+        let reach = self.reach.get(&stream).copied().unwrap_or(u64::MAX);
+        if position.sequence > reach {
+            return Place::Beyond;
+        }
+        let places = self.places.entry(stream).or_default();
+        if !places.insert(position.sequence) {
+            return Place::Repeated;
+        }
         self.batch
             .put(table::envelope(&id), codec::encode(&arrival));
         self.batch.put(
@@ -201,7 +266,7 @@ impl<S: Store> Rebuild<'_, S> {
             self.batch
                 .put(table::through(&stream), codec::encode(&through));
         }
-        Some(())
+        Place::Taken
     }
 
     fn unopened(&mut self, arrival: Arrival) {
@@ -212,4 +277,17 @@ impl<S: Store> Rebuild<'_, S> {
     fn write(&mut self) -> Result<(), StoreError> {
         self.store.apply(&core::mem::take(&mut self.batch))
     }
+}
+
+fn logged(value: &[u8]) -> Option<LoggedFrame> {
+    let entry = codec::decode::<LogEntry>(value, FRAME_BYTES_MAX + 64).ok()?;
+    header_of_frame(entry.frame.as_slice())
+}
+
+fn retained(value: &[u8]) -> Option<(EnvelopeId, Header)> {
+    let bytes: SignedBytes<HEADER_BYTES_MAX> = codec::decode(value, HEADER_BYTES_MAX + 72).ok()?;
+    let signed = bytes.to_signed::<Header>();
+    let header = signed.claims().ok()?;
+    let id = EnvelopeId::from_bytes(Header::DOMAIN.digest(signed.bytes()));
+    Some((id, header))
 }
