@@ -8,6 +8,10 @@
 
 #[path = "disk/damage.rs"]
 mod damage;
+#[path = "disk/held.rs"]
+mod held;
+#[path = "disk/recovery.rs"]
+mod recovery;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -171,6 +175,9 @@ fn child() {
             };
             println!("\nverdict {verdict}");
         }
+        "recover" => recovery::judge_all(&path),
+        "no-room" => recovery::judge_without_room(&path),
+        "fill-disk" => recovery::fill(&path),
         other => panic!("unknown role {other}"),
     }
 }
