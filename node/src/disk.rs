@@ -15,6 +15,8 @@
 //!   middle of its log. [`SledStore::check`] compares them, reading everything.
 //! - **One writer** ([`lock`]), known by name to whoever comes second.
 //! - **No panics**: sled panics on some damaged files; it becomes an error.
+//! - **An end**: sled waits for ever when it is closed after a failed write; it is
+//!   given up then.
 //! - **No second chance**: after a failed write or flush the store refuses all
 //!   further ones. What a failed `fsync` left behind is unknown, and a second
 //!   one would answer that all is well.
@@ -78,6 +80,14 @@ const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// its file. 2,000 × 5 ms is ten seconds, for a machine that is very busy.
 const REOPEN_TRIES_MAX: u32 = 2_000;
 const REOPEN_PAUSE_MS: u64 = 5;
+
+/// How long closing may take: what was applied and not flushed is written,
+/// at most 64 batches of a mebibyte, on a disk that is slow.
+const CLOSE_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// How long it may take after a write has failed, when nothing that counts is
+/// left to write.
+const CLOSE_FAILED_WITHIN: std::time::Duration = std::time::Duration::from_millis(500);
 
 const DATABASE_DIR: &str = "sled";
 const LOCK_FILE: &str = "store.lock";
@@ -336,8 +346,14 @@ impl Store for SledStore {
         let mut writes = sled::Batch::default();
         for (key, value) in batch.iter() {
             let key = physical(key);
-            let replaced = guarded("read what a batch replaces", || database.get(&key))
-                .map_err(|fault| fault.reading("read what a batch replaces", logical(&key)))?;
+            let replaced =
+                guarded("read what a batch replaces", || database.get(&key)).map_err(|fault| {
+                    match fault.reading("read what a batch replaces", logical(&key)) {
+                        damaged @ StoreError::Damaged { .. } => damaged,
+                        // sled tells of a failed write wherever it is asked next.
+                        failed @ StoreError::Failed { .. } => self.fail(failed),
+                    }
+                })?;
             if let Some(stored) = replaced {
                 totals.subtract(&stored);
             }
@@ -378,9 +394,29 @@ impl Store for SledStore {
 
 impl Drop for SledStore {
     fn drop(&mut self) {
-        // sled syncs as it is dropped, and unwraps the answer.
-        if let Some(database) = self.database.take() {
-            let _ = catch_unwind(AssertUnwindSafe(move || drop(database)));
+        let Some(database) = self.database.take() else {
+            return;
+        };
+        // sled syncs as it is dropped, unwraps the answer, and where a write
+        // failed (a full disk does it) waits for ever for one to succeed. So
+        // it is dropped elsewhere, and given up if it does not come back; what
+        // is then lost is memory of a process that is about to end.
+        let within = if self.fault.get().is_some() {
+            CLOSE_FAILED_WITHIN
+        } else {
+            CLOSE_WITHIN
+        };
+        let (closed, is_closed) = std::sync::mpsc::channel();
+        let closing = std::thread::Builder::new()
+            .name("store-close".to_owned())
+            .spawn(move || {
+                let _ = catch_unwind(AssertUnwindSafe(move || drop(database)));
+                // Whoever waited may have given up.
+                let _ = closed.send(());
+            });
+        // Without a thread sled was dropped with the closure that held it.
+        if closing.is_ok() {
+            let _ = is_closed.recv_timeout(within);
         }
     }
 }

@@ -177,6 +177,7 @@ fn child() {
         }
         "recover" => recovery::judge_all(&path),
         "no-room" => recovery::judge_without_room(&path),
+        "after-full" => recovery::read_after_full(&path),
         "fill-disk" => recovery::fill(&path),
         other => panic!("unknown role {other}"),
     }
