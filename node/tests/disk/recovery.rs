@@ -462,8 +462,8 @@ fn in_own_file_system(role: &str, held: &Held, setup: &str, after: &str) -> Opti
         return None;
     };
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said = String::from_utf8_lossy(&output.stderr);
     if !text.contains("verdict ") {
-        let said = String::from_utf8_lossy(&output.stderr);
         assert!(
             said.contains("unshare") || said.contains("mount"),
             "{text}\n{said}"
@@ -471,7 +471,7 @@ fn in_own_file_system(role: &str, held: &Held, setup: &str, after: &str) -> Opti
         println!("NOT TESTED: {role}: no file system of its own: {said}");
         return None;
     }
-    Some(text)
+    Some(format!("{text}\n{said}"))
 }
 
 /// What the child does on a file system that takes nothing.
@@ -493,13 +493,23 @@ pub(crate) fn judge_without_room(place: &Path) {
 #[test]
 fn attack_37_a_full_disk_moves_no_store_aside() {
     let held = Held::filled();
-    let fill = "printf x > \"$1/store/sled/conf\"; dd if=/dev/zero of=\"$1/filler\" bs=4k 2>/dev/null || true";
-    let Some(text) = in_own_file_system("no-room", &held, fill, "true") else {
+    let full = "dd if=/dev/zero of=\"$1/filler\" bs=4k 2>/dev/null || true";
+    let spoil = "printf x > \"$1/store/sled/conf\"";
+    let Some(text) = in_own_file_system("no-room", &held, &format!("{spoil}; {full}"), "true")
+    else {
         return;
     };
     assert!(text.contains("No space left on device"), "{text}");
     assert!(text.contains("free disk space"), "{text}");
     assert!(!text.contains("damaged-"), "{text}");
+    // One that is whole opens, or says the same.
+    let text = in_own_file_system("no-room", &held, full, "true").unwrap();
+    assert!(
+        text.contains("verdict opened, []") || text.contains("No space left on device"),
+        "{text}"
+    );
+    assert!(!text.contains("damaged-"), "{text}");
+    println!("{text}");
 }
 
 #[test]
@@ -548,7 +558,7 @@ pub(crate) fn read_after_full(place: &Path) {
 #[test]
 fn attack_37_a_disk_that_fills_up_stops_the_commits_and_loses_none_acknowledged() {
     let held = Held::filled();
-    let room = "dd if=/dev/zero of=\"$1/filler\" bs=1k count=200";
+    let room = "dd if=/dev/zero of=\"$1/filler\" bs=1k count=3000";
     // Another process, since sled given up keeps its lock.
     let after = format!("rm \"$1/filler\"; {CHILD}=after-full \"$0\" --exact child --nocapture");
     let Some(text) = in_own_file_system("fill-disk", &held, room, &after) else {
