@@ -108,10 +108,6 @@ pub struct Failure {
 }
 
 /// What came of a request.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "short-lived: it is written to a socket at once"
-)]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {

@@ -192,7 +192,12 @@ fn set_aside(path: &Path, why: &str, wall_ms: u64) -> Result<PathBuf, OpenError>
     SledStore::create(&fresh).map(drop).map_err(|refused| {
         let cause = match refused {
             OpenError::Io { cause, .. } => cause,
-            other => io::Error::other(other),
+            other @ (OpenError::InUse { .. }
+            | OpenError::NotAStore { .. }
+            | OpenError::NotEmpty { .. }
+            | OpenError::Newer { .. }
+            | OpenError::Damaged { .. }
+            | OpenError::Unfinished { .. }) => io::Error::other(other),
         };
         OpenError::io("make a fresh store beside the damaged", path, cause)
     })?;
