@@ -12,6 +12,8 @@ mod damage;
 mod held;
 #[path = "disk/recovery.rs"]
 mod recovery;
+#[path = "disk/room.rs"]
+mod room;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -176,9 +178,9 @@ fn child() {
             println!("\nverdict {verdict}");
         }
         "recover" => recovery::judge_all(&path),
-        "no-room" => recovery::judge_without_room(&path),
-        "after-full" => recovery::read_after_full(&path),
-        "fill-disk" => recovery::fill(&path),
+        "no-room" => room::judge_without_room(&path),
+        "after-full" => room::read_after_full(&path),
+        "fill-disk" => room::fill(&path),
         other => panic!("unknown role {other}"),
     }
 }
