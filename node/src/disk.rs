@@ -15,6 +15,8 @@
 //!   middle of its log. [`SledStore::check`] compares them, reading everything.
 //! - **One writer** ([`lock`]), known by name to whoever comes second.
 //! - **No panics**: sled panics on some damaged files; it becomes an error.
+//! - **An end**: sled waits for ever when it is closed after a failed write; it is
+//!   given up then.
 //! - **No second chance**: after a failed write or flush the store refuses all
 //!   further ones. What a failed `fsync` left behind is unknown, and a second
 //!   one would answer that all is well.
@@ -23,17 +25,30 @@
 //! store/store.format   magic and version; written last when a store is made
 //! store/store.lock     who has it open
 //! store/store.flushed  the number of the last batch known to be on disk
+//! store/store.repairing, store.suspect
+//!                      a repair was begun; one is due at the next start
 //! store/sled/          the database: one tree, keys behind one byte of kind
+//! store.published      how far this node's own streams went: outlives the store
+//! store.damaged-TIME/  a store that did not open, set aside by `recovery`
 //! ```
 //!
 //! One tree, since sled's batches are atomic within a tree and not across.
 
+pub mod audit;
 mod durable;
 mod error;
 pub mod lock;
+pub(crate) mod marks;
+pub mod published;
+pub mod recovery;
+pub mod repair;
 mod report;
+pub mod space;
+pub mod survey;
+mod tables;
 mod totals;
 mod value;
+mod walk;
 mod witness;
 
 use std::fs::{self, DirBuilder};
@@ -65,6 +80,14 @@ const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// its file. 2,000 × 5 ms is ten seconds, for a machine that is very busy.
 const REOPEN_TRIES_MAX: u32 = 2_000;
 const REOPEN_PAUSE_MS: u64 = 5;
+
+/// How long closing may take: what was applied and not flushed is written,
+/// at most 64 batches of a mebibyte, on a disk that is slow.
+const CLOSE_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// How long it may take after a write has failed, when nothing that counts is
+/// left to write.
+const CLOSE_FAILED_WITHIN: std::time::Duration = std::time::Duration::from_millis(500);
 
 const DATABASE_DIR: &str = "sled";
 const LOCK_FILE: &str = "store.lock";
@@ -159,6 +182,11 @@ impl SledStore {
     /// use, is its own [`OpenError`].
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let (store, loss) = Self::open_with_loss(path)?;
+        if marks::is_repairing(path) {
+            return Err(OpenError::Unfinished {
+                path: path.to_owned(),
+            });
+        }
         match loss {
             None => Ok(store),
             Some(Loss { had, has }) => Err(OpenError::Damaged {
@@ -169,8 +197,8 @@ impl SledStore {
     }
 
     /// As [`SledStore::open`], but takes a database that has lost its newest
-    /// batches, and says how many: for `store check --rebuild` alone, where a
-    /// person has decided to go on with what is left and heal the rest from
+    /// batches, and says how many, and one whose repair was interrupted: for
+    /// [`recovery`] and `store check`, which tell people and heal the rest from
     /// peers. What was lost may have been a revocation.
     ///
     /// The loss is reported until the next flush, which accepts it.
@@ -232,64 +260,6 @@ impl SledStore {
             .and_then(|stored| value::open(TOTALS_KEY, stored))
             .and_then(Totals::from_bytes)
             .ok_or_else(|| "its totals are missing or damaged".to_owned())
-    }
-
-    /// Reads the whole store and compares it with its checksums and totals.
-    /// The report names at most `damaged_max` keys. Writers wait meanwhile, so
-    /// the time for it is before the node starts its work.
-    ///
-    /// # Errors
-    /// When the database cannot be walked to its end.
-    pub fn check(&self, damaged_max: usize) -> Result<CheckReport, StoreError> {
-        let applied = held(&self.applied);
-        let (found, damaged) = self.count(damaged_max)?;
-        Ok(CheckReport {
-            damaged,
-            entries_had: applied.entries,
-            entries_has: found.entries,
-            is_sum_right: (found.entries, found.sum) == (applied.entries, applied.sum),
-        })
-    }
-
-    /// Accepts what is there as all there should be: the last step of a repair,
-    /// after damaged values were healed or removed and lost ones fetched from
-    /// peers. Durable after the next flush.
-    ///
-    /// # Errors
-    /// As [`SledStore::check`] and [`Store::apply`].
-    pub fn accept_totals(&self) -> Result<(), StoreError> {
-        self.check_fault()?;
-        let mut applied = held(&self.applied);
-        let (found, _) = self.count(0)?;
-        let accepted = Totals {
-            batches: applied.batches.saturating_add(1),
-            ..found
-        };
-        self.write_batch(sled::Batch::default(), accepted)?;
-        *applied = accepted;
-        Ok(())
-    }
-
-    /// Adds up every entry, and names damaged ones.
-    fn count(&self, damaged_max: usize) -> Result<(Totals, Vec<Vec<u8>>), StoreError> {
-        let database = self.database()?;
-        let mut found = Totals::default();
-        let mut damaged = Vec::new();
-        let mut last = Vec::new();
-        guarded("check", || {
-            for entry in database.range([KIND_ENTRY].as_slice()..) {
-                let (key, stored) = entry?;
-                last.clear();
-                last.extend_from_slice(logical(&key));
-                found.add(&stored);
-                if damaged.len() < damaged_max && value::open(&key, &stored).is_none() {
-                    damaged.push(last.clone());
-                }
-            }
-            Ok(())
-        })
-        .map_err(|fault| fault.reading("check", &last))?;
-        Ok((found, damaged))
     }
 
     fn assemble(
@@ -376,8 +346,14 @@ impl Store for SledStore {
         let mut writes = sled::Batch::default();
         for (key, value) in batch.iter() {
             let key = physical(key);
-            let replaced = guarded("read what a batch replaces", || database.get(&key))
-                .map_err(|fault| fault.reading("read what a batch replaces", logical(&key)))?;
+            let replaced =
+                guarded("read what a batch replaces", || database.get(&key)).map_err(|fault| {
+                    match fault.reading("read what a batch replaces", logical(&key)) {
+                        damaged @ StoreError::Damaged { .. } => damaged,
+                        // sled tells of a failed write wherever it is asked next.
+                        failed @ StoreError::Failed { .. } => self.fail(failed),
+                    }
+                })?;
             if let Some(stored) = replaced {
                 totals.subtract(&stored);
             }
@@ -418,9 +394,29 @@ impl Store for SledStore {
 
 impl Drop for SledStore {
     fn drop(&mut self) {
-        // sled syncs as it is dropped, and unwraps the answer.
-        if let Some(database) = self.database.take() {
-            let _ = catch_unwind(AssertUnwindSafe(move || drop(database)));
+        let Some(database) = self.database.take() else {
+            return;
+        };
+        // sled syncs as it is dropped, unwraps the answer, and where a write
+        // failed (a full disk does it) waits for ever for one to succeed. So
+        // it is dropped elsewhere, and given up if it does not come back; what
+        // is then lost is memory of a process that is about to end.
+        let within = if self.fault.get().is_some() {
+            CLOSE_FAILED_WITHIN
+        } else {
+            CLOSE_WITHIN
+        };
+        let (closed, is_closed) = std::sync::mpsc::channel();
+        let closing = std::thread::Builder::new()
+            .name("store-close".to_owned())
+            .spawn(move || {
+                let _ = catch_unwind(AssertUnwindSafe(move || drop(database)));
+                // Whoever waited may have given up.
+                let _ = closed.send(());
+            });
+        // Without a thread sled was dropped with the closure that held it.
+        if closing.is_ok() {
+            let _ = is_closed.recv_timeout(within);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A node, put together: store, engine, transport, pool and committer around
 //! one driver. `serve` runs one, `demo` several.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use libp2p::Multiaddr;
@@ -12,12 +12,14 @@ use watchfire_protocol::engine::{Config, Engine, OpenError as EngineError};
 use watchfire_protocol::ids::MemberId;
 use watchfire_protocol::opening::Wish;
 use watchfire_protocol::roster::{Certificate, Roster, RosterError};
-use watchfire_protocol::store::CommitNo;
+use watchfire_protocol::store::{CommitNo, StoreError};
 use watchfire_protocol::wire::codec::CodecError;
 use watchfire_protocol::wire::genesis::GenesisFile;
 
 use crate::clock::Clock;
 use crate::committer::Committer;
+use crate::disk::published::{OwnStreams, Recovering, Witnessed};
+use crate::disk::recovery::{self, Happened};
 use crate::disk::{OpenError as DiskError, SledStore};
 use crate::driver::{
     Book, Driver, DriverError, NodeCommand, NodeEvent, NodeStatus, Publication, PublishFailure,
@@ -54,6 +56,9 @@ pub enum StartError {
     /// The store does not open.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// The store failed as it was read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The engine does not start.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -77,6 +82,9 @@ pub struct Node {
     events: broadcast::Sender<NodeEvent>,
     roster: watch::Receiver<Arc<Roster>>,
     store: Arc<SledStore>,
+    store_path: PathBuf,
+    own: Arc<OwnStreams>,
+    happened: Arc<Vec<Happened>>,
 }
 
 /// Its end, when it comes.
@@ -102,23 +110,27 @@ impl Node {
         let clock = Clock::start();
         let file = GenesisFile::from_bytes(&config.genesis_file)?;
         let roster = Roster::found(&file)?;
-        let store = Arc::new(SledStore::open(&config.store)?);
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|_| StartError::Entropy)?;
-        let mut transport_seed = *config.transport_seed.expose();
-        let transport_key = SigningKey::from_seed(&transport_seed).public().to_bytes();
-        let keypair = keypair_of(&mut transport_seed)?;
-        let engine = Engine::open(
-            Arc::clone(&store),
-            Config {
-                roster,
-                genesis_file: config.genesis_file,
-                transport_key,
-                signing_key: config.signing_key,
+        let transport_key = SigningKey::from_seed(config.transport_seed.expose()).public();
+        let open = |store| {
+            let mut seed = [0; 32];
+            getrandom::fill(&mut seed).map_err(|_| StartError::Entropy)?;
+            let config = Config {
+                roster: roster.clone(),
+                genesis_file: config.genesis_file.clone(),
+                transport_key: transport_key.to_bytes(),
+                signing_key: SigningKey::from_seed(config.signing_key.expose_seed().expose()),
                 seed,
-            },
-            clock.now(),
-        )?;
+            };
+            Ok::<_, StartError>(Engine::open(store, config, clock.now())?)
+        };
+        let (store, engine, happened) =
+            open_store(&config.store, &roster, clock.now().wall_ms, open)?;
+        let mut transport_seed = *config.transport_seed.expose();
+        let keypair = keypair_of(&mut transport_seed)?;
+        let me = engine.me();
+        let own = OwnStreams::open(&store, &config.store, me.node, me.incarnation)?;
+        let own = Arc::new(own);
+        warn_of_recovery(&own, &store)?;
         let roster = engine.roster();
         let mut transport = TransportConfig::new(*roster.federation().as_bytes());
         transport.listen = config.listen;
@@ -129,7 +141,8 @@ impl Node {
         let (openers, opened) = Pool::start()?;
         // The engine has at most a few commits under way, so there is always room.
         let (durable, committed) = mpsc::channel::<Result<CommitNo, _>>(64);
-        let committer = Committer::start(Arc::clone(&store), move |done| {
+        let witnessed = Arc::new(Witnessed::new(Arc::clone(&store), Arc::clone(&own)));
+        let committer = Committer::start(witnessed, move |done| {
             // The driver may have ended; then nobody waits for the news.
             let _ = durable.blocking_send(done);
         })?;
@@ -144,6 +157,9 @@ impl Node {
             events: events.clone(),
             roster,
             store,
+            store_path: config.store.clone(),
+            own,
+            happened: Arc::new(happened),
         };
         let driver = Driver {
             engine,
@@ -162,7 +178,13 @@ impl Node {
             roster: roster_sender,
             book: Book::default(),
         };
-        let end = tokio::spawn(driver.run());
+        let end = tokio::spawn(async move {
+            let ended = driver.run().await;
+            if let Err(DriverError::Store(StoreError::Damaged { key })) = &ended {
+                note_damage(&config.store, key);
+            }
+            ended
+        });
         Ok((node, end))
     }
 
@@ -175,6 +197,9 @@ impl Node {
         stix: Vec<u8>,
         wish: Wish,
     ) -> Result<Result<PublishedBundle, PublishFailure>, Ended> {
+        if let Err(refused) = self.may_publish() {
+            return Ok(Err(refused));
+        }
         let (reply, answer) = oneshot::channel();
         self.publications
             .send(Publication { stix, wish, reply })
@@ -240,6 +265,31 @@ impl Node {
         Arc::clone(&self.roster.borrow())
     }
 
+    /// Whether its own stream is whole, so that no second envelope is signed
+    /// under a number that was used.
+    fn may_publish(&self) -> Result<(), PublishFailure> {
+        Ok(self.own.check(&self.store)??)
+    }
+
+    /// How far fetching back its own stream is, if it is being fetched back.
+    /// While it is, nothing is published.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn recovering(&self) -> Result<Option<Recovering>, StoreError> {
+        Ok(self.own.check(&self.store)?.err())
+    }
+
+    /// What happened to its store as it started; empty as a rule.
+    pub fn happened(&self) -> &[Happened] {
+        &self.happened
+    }
+
+    /// Where its store is.
+    pub fn store_path(&self) -> &Path {
+        &self.store_path
+    }
+
     /// What is durable, to be read.
     pub const fn store(&self) -> &Arc<SledStore> {
         &self.store
@@ -253,5 +303,66 @@ impl Node {
     /// Its member.
     pub const fn member(&self) -> MemberId {
         self.me.member
+    }
+}
+
+/// What a node begins with.
+type Begun = (Arc<SledStore>, Engine<Arc<SledStore>>, Vec<Happened>);
+
+/// Opens store and engine. An engine that meets a damaged value as it starts
+/// has the store mended, once.
+fn open_store(
+    path: &Path,
+    roster: &Roster,
+    wall_ms: u64,
+    open: impl Fn(Arc<SledStore>) -> Result<Engine<Arc<SledStore>>, StartError>,
+) -> Result<Begun, StartError> {
+    let mut happened = Vec::new();
+    let mut is_second = false;
+    loop {
+        let recovered = recovery::start(path, roster, wall_ms)?;
+        for one in &recovered.happened {
+            warn_of(one);
+        }
+        happened.extend(recovered.happened);
+        let store = Arc::new(recovered.store);
+        match open(Arc::clone(&store)) {
+            Ok(engine) => return Ok((store, engine, happened)),
+            Err(StartError::Engine(EngineError::Store(StoreError::Damaged { key })))
+                if !is_second =>
+            {
+                note_damage(path, &key);
+                is_second = true;
+            }
+            Err(other) => return Err(other),
+        }
+    }
+}
+
+/// One warning for what happened, and one for each value that went with it.
+fn warn_of(happened: &Happened) {
+    if let Happened::Repaired(repaired) = happened {
+        for finding in &repaired.removed {
+            tracing::warn!(table = finding.table, at = %finding.place, why = %finding.why, "removed from the store");
+        }
+    }
+    tracing::warn!("{happened}");
+}
+
+fn warn_of_recovery(own: &OwnStreams, store: &SledStore) -> Result<(), StoreError> {
+    if let Err(recovering) = own.check(store)? {
+        tracing::warn!("{recovering}");
+    }
+    Ok(())
+}
+
+/// Has the store mended at the next start.
+fn note_damage(store: &Path, key: &str) {
+    tracing::error!(
+        key,
+        "damaged value in the store; it is mended at the next start"
+    );
+    if let Err(why) = recovery::suspect(store) {
+        tracing::error!(%why, "could not note that; run \"watchfire store check --rebuild\"");
     }
 }

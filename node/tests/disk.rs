@@ -8,6 +8,12 @@
 
 #[path = "disk/damage.rs"]
 mod damage;
+#[path = "disk/held.rs"]
+mod held;
+#[path = "disk/recovery.rs"]
+mod recovery;
+#[path = "disk/room.rs"]
+mod room;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -171,6 +177,10 @@ fn child() {
             };
             println!("\nverdict {verdict}");
         }
+        "recover" => recovery::judge_all(&path),
+        "no-room" => room::judge_without_room(&path),
+        "after-full" => room::read_after_full(&path),
+        "fill-disk" => room::fill(&path),
         other => panic!("unknown role {other}"),
     }
 }

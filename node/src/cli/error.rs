@@ -7,6 +7,7 @@ use watchfire_crypto::KeyFileError;
 use watchfire_protocol::opening::PrepareError;
 use watchfire_protocol::roster::RosterError;
 use watchfire_protocol::stix::markings::MarkingRefusal;
+use watchfire_protocol::store::StoreError;
 
 use super::ui::counted;
 use crate::control::Failure;
@@ -43,7 +44,7 @@ pub enum Code {
     Timeout,
     /// It works, but less well than it should.
     Degraded,
-    /// A signature or fingerprint does not hold.
+    /// A signature, fingerprint or checksum does not hold.
     Verification,
     /// A person interrupted it.
     Interrupted,
@@ -103,7 +104,7 @@ impl Code {
             Self::Unreachable => "the node does not run",
             Self::Timeout => "the node or a peer did not answer in time",
             Self::Degraded => "it works, but less well than it should",
-            Self::Verification => "a signature or fingerprint does not hold",
+            Self::Verification => "a signature, fingerprint or checksum does not hold",
             Self::Interrupted => "a person interrupted it",
         }
     }
@@ -200,6 +201,16 @@ impl CliError {
                 format!("could not write the output: {cause}"),
             )
         }
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        let code = match &error {
+            StoreError::Damaged { .. } => Code::Verification,
+            StoreError::Failed { .. } => Code::Failure,
+        };
+        Self::of(code, &error)
     }
 }
 

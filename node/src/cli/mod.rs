@@ -32,6 +32,7 @@ mod serve;
 mod settings;
 mod show;
 mod status;
+mod store;
 mod sync;
 mod ui;
 mod usage;
@@ -116,6 +117,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     Status(status::StatusArgs),
     #[command(subcommand)]
+    Store(store::StoreCommand),
+    #[command(subcommand)]
     Sync(sync::SyncCommand),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -184,6 +187,7 @@ fn run(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Show(args) => show::run(context, &args),
         Command::Explain(args) => explain::run(context, &args),
         Command::Status(args) => status::run(context, &args),
+        Command::Store(command) => store::run(context, command),
         Command::Sync(command) => sync::run(context, &command),
         Command::Completions(args) => completions::run(context, &args),
         Command::Man(args) => man::run(context, &args),

@@ -35,6 +35,7 @@ impl From<StartError> for CliError {
             StartError::Disk(DiskError::InUse { .. }) => Code::InUse,
             StartError::Genesis(_) | StartError::Roster(_) => Code::Verification,
             StartError::Disk(_)
+            | StartError::Store(_)
             | StartError::Engine(_)
             | StartError::Transport(
                 TransportError::NoRuntime

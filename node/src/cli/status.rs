@@ -1,11 +1,14 @@
 //! `watchfire status`: how the node is.
 
 use clap::Args;
+use serde::Serialize;
 
 use super::error::CliError;
+use super::store::bytes_text;
 use super::{Context, TIMEOUT_DEFAULT};
 use crate::control::client::ControlError;
-use crate::control::{Op, Reply};
+use crate::control::{Op, RecoveringView, Reply, StatusReply, StoreView};
+use crate::disk;
 
 /// Show how the node is: peers, store, certificate, and what it refused
 #[derive(Args, Debug)]
@@ -19,8 +22,16 @@ pub(crate) fn run(context: &Context, _args: &StatusArgs) -> Result<(), CliError>
     let Reply::Status(status) = context.connect(TIMEOUT_DEFAULT)?.request(Op::Status, &[])? else {
         return Err(ControlError::Unexpected.into());
     };
+    let free = context
+        .home()
+        .ok()
+        .and_then(|home| disk::space::free_bytes(home.path()));
     if ui.json() {
-        return ui.document("status", &status);
+        let document = Document {
+            status: &status,
+            free_bytes: free,
+        };
+        return ui.document("status", &document);
     }
     let connected = status
         .peers
@@ -41,7 +52,9 @@ pub(crate) fn run(context: &Context, _args: &StatusArgs) -> Result<(), CliError>
         ("being fetched", status.pulls.to_string()),
         ("missing here", super::sync::missing(&status.sync)),
         ("certified until", status.certificate_until),
+        ("store", space(&status.store, free)),
     ])?;
+    ui.fields(&troubles(&status.store))?;
     if !status.listening.is_empty() {
         // Own addresses, which a person may want to copy.
         let text = status.listening.join(" ");
@@ -70,6 +83,45 @@ pub(crate) fn run(context: &Context, _args: &StatusArgs) -> Result<(), CliError>
         ui.line("")?;
     }
     ui.rows(Some("counter"), &["REFUSED OR DROPPED", "COUNT"], &counters)
+}
+
+/// What the node says, and what is seen from here.
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    status: &'a StatusReply,
+    /// Bytes that may still be written where the data directory is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    free_bytes: Option<u64>,
+}
+
+/// `12.0 MiB, 3.1 GiB free`.
+fn space(store: &StoreView, free: Option<u64>) -> String {
+    let free = free.map_or_else(|| "unknown".to_owned(), bytes_text);
+    format!("{}, {free} free", bytes_text(store.used_bytes))
+}
+
+/// What a person should do something about, or at least know.
+fn troubles(store: &StoreView) -> Vec<(&'static str, String)> {
+    let mut troubles = Vec::new();
+    if let Some(RecoveringView { held, published }) = &store.recovering {
+        let of = published.map_or_else(
+            || "an unknown number of".to_owned(),
+            |published| published.to_string(),
+        );
+        let text = format!(
+            "publishing is refused: this node's own stream is being fetched back, {held} of {of} envelopes are here"
+        );
+        troubles.push(("recovering", text));
+    }
+    troubles.extend(store.happened.iter().map(|one| ("warning", one.clone())));
+    troubles.extend(
+        store
+            .set_aside
+            .iter()
+            .map(|aside| ("set aside", format!("{}: {}", aside.path, aside.why))),
+    );
+    troubles
 }
 
 /// The two largest units: `3 d 4 h`.

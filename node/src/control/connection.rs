@@ -102,7 +102,9 @@ async fn read(
         };
         let under_way = match request.op {
             Op::Publish(_) => &room.publications,
-            Op::Status | Op::Search(_) | Op::Show { .. } | Op::Explain { .. } => &room.questions,
+            Op::Status | Op::Sync | Op::Search(_) | Op::Show { .. } | Op::Explain { .. } => {
+                &room.questions
+            }
         };
         let Ok(permit) = Arc::clone(under_way).acquire_owned().await else {
             return Ok(());

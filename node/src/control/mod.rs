@@ -111,10 +111,6 @@ pub struct Failure {
 }
 
 /// What came of a request.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "short-lived: it is written to a socket at once"
-)]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
@@ -312,6 +308,41 @@ pub struct StatusReply {
     pub listening: Vec<String>,
     /// Counters of what was refused or dropped, by name.
     pub counters: std::collections::BTreeMap<String, u64>,
+    /// Its store.
+    #[serde(default)]
+    pub store: StoreView,
+}
+
+/// What a person should know of the store.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct StoreView {
+    /// Bytes that it takes on the disk.
+    pub used_bytes: u64,
+    /// There while this node's own stream is being fetched back; nothing is
+    /// published then.
+    pub recovering: Option<RecoveringView>,
+    /// What happened to it when the node started, in words.
+    pub happened: Vec<String>,
+    /// Stores that did not open and are kept.
+    pub set_aside: Vec<AsideView>,
+}
+
+/// How far fetching back this node's own stream is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RecoveringView {
+    /// Envelopes that are here.
+    pub held: u64,
+    /// Envelopes that were published; absent where that is not known.
+    pub published: Option<u64>,
+}
+
+/// A store that was set aside.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AsideView {
+    /// Where it is.
+    pub path: String,
+    /// Why it did not open.
+    pub why: String,
 }
 
 /// Another member.

@@ -15,9 +15,11 @@ use watchfire_protocol::wire::bundle::PermissibleActions;
 use super::answers::Answers;
 use super::connection::{Times, encoded, serve};
 use super::{
-    Failure, Op, PeerView, PublishOp, PublishReply, Reply, StatusReply, SyncView, failure,
+    AsideView, Failure, Op, PeerView, PublishOp, PublishReply, RecoveringView, Reply, StatusReply,
+    StoreView, SyncView, failure,
 };
 use crate::clock::moment;
+use crate::disk::{recovery, space};
 use crate::driver::{PublishFailure, PublishedBundle};
 use crate::limits::{
     CONTROL_ANSWER_WITHIN, CONTROL_ANSWERS_BYTES_MAX, CONTROL_CONNECTIONS_MAX, CONTROL_IDLE,
@@ -235,7 +237,9 @@ fn publish_failure(refused: &PublishFailure) -> Failure {
         PublishFailure::Refused(PublishRefusal::Behind) => {
             (17, Some("wait for \"watchfire sync now\""))
         }
-        PublishFailure::Refused(PublishRefusal::Quota | PublishRefusal::Form { .. })
+        PublishFailure::Recovering(_) => (17, None),
+        PublishFailure::Store(_)
+        | PublishFailure::Refused(PublishRefusal::Quota | PublishRefusal::Form { .. })
         | PublishFailure::Prepare(
             PrepareError::Stix { .. } | PrepareError::TooLarge { .. } | PrepareError::Empty,
         )
@@ -259,6 +263,29 @@ fn sync_view(status: &Status) -> SyncView {
         deferred: status.catch_up.deferred,
         under_way: status.catch_up.ranges,
     }
+}
+
+/// What a person should know of the store.
+fn store_view(node: &Node) -> Result<StoreView, Failure> {
+    let path = node.store_path();
+    let failed = |why: String| failure(1, format!("could not look at the store: {why}"), None);
+    let recovering = node.recovering().map_err(|why| failed(why.to_string()))?;
+    let asides = recovery::asides(path).map_err(|why| failed(why.to_string()))?;
+    Ok(StoreView {
+        used_bytes: space::used_bytes(path).map_err(|why| failed(why.to_string()))?,
+        recovering: recovering.map(|recovering| RecoveringView {
+            held: recovering.held,
+            published: recovering.published,
+        }),
+        happened: node.happened().iter().map(ToString::to_string).collect(),
+        set_aside: asides
+            .into_iter()
+            .map(|aside| AsideView {
+                path: aside.path.display().to_string(),
+                why: aside.why,
+            })
+            .collect(),
+    })
 }
 
 async fn status(node: &Node) -> Result<StatusReply, Failure> {
@@ -306,5 +333,6 @@ async fn status(node: &Node) -> Result<StatusReply, Failure> {
         certificate_until: moment(node.certificate().not_after_ms),
         listening: status.listening,
         counters,
+        store: store_view(node)?,
     })
 }

@@ -50,8 +50,15 @@ pub enum OpenError {
         /// What is wrong.
         why: String,
     },
+    /// A repair was interrupted: its indexes are gone in part, and whoever
+    /// wrote on would write over the log.
+    #[error("store {} was being repaired when that was interrupted; run \"watchfire store check --rebuild\" again, or start the node, which does the same", path.display())]
+    Unfinished {
+        /// The store's directory.
+        path: PathBuf,
+    },
     /// The operating system refused.
-    #[error("could not {operation} store {}: {cause}; check the disk and who may read and write there", path.display())]
+    #[error("could not {operation} store {}: {cause}; free disk space, check the disk and who may read and write there", path.display())]
     Io {
         /// What was being done.
         operation: &'static str,

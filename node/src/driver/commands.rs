@@ -6,7 +6,9 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use watchfire_protocol::engine::{Event, PublishRefusal, Published, Status};
 use watchfire_protocol::opening::{PrepareError, Wish};
+use watchfire_protocol::store::StoreError;
 
+use crate::disk::published::Recovering;
 use crate::transport;
 
 /// What the rest of the program asks of a running node.
@@ -74,6 +76,12 @@ pub enum PublishFailure {
     /// The engine refused it.
     #[error(transparent)]
     Refused(#[from] PublishRefusal),
+    /// Its own stream is not whole.
+    #[error(transparent)]
+    Recovering(#[from] Recovering),
+    /// The store could not be asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// Too much is under way.
     #[error("the node is busy; try again")]
     Busy,

@@ -11,7 +11,7 @@ use super::{Place, copy_dir, draws, numbered, place, put, start_child};
 
 /// The database without our checks. The threads of one that was closed a
 /// moment ago may still hold its file, longer the busier the machine is.
-fn open_raw(place: &Place) -> sled::Db {
+pub(crate) fn open_raw(place: &Place) -> sled::Db {
     let patience = Duration::from_secs(60);
     let begun = Instant::now();
     loop {
@@ -177,7 +177,7 @@ fn verdict(store: &Path) -> String {
         .to_owned()
 }
 
-fn files_below(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn files_below(dir: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();

@@ -1,4 +1,4 @@
-//! Making every index again from the truth: log, retained headers, chunks and
+//! Making every index again from the truth: log, remains, chunks and
 //! certificates.
 //!
 //! What this leaves to be opened is opened by the engine at its next start, so
@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use super::opening::header_of_frame;
-use super::streams::Streams;
+use super::opening::{LoggedFrame, header_of_frame};
+use super::streams::{Fit, Streams};
 use super::{Staged, damaged, for_each, restore_certificates};
 use crate::ids::EnvelopeId;
 use crate::limits::{FRAME_BYTES_MAX, REMAINS_BYTES_MAX};
@@ -16,9 +16,8 @@ use crate::store::{Batch, Store, StoreError};
 use crate::table::{self, Arrival, LogEntry, Outcome};
 use crate::wire::chunk_tree::leaf;
 use crate::wire::codec;
-use crate::wire::envelope::Header;
-use crate::wire::exchange::Remains;
-use crate::wire::exchange::StreamId;
+use crate::wire::envelope::{Header, Position};
+use crate::wire::exchange::{Remains, StreamId};
 use watchfire_crypto::Statement;
 
 /// What rebuilding found.
@@ -31,6 +30,13 @@ pub struct Rebuilt {
     /// Log entries that do not read, or whose certificate is not known: they
     /// stay in the log and are in no index.
     pub unreadable: u64,
+    /// Log entries of a place that another one holds: they stay in the log and
+    /// are in no index.
+    pub repeated: u64,
+    /// Log entries so far beyond a gap in their stream that a node would not
+    /// have taken them: they stay in the log and are in no index. Peers bring
+    /// what the gap lacks and then these; or rebuild again once it is closed.
+    pub beyond: u64,
 }
 
 /// Changes in one batch.
@@ -52,11 +58,25 @@ pub fn rebuild<S: Store>(store: &S, roster: &Roster) -> Result<Rebuilt, StoreErr
         roster,
         streams: Streams::default(),
         batch: Batch::default(),
+        next_arrival: 0,
         found: Rebuilt::default(),
     };
-    for (arrival, entry) in arrivals(&staged)? {
-        work.entry(arrival, entry)?;
+    let mut left: Vec<(Arrival, Vec<u8>)> = arrivals(&staged)?.into_iter().collect();
+    // What closes a gap may have come after what lies beyond it.
+    loop {
+        let mut beyond = Vec::new();
+        let before = left.len();
+        for (arrival, key) in left {
+            if work.entry(arrival, &key)? == Place::Beyond {
+                beyond.push((arrival, key));
+            }
+        }
+        left = beyond;
+        if left.is_empty() || left.len() == before {
+            break;
+        }
     }
+    work.found.beyond = left.len() as u64;
     work.write()?;
     store.flush()?;
     Ok(work.found)
@@ -95,43 +115,59 @@ struct Rebuild<'a, S> {
     roster: Roster,
     streams: Streams,
     batch: Batch,
+    next_arrival: Arrival,
     found: Rebuilt,
 }
 
+/// Where an envelope of the log goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Taken,
+    Repeated,
+    Beyond,
+    Unknown,
+}
+
 impl<S: Store> Rebuild<'_, S> {
-    fn entry(&mut self, arrival: Arrival, key: Vec<u8>) -> Result<(), StoreError> {
+    /// A value of the log; one that is damaged is read as nothing.
+    fn read(&self, key: &[u8]) -> Result<Vec<u8>, StoreError> {
+        match self.store.get(key) {
+            Ok(value) => Ok(value.unwrap_or_default()),
+            Err(StoreError::Damaged { .. }) => Ok(Vec::new()),
+            Err(failed @ StoreError::Failed { .. }) => Err(failed),
+        }
+    }
+
+    fn entry(&mut self, arrival: Arrival, key: &[u8]) -> Result<Place, StoreError> {
+        self.next_arrival = self.next_arrival.max(arrival + 1);
         self.batch
-            .put(table::next_arrival(), codec::encode(&(arrival + 1)));
-        let value = match self.store.get(&key) {
-            Ok(value) => value.unwrap_or_default(),
-            Err(StoreError::Damaged { .. }) => Vec::new(),
-            Err(failed @ StoreError::Failed { .. }) => return Err(failed),
-        };
-        let is_whole = key.starts_with(b"L");
-        let read = if is_whole {
+            .put(table::next_arrival(), codec::encode(&self.next_arrival));
+        let value = self.read(key)?;
+        let placed = if key.starts_with(b"L") {
             self.whole(arrival, &value)?
         } else {
             self.header(arrival, &value)
         };
-        match read {
-            Some(()) => self.found.envelopes += 1,
-            None => self.found.unreadable += 1,
+        match placed {
+            Place::Taken => self.found.envelopes += 1,
+            Place::Repeated => self.found.repeated += 1,
+            Place::Beyond => {}
+            Place::Unknown => self.found.unreadable += 1,
         }
         if self.batch.len() >= BATCH_KEYS_MAX {
-            self.write()
-        } else {
-            Ok(())
+            self.write()?;
         }
+        Ok(placed)
     }
 
     /// An envelope of the log.
-    fn whole(&mut self, arrival: Arrival, value: &[u8]) -> Result<Option<()>, StoreError> {
-        let entry = codec::decode::<LogEntry>(value, FRAME_BYTES_MAX + 64).ok();
-        let Some(logged) = entry.and_then(|entry| header_of_frame(entry.frame.as_slice())) else {
-            return Ok(None);
+    fn whole(&mut self, arrival: Arrival, value: &[u8]) -> Result<Place, StoreError> {
+        let Some(logged) = logged(value) else {
+            return Ok(Place::Unknown);
         };
-        if self.place(arrival, logged.id, &logged.header).is_none() {
-            return Ok(None);
+        match self.place(arrival, logged.id, &logged.header) {
+            Place::Taken => {}
+            other @ (Place::Repeated | Place::Beyond | Place::Unknown) => return Ok(other),
         }
         match &logged.bundle {
             Some((bundle, _)) => self
@@ -151,15 +187,12 @@ impl<S: Store> Rebuild<'_, S> {
             if logged.bundle.is_some() {
                 self.unopened(arrival);
             }
-            return Ok(Some(()));
+            return Ok(Place::Taken);
         };
         let mut leaves = Vec::new();
         for index in 0..payload.chunks {
-            leaves.extend(
-                self.store
-                    .get(&table::chunk(&logged.id, index))?
-                    .map(|chunk| leaf(&chunk)),
-            );
+            let chunk = self.read(&table::chunk(&logged.id, index))?;
+            leaves.extend((!chunk.is_empty()).then(|| leaf(&chunk)));
         }
         if leaves.len() as u64 == u64::from(payload.chunks) {
             self.batch.put(table::leaves(&logged.id), leaves.concat());
@@ -168,22 +201,18 @@ impl<S: Store> Rebuild<'_, S> {
             self.batch
                 .put(table::pull(arrival), codec::encode(&logged.id));
         }
-        Ok(Some(()))
+        Ok(Place::Taken)
     }
 
     /// A header that is all there is.
-    fn header(&mut self, arrival: Arrival, value: &[u8]) -> Option<()> {
-        let remains: Remains = codec::decode(value, REMAINS_BYTES_MAX).ok()?;
-        let signed = remains.header.to_signed::<Header>();
-        let header = signed.claims().ok()?;
-        self.place(
-            arrival,
-            EnvelopeId::from_bytes(Header::DOMAIN.digest(signed.bytes())),
-            &header,
-        )
+    fn header(&mut self, arrival: Arrival, value: &[u8]) -> Place {
+        match remains(value) {
+            Some((id, header)) => self.place(arrival, id, &header),
+            None => Place::Unknown,
+        }
     }
 
-    fn place(&mut self, arrival: Arrival, id: EnvelopeId, header: &Header) -> Option<()> {
+    fn place_of(&self, header: &Header) -> Option<(StreamId, Position)> {
         let certificate = self.roster.certificate(&header.prefix.certificate)?;
         let position = header.prefix.class.position()?;
         let stream = StreamId {
@@ -191,6 +220,21 @@ impl<S: Store> Rebuild<'_, S> {
             incarnation: certificate.incarnation,
             tag: position.tag,
         };
+        Some((stream, position))
+    }
+
+    fn place(&mut self, arrival: Arrival, id: EnvelopeId, header: &Header) -> Place {
+        let Some((stream, position)) = self.place_of(header) else {
+            return Place::Unknown;
+        };
+        // As when it came: what was lost from the middle of the log leaves a
+        // gap, and only so much beyond it is remembered. What is left out of
+        // the indexes is asked for again.
+        match self.streams.fit(&stream, &position, &id) {
+            Fit::Fits => {}
+            Fit::Below | Fit::Taken | Fit::Unchained => return Place::Repeated,
+            Fit::TooFarAhead | Fit::TooManyStreams => return Place::Beyond,
+        }
         self.batch
             .put(table::envelope(&id), codec::encode(&arrival));
         self.batch.put(
@@ -203,7 +247,7 @@ impl<S: Store> Rebuild<'_, S> {
                 .remove(table::sequence(&stream, displaced.sequence));
         }
         self.batch.put(table::stream(&stream), codec::encode(&row));
-        Some(())
+        Place::Taken
     }
 
     fn unopened(&mut self, arrival: Arrival) {
@@ -214,4 +258,17 @@ impl<S: Store> Rebuild<'_, S> {
     fn write(&mut self) -> Result<(), StoreError> {
         self.store.apply(&core::mem::take(&mut self.batch))
     }
+}
+
+fn logged(value: &[u8]) -> Option<LoggedFrame> {
+    let entry = codec::decode::<LogEntry>(value, FRAME_BYTES_MAX + 64).ok()?;
+    header_of_frame(entry.frame.as_slice())
+}
+
+fn remains(value: &[u8]) -> Option<(EnvelopeId, Header)> {
+    let remains: Remains = codec::decode(value, REMAINS_BYTES_MAX).ok()?;
+    let signed = remains.header.to_signed::<Header>();
+    let header = signed.claims().ok()?;
+    let id = EnvelopeId::from_bytes(Header::DOMAIN.digest(signed.bytes()));
+    Some((id, header))
 }

@@ -362,7 +362,12 @@ impl<S: Store> Engine<S> {
                 frame: bytes_of(frame),
             },
         )?;
-        self.streams.note_cited(stream, position, cited(frame));
+        let cited = cited(frame);
+        if *stream == self.own_stream() {
+            // Fetched back: the next one must not be older.
+            self.own_created_ms = self.own_created_ms.max(cited.1);
+        }
+        self.streams.note_cited(stream, position, cited);
         Ok(arrival)
     }
 

@@ -1,0 +1,474 @@
+//! How far this node's own streams went, kept beside the store and not in it.
+//!
+//! An author that has lost its newest envelopes and does not know it would
+//! sign others under the same numbers, which is what an attack looks like, and
+//! the others would stop believing both. So each commit that lengthens an own
+//! stream is noted here, durably, before anything of it is let out
+//! ([`Witnessed`]); and while the store holds less than is noted, the node
+//! publishes nothing ([`OwnStreams::check`]), until peers have brought its own
+//! stream back.
+//!
+//! ```text
+//! store.published   a first record that says what this is, then one for each
+//!                   time a stream grew, only ever appended
+//!   1 + 8 bytes     schema and checksum, as a value of the store has them
+//!   57 bytes        key of the stream's end: "F", node, incarnation, tag
+//!   8 bytes         sequence, big end first
+//!   32 bytes        id of the envelope there
+//! ```
+//!
+//! A record that is cut off was never vouched for. One that does not carry its
+//! checksum makes the file unreadable: then a sound store says how far the
+//! streams went; and where the store was lost as well, nobody knows, which is
+//! noted as a record without a stream, and only a person can end that.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use watchfire_protocol::ids::{EnvelopeId, NodeId};
+use watchfire_protocol::store::{Batch, Entry, Store, StoreError};
+use watchfire_protocol::table::{self, StreamRow, Through};
+use watchfire_protocol::wire::codec;
+use watchfire_protocol::wire::exchange::StreamId;
+
+use super::durable::sync;
+use super::{SledStore, held, value};
+
+/// What follows the store's name.
+const SUFFIX: &str = ".published";
+
+/// What the checksum of a record is bound to.
+const RECORD_KEY: &[u8] = b"published";
+
+/// Key of a stream's end: table, node, incarnation, tag.
+const STREAM_KEY_BYTES: usize = 1 + 32 + 8 + 16;
+
+/// Schema, checksum, stream, sequence, head.
+const RECORD_BYTES: usize = 1 + 8 + STREAM_KEY_BYTES + 8 + 32;
+
+/// Records after which the file is written anew with the newest of each
+/// stream: 10,000 × 106 bytes are about one megabyte.
+const RECORDS_MAX: usize = 10_000;
+
+/// What is read of the file at most: twice what is written, and room for the
+/// streams of a node, which the protocol bounds.
+const FILE_BYTES_MAX: u64 = 2 * 1_024 * 1_024;
+
+/// Where the note for a store is: beside it, under its name, so that it stays
+/// when the store is moved away.
+pub fn path_for(store: &Path) -> PathBuf {
+    let mut name = store.file_name().unwrap_or_default().to_owned();
+    name.push(SUFFIX);
+    store.with_file_name(name)
+}
+
+/// What the file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Noted {
+    streams: BTreeMap<StreamId, Through>,
+    /// Nobody knows how far they went.
+    is_unknown: bool,
+    records: usize,
+}
+
+/// What reading the file came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Reading {
+    Missing,
+    Sound(Noted),
+    /// With what could be read all the same.
+    Damaged(Noted),
+}
+
+impl Reading {
+    fn of(path: &Path) -> io::Result<Self> {
+        let mut bytes = Vec::new();
+        match File::open(path) {
+            Ok(file) => file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?,
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Self::Missing),
+            Err(cause) => return Err(cause),
+        };
+        let mut noted = Noted::default();
+        let mut is_sound = true;
+        let (records, _cut_off) = bytes.as_chunks::<RECORD_BYTES>();
+        let mut records = records.iter();
+        // An empty file is not one that says "nothing was published".
+        if records
+            .next()
+            .is_none_or(|first| first.as_slice() != first_record())
+        {
+            is_sound = false;
+        }
+        for record in records {
+            noted.records += 1;
+            match value::open(RECORD_KEY, record).and_then(read_record) {
+                Some(Some((stream, through))) => noted.note(stream, through),
+                Some(None) => noted.is_unknown = true,
+                // Space that a power cut left unwritten was never vouched for.
+                None if record.iter().all(|byte| *byte == 0) => {}
+                None => is_sound = false,
+            }
+        }
+        Ok(if is_sound {
+            Self::Sound(noted)
+        } else {
+            Self::Damaged(noted)
+        })
+    }
+
+    fn into_noted(self) -> Noted {
+        match self {
+            Self::Missing => Noted::default(),
+            Self::Sound(noted) | Self::Damaged(noted) => noted,
+        }
+    }
+}
+
+impl Noted {
+    fn note(&mut self, stream: StreamId, through: Through) {
+        let known = self.streams.entry(stream).or_insert(through);
+        if through.sequence > known.sequence {
+            *known = through;
+        }
+    }
+}
+
+/// A stream and its end, or nothing for the record that says "unknown".
+fn read_record(bytes: &[u8]) -> Option<Option<(StreamId, Through)>> {
+    let (stream, rest) = bytes.split_first_chunk::<STREAM_KEY_BYTES>()?;
+    let (sequence, head) = rest.split_first_chunk::<8>()?;
+    if stream.iter().all(|byte| *byte == 0) {
+        return Some(None);
+    }
+    let (stream, _) = table::stream_of(stream)?;
+    let through = Through {
+        sequence: u64::from_be_bytes(*sequence),
+        head: EnvelopeId::from_bytes(head.try_into().ok()?),
+    };
+    Some(Some((stream, through)))
+}
+
+fn record(stream: &StreamId, through: &Through) -> Vec<u8> {
+    let mut bytes = table::stream(stream);
+    bytes.extend(through.sequence.to_be_bytes());
+    bytes.extend(through.head.as_bytes());
+    value::seal(RECORD_KEY, &bytes)
+}
+
+/// What the file begins with.
+fn first_record() -> Vec<u8> {
+    let mut bytes = b"watchfire published 1".to_vec();
+    bytes.resize(STREAM_KEY_BYTES + 8 + 32, 0);
+    value::seal(RECORD_KEY, &bytes)
+}
+
+fn unknown_record() -> Vec<u8> {
+    value::seal(RECORD_KEY, &[0; STREAM_KEY_BYTES + 8 + 32])
+}
+
+/// Notes, before a store is given up in whole or in part, that nobody knows
+/// how far the own streams went, unless the file says it. Durable.
+///
+/// # Errors
+/// When the file cannot be read or written.
+pub(crate) fn before_loss(store: &Path) -> io::Result<()> {
+    let path = path_for(store);
+    let noted = match Reading::of(&path)? {
+        Reading::Sound(_) => return Ok(()),
+        Reading::Missing => Noted::default(),
+        Reading::Damaged(noted) => noted,
+    };
+    let noted = Noted {
+        is_unknown: true,
+        ..noted
+    };
+    write_anew(&path, &noted).map(drop)
+}
+
+/// Takes the own streams as the store has them for whole, on a person's word
+/// that no peer holds more. Returns how many streams the note was about.
+///
+/// # Errors
+/// When store or file cannot be read or written.
+pub fn accept(store: &SledStore, path: &Path) -> Result<usize, StoreError> {
+    let noted = Reading::of(&path_for(path)).map_err(failed("read"))?;
+    let mut accepted = Noted::default();
+    let nodes: std::collections::BTreeSet<NodeId> = noted
+        .into_noted()
+        .streams
+        .keys()
+        .map(|stream| stream.node)
+        .collect();
+    for node in nodes {
+        for (stream, through) in ends_of(store, &node)? {
+            accepted.note(stream, through);
+        }
+    }
+    write_anew(&path_for(path), &accepted).map_err(failed("write"))?;
+    Ok(accepted.streams.len())
+}
+
+/// Writes the file anew in one piece, and returns it open for more.
+fn write_anew(path: &Path, noted: &Noted) -> io::Result<File> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let fresh = path.with_file_name(name);
+    let mut bytes = first_record();
+    for (stream, through) in &noted.streams {
+        bytes.extend(record(stream, through));
+    }
+    if noted.is_unknown {
+        bytes.extend(unknown_record());
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&fresh)?;
+    file.write_all(&bytes)?;
+    file.sync_all()?;
+    fs::rename(&fresh, path)?;
+    if let Some(parent) = path.parent() {
+        let parent = if parent.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            parent
+        };
+        sync(parent)?;
+    }
+    Ok(file)
+}
+
+fn failed(operation: &'static str) -> impl Fn(io::Error) -> StoreError {
+    move |cause| StoreError::Failed {
+        operation: match operation {
+            "read" => "read how far this node's own stream went",
+            _ => "note how far this node's own stream went",
+        },
+        cause: cause.to_string(),
+    }
+}
+
+/// Where a node's own streams end in the store.
+fn ends_of<S: Store>(store: &S, node: &NodeId) -> Result<Vec<(StreamId, Through)>, StoreError> {
+    let prefix = [table::STREAMS, node.as_bytes()].concat();
+    let limit = watchfire_protocol::limits::STREAMS_PER_NODE_MAX;
+    let mut found = Vec::new();
+    let mut from = prefix.clone();
+    loop {
+        let page = store.scan(&prefix, &from, limit)?;
+        let Some((last, _)) = page.last() else {
+            return Ok(found);
+        };
+        from.clone_from(last);
+        from.push(0);
+        for (key, bytes) in page {
+            let damaged = || StoreError::Damaged {
+                key: hex::encode(&key),
+            };
+            let (stream, _) = table::stream_of(&key).ok_or_else(damaged)?;
+            let row: StreamRow = codec::decode(&bytes, 128).map_err(|_| damaged())?;
+            found.extend(row.through.map(|through| (stream, through)));
+        }
+    }
+}
+
+/// Why a node does not publish yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "recovering: this node's own stream is being fetched back from peers, and {}; connect it to the other members and try again when \"watchfire status\" no longer says so",
+    progress(*held, *published)
+)]
+pub struct Recovering {
+    /// Envelopes of its own that it holds without a gap.
+    pub held: u64,
+    /// Envelopes that it is known to have published; nothing where that is
+    /// not known, which only a person can end.
+    pub published: Option<u64>,
+}
+
+fn progress(held: u64, published: Option<u64>) -> String {
+    match published {
+        Some(published) => format!("{held} of {published} envelopes are here"),
+        None => format!(
+            "{held} envelopes are here, and the note of how many there were, store.published, was lost as well"
+        ),
+    }
+}
+
+/// Whether a node's own streams are whole, and the file that says how far
+/// they went.
+#[derive(Debug)]
+pub(crate) struct OwnStreams {
+    node: NodeId,
+    incarnation: u64,
+    /// What must be held before anything is published.
+    due: BTreeMap<StreamId, Through>,
+    is_unknown: bool,
+    is_whole: AtomicBool,
+    file: Mutex<NoteFile>,
+}
+
+#[derive(Debug)]
+struct NoteFile {
+    path: PathBuf,
+    open: File,
+    noted: Noted,
+    /// What a flush is to note.
+    pending: BTreeMap<StreamId, Through>,
+}
+
+impl OwnStreams {
+    /// Reads the note and compares it with the store, whose own streams may
+    /// be longer after a crash between flush and note.
+    ///
+    /// # Errors
+    /// When store or file cannot be read or written.
+    pub(crate) fn open(
+        store: &SledStore,
+        path: &Path,
+        node: NodeId,
+        incarnation: u64,
+    ) -> Result<Self, StoreError> {
+        let path = path_for(path);
+        let mut noted = Reading::of(&path).map_err(failed("read"))?.into_noted();
+        for (stream, through) in ends_of(store, &node)? {
+            noted.note(stream, through);
+        }
+        let open = write_anew(&path, &noted).map_err(failed("write"))?;
+        noted.records = noted.streams.len();
+        let is_own = |stream: &StreamId| stream.node == node && stream.incarnation == incarnation;
+        Ok(Self {
+            node,
+            incarnation,
+            due: noted
+                .streams
+                .iter()
+                .filter(|(stream, _)| is_own(stream))
+                .map(|(stream, through)| (*stream, *through))
+                .collect(),
+            is_unknown: noted.is_unknown,
+            is_whole: AtomicBool::new(false),
+            file: Mutex::new(NoteFile {
+                path,
+                open,
+                noted,
+                pending: BTreeMap::new(),
+            }),
+        })
+    }
+
+    /// Whether the node may publish.
+    ///
+    /// # Errors
+    /// The inner one while it may not; the outer one when the store fails.
+    pub(crate) fn check<S: Store>(&self, store: &S) -> Result<Result<(), Recovering>, StoreError> {
+        // Streams only grow while a node runs.
+        if self.is_whole.load(Ordering::Acquire) {
+            return Ok(Ok(()));
+        }
+        let held: BTreeMap<StreamId, Through> = ends_of(store, &self.node)?
+            .into_iter()
+            .filter(|(stream, _)| stream.incarnation == self.incarnation)
+            .collect();
+        let held_of = |stream: &StreamId| held.get(stream).map_or(0, |end| end.sequence);
+        let is_whole = self
+            .due
+            .iter()
+            .all(|(stream, due)| held_of(stream) >= due.sequence);
+        if is_whole && !self.is_unknown {
+            self.is_whole.store(true, Ordering::Release);
+            return Ok(Ok(()));
+        }
+        let published = self.due.values().map(|due| due.sequence).sum();
+        Ok(Err(Recovering {
+            held: held.values().map(|end| end.sequence).sum(),
+            published: (!self.is_unknown).then_some(published),
+        }))
+    }
+
+    /// Looks for longer own streams in a batch that was applied.
+    fn see(&self, batch: &Batch) {
+        let prefix = [table::STREAMS, self.node.as_bytes()].concat();
+        let mut file = held(&self.file);
+        for (key, bytes) in batch.iter() {
+            if !key.starts_with(&prefix) {
+                continue;
+            }
+            let row = bytes.and_then(|bytes| codec::decode::<StreamRow>(bytes, 128).ok());
+            let end = row.and_then(|row| row.through);
+            if let (Some((stream, _)), Some(end)) = (table::stream_of(key), end) {
+                let noted = file.noted.streams.get(&stream);
+                if noted.is_none_or(|noted| end.sequence > noted.sequence) {
+                    file.pending.insert(stream, end);
+                }
+            }
+        }
+    }
+
+    /// Notes durably what [`see`](Self::see) saw.
+    fn note(&self) -> io::Result<()> {
+        let mut file = held(&self.file);
+        if file.pending.is_empty() {
+            return Ok(());
+        }
+        let pending = core::mem::take(&mut file.pending);
+        let mut bytes = Vec::with_capacity(pending.len() * RECORD_BYTES);
+        for (stream, end) in pending {
+            bytes.extend(record(&stream, &end));
+            file.noted.records += 1;
+            file.noted.note(stream, end);
+        }
+        if file.noted.records > RECORDS_MAX {
+            file.open = write_anew(&file.path, &file.noted)?;
+            file.noted.records = file.noted.streams.len();
+            return Ok(());
+        }
+        file.open.write_all(&bytes)?;
+        file.open.sync_data()
+    }
+}
+
+/// A store whose flush also notes how far the own streams went: what is
+/// reported durable after it may be let out.
+#[derive(Debug)]
+pub(crate) struct Witnessed {
+    store: Arc<SledStore>,
+    own: Arc<OwnStreams>,
+}
+
+impl Witnessed {
+    pub(crate) const fn new(store: Arc<SledStore>, own: Arc<OwnStreams>) -> Self {
+        Self { store, own }
+    }
+}
+
+impl Store for Witnessed {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.get(key)
+    }
+
+    fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError> {
+        self.store.scan(prefix, from, limit)
+    }
+
+    fn apply(&self, batch: &Batch) -> Result<(), StoreError> {
+        self.store.apply(batch)?;
+        self.own.see(batch);
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        self.store.flush()?;
+        self.own.note().map_err(failed("write"))
+    }
+}
+
+#[cfg(test)]
+mod tests;
