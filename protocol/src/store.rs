@@ -5,6 +5,7 @@
 //! is one implementation, in `node`; the other is here, for simulations and
 //! tests.
 
+use core::ops::Bound;
 use std::collections::BTreeMap;
 
 /// A change to make as one: all of it or nothing.
@@ -34,6 +35,19 @@ impl Batch {
         self.writes
             .iter()
             .map(|(key, value)| (key.as_slice(), value.as_deref()))
+    }
+
+    /// The first key at or after `from` that begins with `prefix` and is put.
+    pub fn first_from(&self, prefix: &[u8], from: &[u8]) -> Option<&[u8]> {
+        self.writes
+            .range::<[u8], _>((Bound::Included(from), Bound::Unbounded))
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .find_map(|(key, value)| value.as_ref().map(|_| key.as_slice()))
+    }
+
+    /// Makes the changes of `later` as well, over those here.
+    pub fn append(&mut self, mut later: Self) {
+        self.writes.append(&mut later.writes);
     }
 
     /// Whether it changes nothing.
