@@ -11,7 +11,8 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
-    clippy::cast_possible_truncation
+    clippy::cast_possible_truncation,
+    dead_code
 )]
 
 mod corpus;
@@ -21,7 +22,9 @@ mod layouts;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use corpus::{absent, bundle_sizes, disk_bytes, indicators, mix, resident_kib, value, zone};
+use corpus::{
+    absent, bundle_sizes, disk_bytes, indicators, mix, resident_kib, scattered, value, zone,
+};
 use layouts::{Hashed, KeyPerPlace, KeyPerValue, Layout, Ordered, PerBundle, Raw};
 use watchfire_node::disk::SledStore;
 use watchfire_protocol::indicator::detect;
@@ -54,7 +57,10 @@ fn main() {
     if let Some(layout) = wanted.filter(|layout| !layout.contains(',')) {
         return run(&layout);
     }
-    println!("{} indicators; thousands of indicators filed a second by size of bundle,", indicators());
+    println!(
+        "{} indicators; thousands of indicators filed a second by size of bundle,",
+        indicators()
+    );
     println!("microseconds a search at the median and the mean, MB on disk, MB resident\n");
     println!(
         "{:<26}{:>8}{:>8}{:>8}{:>8} |{:>7}{:>7}{:>7}{:>7}{:>8} |{:>7}{:>7}",
@@ -106,8 +112,12 @@ fn measure<S: Store>(name: &str, path: &Path, store: &S, layout: &mut impl Layou
     let disk = disk_bytes(path);
     let resident = resident_kib();
     let numbers = |salt: u64| (0..SEARCHES).map(move |at| mix(at ^ salt) % indicators());
-    let hits = searches(store, layout, numbers(1 << 50).map(value), |found| found >= 1);
-    let misses = searches(store, layout, numbers(1 << 51).map(absent), |found| found == 0);
+    let hits = searches(store, layout, numbers(1 << 50).map(value), |found| {
+        found >= 1
+    });
+    let misses = searches(store, layout, numbers(1 << 51).map(absent), |found| {
+        found == 0
+    });
     let below = (name != "hash").then(|| below(store, layout));
 
     let rate = |(count, time): (u64, Duration)| count as f64 / time.as_secs_f64() / 1e3;
@@ -135,11 +145,12 @@ fn measure<S: Store>(name: &str, path: &Path, store: &S, layout: &mut impl Layou
 }
 
 /// Files everything, and tells how many and how long by size of bundle.
-fn file_all<S: Store>(
-    store: &S,
-    layout: &mut impl Layout<S>,
-) -> Vec<(u64, (u64, Duration))> {
-    let mut classes = vec![(10_000, (0, Duration::ZERO)), (100, (0, Duration::ZERO)), (1, (0, Duration::ZERO))];
+fn file_all<S: Store>(store: &S, layout: &mut impl Layout<S>) -> Vec<(u64, (u64, Duration))> {
+    let mut classes = vec![
+        (10_000, (0, Duration::ZERO)),
+        (100, (0, Duration::ZERO)),
+        (1, (0, Duration::ZERO)),
+    ];
     let mut number = 0;
     let log: Vec<(u64, u64)> = (0..).zip(bundle_sizes()).collect();
     for (arrival, size) in log {
@@ -149,7 +160,12 @@ fn file_all<S: Store>(
             let found_by = value(scattered(number));
             number += 1;
             let found_by = detect(&found_by).expect("it is a value");
-            keys.extend(found_by.index_keys().into_iter().map(|key| (key, object as u32)));
+            keys.extend(
+                found_by
+                    .index_keys()
+                    .into_iter()
+                    .map(|key| (key, object as u32)),
+            );
         }
         keys.sort_unstable();
         let begun = Instant::now();
@@ -165,12 +181,6 @@ fn file_all<S: Store>(
         }
     }
     classes
-}
-
-/// Each number below [`indicators`] once, in an order that looks drawn.
-fn scattered(number: u64) -> u64 {
-    // An odd prime that does not divide a round number of them.
-    (number.wrapping_mul(7_368_787)) % indicators()
 }
 
 /// Median and mean of searches for whole values, in microseconds.

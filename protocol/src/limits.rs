@@ -242,6 +242,7 @@ pub const SEARCH_VERSIONS_MAX: usize = 10_000;
 /// two seconds at worst.
 pub const SEARCH_PLACES_MAX: usize = 100_000;
 
-/// Blocks of an index read at a time, after the first: 64 of 1 KiB, and of some
-/// 8 KiB at most where every key has the largest size.
+/// Blocks of an index read at a time, after the first: 64 of 1 KiB. Where every
+/// key has the largest size a block has 13 KiB at most: its fence, its first key
+/// and one more that is on the way to be cut off.
 pub const SEARCH_PAGE_BLOCKS: usize = 64;

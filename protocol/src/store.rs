@@ -7,22 +7,24 @@
 
 use core::ops::Bound;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A change to make as one: all of it or nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
-    writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// Shared by its copies: the engine reads a batch that the disk writes.
+    writes: Arc<BTreeMap<Vec<u8>, Option<Vec<u8>>>>,
 }
 
 impl Batch {
     /// Puts `value` at `key`, over whatever was there.
     pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.writes.insert(key, Some(value));
+        Arc::make_mut(&mut self.writes).insert(key, Some(value));
     }
 
     /// Removes `key`.
     pub fn remove(&mut self, key: Vec<u8>) {
-        self.writes.insert(key, None);
+        Arc::make_mut(&mut self.writes).insert(key, None);
     }
 
     /// What this batch says of `key`: nothing, a value, or its removal.
@@ -46,8 +48,9 @@ impl Batch {
     }
 
     /// Makes the changes of `later` as well, over those here.
-    pub fn append(&mut self, mut later: Self) {
-        self.writes.append(&mut later.writes);
+    pub fn append(&mut self, later: Self) {
+        // One by one: `BTreeMap::append` goes through all that is there.
+        Arc::make_mut(&mut self.writes).extend(Arc::unwrap_or_clone(later.writes));
     }
 
     /// Whether it changes nothing.
@@ -148,7 +151,7 @@ impl<S: Store> Store for &S {
 }
 
 /// A store that is shared: its readers elsewhere see what is applied here.
-impl<S: Store> Store for std::sync::Arc<S> {
+impl<S: Store> Store for Arc<S> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         (**self).get(key)
     }

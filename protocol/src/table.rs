@@ -18,7 +18,7 @@
 //! | `P` | arrival | envelope id whose body is still to be pulled | index |
 //! | `W` | arrival | nothing: still to be opened | index |
 //! | `O` | arrival | [`Outcome`] of opening | index |
-//! | `T` | arrival, block | what a hit shows of 32 objects: [`rows`](mod@rows) | index |
+//! | `T` | arrival, block | what a hit shows of 8 objects: [`rows`](mod@rows) | index |
 //! | `I` | fence | a block of object ids and their places: [`blocks`] | index |
 //! | `V` | fence | a block of value keys and their places: [`blocks`] | index |
 //! | `D` | object id | nothing: it has more than one place | index |
@@ -98,9 +98,10 @@ pub struct Row {
     pub length: u32,
 }
 
-/// Rows in one value: few large values suit the database better than many
-/// small ones.
-pub const ROWS_PER_BLOCK: u32 = 32;
+/// Rows in one value. Few large values suit the database better than many small
+/// ones, and a hit copies and checks all of the one it is in: eight are some 900
+/// bytes, about a block of the ordered indexes.
+pub const ROWS_PER_BLOCK: u32 = 8;
 
 fn key(table: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut key = Vec::with_capacity(1 + parts.iter().map(|part| part.len()).sum::<usize>());
@@ -259,10 +260,7 @@ pub fn value(value: &[u8], arrival: Arrival, object: u32) -> Option<Vec<u8>> {
 ///
 /// # Errors
 /// [`StoreError::Damaged`](crate::store::StoreError::Damaged) for a damaged block.
-pub fn entries_in(
-    key: &[u8],
-    value: &[u8],
-) -> Result<Vec<Vec<u8>>, crate::store::StoreError> {
+pub fn entries_in(key: &[u8], value: &[u8]) -> Result<Vec<Vec<u8>>, crate::store::StoreError> {
     match key.first() {
         Some(b'I' | b'V') => blocks::Block::read(key, value)?.entries(),
         Some(_) | None => Ok(Vec::new()),

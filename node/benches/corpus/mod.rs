@@ -1,6 +1,8 @@
 //! A million indicators that are nobody's: names under `.example`, addresses of
 //! RFC 5737 and RFC 3849, made-up digests; and the bundles they come in.
 
+pub(crate) mod engine;
+
 use watchfire_crypto::sha256;
 
 /// How many indicators, from `WATCHFIRE_INDICATORS`; a million without it.
@@ -30,7 +32,10 @@ pub(crate) fn value(number: u64) -> String {
             let [a, b, c, d, e, f, ..] = sha256(&number.to_le_bytes());
             format!("2001:db8:{a:x}{b:02x}:{c:x}{d:02x}:{e:x}{f:02x}::1")
         }
-        _ => format!("https://www-{number:07}.{}/update/{number}.bin", zone(number)),
+        _ => format!(
+            "https://www-{number:07}.{}/update/{number}.bin",
+            zone(number)
+        ),
     }
 }
 
@@ -44,7 +49,10 @@ pub(crate) fn absent(number: u64) -> String {
             let [a, b, c, d, e, f, ..] = sha256(&(number + (1 << 40)).to_le_bytes());
             format!("2001:db8:{a:x}{b:02x}:{c:x}{d:02x}:{e:x}{f:02x}::1")
         }
-        _ => format!("https://wwx-{number:07}.{}/update/{number}.bin", zone(number)),
+        _ => format!(
+            "https://wwx-{number:07}.{}/update/{number}.bin",
+            zone(number)
+        ),
     }
 }
 
@@ -99,4 +107,10 @@ pub(crate) fn disk_bytes(path: &std::path::Path) -> u64 {
             }
         })
         .sum()
+}
+
+/// Each number below [`indicators`] once, in an order that looks drawn.
+pub(crate) fn scattered(number: u64) -> u64 {
+    // An odd prime that does not divide a round number of them.
+    (number.wrapping_mul(7_368_787)) % indicators()
 }

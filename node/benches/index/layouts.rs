@@ -30,7 +30,9 @@ fn key(parts: &[&[u8]]) -> Vec<u8> {
 
 /// Every entry under a prefix.
 fn under<S: Store>(store: &S, prefix: &[u8]) -> Vec<Entry> {
-    store.scan(prefix, prefix, usize::MAX).expect("the store reads")
+    store
+        .scan(prefix, prefix, usize::MAX)
+        .expect("the store reads")
 }
 
 fn place_at_end(key: &[u8]) -> Place {
@@ -45,8 +47,8 @@ impl<S: Store> Layout<S> for KeyPerPlace {
     fn file(&mut self, _: &S, arrival: u64, keys: &[(Vec<u8>, u32)]) -> Batch {
         let mut batch = Batch::default();
         for (value, object) in keys {
-            let entry = blocks::entry(value, arrival, *object).expect("it is short");
-            batch.put(key(&[&entry]), Vec::new());
+            let entry = blocks::entry(TABLE, value, arrival, *object);
+            batch.put(entry.expect("it is short"), Vec::new());
         }
         batch
     }
@@ -101,7 +103,9 @@ impl<S: Store> Layout<S> for KeyPerValue {
             push_places(list, [(arrival, *object)]);
         }
         let mut batch = Batch::default();
-        lists.into_iter().for_each(|(key, list)| batch.put(key, list));
+        lists
+            .into_iter()
+            .for_each(|(key, list)| batch.put(key, list));
         batch
     }
 
@@ -113,7 +117,10 @@ impl<S: Store> Layout<S> for KeyPerValue {
                 .map_or_else(Vec::new, |list| read_places(&list));
         }
         let found = under(store, &key(&[beginning]));
-        found.iter().flat_map(|(_, list)| read_places(list)).collect()
+        found
+            .iter()
+            .flat_map(|(_, list)| read_places(list))
+            .collect()
     }
 }
 
@@ -126,11 +133,11 @@ impl<S: Store> Layout<S> for Ordered {
     fn file(&mut self, store: &S, arrival: u64, keys: &[(Vec<u8>, u32)]) -> Batch {
         let mut entries: Vec<Vec<u8>> = keys
             .iter()
-            .filter_map(|(value, object)| blocks::entry(value, arrival, *object))
+            .filter_map(|(value, object)| blocks::entry(TABLE, value, arrival, *object))
             .collect();
         entries.sort_unstable();
-        let first_from = |from: &[u8]| Ok(store.scan(&[TABLE], from, 1)?.pop());
-        let writes = blocks::insert(TABLE, &entries, self.block_bytes, first_from);
+        let first_from = |table, from: &[u8]| Ok(store.scan(&[table], from, 1)?.pop());
+        let writes = blocks::insert(&entries, self.block_bytes, first_from, |_| {});
         let mut batch = Batch::default();
         for (key, value) in writes.expect("the store reads") {
             batch.put(key, value);
@@ -139,20 +146,21 @@ impl<S: Store> Layout<S> for Ordered {
     }
 
     fn find(&self, store: &S, beginning: &[u8], exact: bool) -> Vec<Place> {
+        let beginning = key(&[beginning]);
         let mut places = Vec::new();
-        let mut from = blocks::seek(TABLE, beginning);
+        let mut from = blocks::seek(&beginning);
         let mut limit = if exact { 1 } else { 4 };
         loop {
             let page = store.scan(&[TABLE], &from, limit).expect("the store reads");
             let Some((last, _)) = page.last() else {
                 return places;
             };
-            from = blocks::seek(TABLE, &last[1..]);
+            from = blocks::seek(last);
             limit = 64;
-            let goes_on = last[1..].starts_with(beginning);
+            let goes_on = last.starts_with(&beginning);
             for (key, value) in page {
                 let block = Block::read(&key, &value).expect("it is whole");
-                places.extend(block.places(&key, beginning).expect("it is whole"));
+                places.extend(block.places(&beginning).expect("it is whole"));
             }
             if !goes_on {
                 return places;
@@ -196,7 +204,8 @@ impl Filter {
 
     fn may_hold(&self, key: &[u8]) -> bool {
         let bits = self.bits_of(key);
-        bits.iter().all(|bit| self.bits[bit / 64] >> (bit % 64) & 1 == 1)
+        bits.iter()
+            .all(|bit| self.bits[bit / 64] >> (bit % 64) & 1 == 1)
     }
 }
 
@@ -292,14 +301,19 @@ impl<S: Store> Layout<S> for Hashed {
             bucket.extend_from_slice(&object.to_be_bytes());
         }
         let mut batch = Batch::default();
-        buckets.into_iter().for_each(|(key, bucket)| batch.put(key, bucket));
+        buckets
+            .into_iter()
+            .for_each(|(key, bucket)| batch.put(key, bucket));
         batch
     }
 
     fn find(&self, store: &S, beginning: &[u8], exact: bool) -> Vec<Place> {
         assert!(exact, "it knows no order");
         let (key, hash) = self.bucket(beginning);
-        let bucket = store.get(&key).expect("the store reads").unwrap_or_default();
+        let bucket = store
+            .get(&key)
+            .expect("the store reads")
+            .unwrap_or_default();
         let (entries, _) = bucket.as_chunks::<HASHED_BYTES>();
         let mut places = Vec::new();
         for entry in entries.iter().filter(|entry| entry.starts_with(&hash)) {
@@ -320,7 +334,11 @@ pub(crate) struct Raw {
 
 impl Store for Raw {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.db.get(key).expect("sled reads").map(|value| value.to_vec()))
+        Ok(self
+            .db
+            .get(key)
+            .expect("sled reads")
+            .map(|value| value.to_vec()))
     }
 
     fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError> {

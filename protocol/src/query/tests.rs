@@ -101,7 +101,9 @@ impl Shelf {
         for (key, block) in rows::blocks(arrival, &filed, &[row]) {
             batch.put(key, block);
         }
-        let keys = values.iter().map(|value| detect(value).unwrap().index_key());
+        let keys = values
+            .iter()
+            .map(|value| detect(value).unwrap().index_key());
         let mut entries: Vec<Vec<u8>> = keys
             .filter_map(|key| table::value(&key, arrival, 0))
             .chain(table::object(id, arrival, 0))

@@ -277,3 +277,6 @@ fn packed(from: &[u8], entries: &[Vec<u8>]) -> Vec<u8> {
     }
     packed
 }
+
+#[cfg(test)]
+mod tests;
