@@ -22,10 +22,11 @@ mod layouts;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use corpus::bare::Bare;
 use corpus::{
     absent, bundle_sizes, disk_bytes, indicators, mix, resident_kib, scattered, value, zone,
 };
-use layouts::{Hashed, KeyPerPlace, KeyPerValue, Layout, Ordered, PerBundle, Raw};
+use layouts::{Hashed, KeyPerPlace, KeyPerValue, Layout, Ordered, PerBundle};
 use watchfire_node::disk::SledStore;
 use watchfire_protocol::indicator::detect;
 use watchfire_protocol::store::Store;
@@ -36,9 +37,6 @@ const SEARCHES: u64 = 20_000;
 const ZONES: u64 = 1_000;
 /// How many bundles share a flush, as the committer groups them under load.
 const BATCHES_PER_FLUSH: u64 = 64;
-
-/// What `disk.rs` gives sled.
-const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
 const LAYOUTS: [(&str, &str); 9] = [
     ("raw", "sled alone, a key a place"),
@@ -83,12 +81,7 @@ fn run(layout: &str) {
     let directory = tempfile::tempdir().expect("there is a temporary directory");
     let path = directory.path().join("store");
     if layout == "raw" {
-        let config = sled::Config::new()
-            .path(&path)
-            .cache_capacity(CACHE_BYTES)
-            .flush_every_ms(None);
-        let db = config.open().expect("sled opens");
-        return measure(layout, &path, &Raw { db }, &mut KeyPerPlace);
+        return measure(layout, &path, &Bare::at(&path), &mut KeyPerPlace);
     }
     let store = SledStore::create(&path).expect("the directory is empty");
     match layout {

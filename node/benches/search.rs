@@ -19,6 +19,7 @@ use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use corpus::bare::Bare;
 use corpus::engine::{Driven, WALL_MS, draft};
 use corpus::{
     absent, bundle_sizes, disk_bytes, indicators, mix, resident_kib, scattered, value, zone,
@@ -35,8 +36,6 @@ const SEARCHES: u64 = 20_000;
 const ZONES: u64 = 1_000;
 /// How many small bundles share a flush, as the committer groups them under load.
 const BUNDLES_PER_FLUSH: u64 = 64;
-/// What `disk.rs` gives sled.
-const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
 fn main() {
     let directory = tempfile::tempdir().expect("there is a temporary directory");
@@ -72,7 +71,7 @@ fn main() {
         before_kib as f64 * 1_024.0 / 1e6,
     );
 
-    let raw = sled_at(&directory.path().join("replay"));
+    let raw = Bare::at(&directory.path().join("replay"));
     let replayed = replay(&raw, &spool_path);
     drop(raw);
     println!(
@@ -81,7 +80,7 @@ fn main() {
         100.0 * replayed.as_secs_f64() / filed.engine.as_secs_f64()
     );
 
-    let raw = sled_at(&directory.path().join("raw"));
+    let raw = Bare::at(&directory.path().join("raw"));
     let loading = load(&raw);
     println!(
         "  sled alone, a key an indicator   {:>8.1} k/s",
@@ -96,7 +95,7 @@ fn main() {
     };
     let query = Query::new(&store, asker);
     let get = |value: &Value, is_there: bool| {
-        let found = raw.get(value.index_key()).expect("sled reads");
+        let found = raw.get(&value.index_key()).expect("sled reads");
         assert_eq!(found.is_some(), is_there);
     };
     let find = |value: &Value, is_there: bool| {
@@ -240,20 +239,11 @@ fn write_index(batch: &Batch, filed: &mut Filed, spool: &mut impl Write) {
     }
 }
 
-fn sled_at(path: &Path) -> sled::Db {
-    sled::Config::new()
-        .path(path)
-        .cache_capacity(CACHE_BYTES)
-        .flush_every_ms(None)
-        .open()
-        .expect("sled opens")
-}
-
 /// The same index bytes to sled alone, a batch and a flush where there was one.
-fn replay(raw: &sled::Db, spool: &Path) -> Duration {
+fn replay(raw: &Bare, spool: &Path) -> Duration {
     let mut spool = BufReader::new(std::fs::File::open(spool).expect("it was made"));
     let mut took = Duration::ZERO;
-    let mut batch = sled::Batch::default();
+    let mut batch = Batch::default();
     let mut lengths = [0; 8];
     while spool.read_exact(&mut lengths).is_ok() {
         let [a, b, c, d, e, f, g, h] = lengths;
@@ -263,28 +253,26 @@ fn replay(raw: &sled::Db, spool: &Path) -> Duration {
         spool.read_exact(&mut value).expect("it is whole");
         if key.is_empty() {
             let begun = Instant::now();
-            raw.apply_batch(std::mem::take(&mut batch))
-                .expect("sled writes");
+            raw.apply(&std::mem::take(&mut batch)).expect("sled writes");
             raw.flush().expect("sled flushes");
             took += begun.elapsed();
         } else {
-            batch.insert(key, value);
+            batch.put(key, value);
         }
     }
     took
 }
 
 /// A key and twelve bytes for each indicator, in batches of 1,000.
-fn load(raw: &sled::Db) -> Duration {
+fn load(raw: &Bare) -> Duration {
     let mut took = Duration::ZERO;
-    let mut batch = sled::Batch::default();
+    let mut batch = Batch::default();
     for number in 0..indicators() {
         let value = detect(&value(scattered(number))).expect("it is a value");
-        batch.insert(value.index_key(), &[7; 12]);
+        batch.put(value.index_key(), vec![7; 12]);
         if (number + 1) % 1_000 == 0 {
             let begun = Instant::now();
-            raw.apply_batch(std::mem::take(&mut batch))
-                .expect("sled writes");
+            raw.apply(&std::mem::take(&mut batch)).expect("sled writes");
             raw.flush().expect("sled flushes");
             took += begun.elapsed();
         }

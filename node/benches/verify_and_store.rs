@@ -17,6 +17,7 @@ mod corpus;
 
 use std::time::{Duration, Instant};
 
+use corpus::bare::Bare;
 use corpus::engine::{Driven, draft};
 use corpus::value;
 use watchfire_crypto::{Domain, Signature, SigningKey};
@@ -24,8 +25,6 @@ use watchfire_node::disk::SledStore;
 use watchfire_protocol::engine::Output;
 use watchfire_protocol::store::{Batch, MemoryStore, Store};
 
-/// What `disk.rs` gives sled.
-const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// How many bundles share a flush.
 const BUNDLES_PER_FLUSH: usize = 64;
 /// A frame has two signatures: the envelope's and the statement's.
@@ -49,11 +48,13 @@ fn measure(size: u64, count: u64) {
     let store = SledStore::create(&directory.path().join("store")).expect("it is empty");
     let mut node = Driven::start(&store, 1);
     let (mut taking, mut applying, mut flushing) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
-    let mut groups: Vec<Vec<Batch>> = Vec::new();
+    let (mut checking, mut bare) = (Duration::ZERO, Duration::ZERO);
+    let alone = Bare::at(&directory.path().join("raw"));
     for group in frames.chunks(BUNDLES_PER_FLUSH) {
         let begun = Instant::now();
         group.iter().for_each(|frame| node.take(frame));
         taking += begun.elapsed();
+        checking += bare_checks(group);
         loop {
             let mut numbers = Vec::new();
             let mut batches = Vec::new();
@@ -74,7 +75,8 @@ fn measure(size: u64, count: u64) {
             let begun = Instant::now();
             store.flush().expect("the store flushes");
             flushing += begun.elapsed();
-            groups.push(batches);
+            // The limit in turn with it, so that both meet the same machine.
+            bare += stored(&alone, &batches);
             let begun = Instant::now();
             for number in numbers {
                 node.committed(number);
@@ -85,29 +87,6 @@ fn measure(size: u64, count: u64) {
     assert_eq!(node.engine.status().envelopes, count);
     assert_eq!(node.engine.status().unopened, 0);
 
-    let checks = bare_checks(&frames);
-    let db = sled::Config::new()
-        .path(directory.path().join("raw"))
-        .cache_capacity(CACHE_BYTES)
-        .flush_every_ms(None)
-        .open()
-        .expect("sled opens");
-    let begun = Instant::now();
-    for batches in &groups {
-        for batch in batches {
-            let mut writes = sled::Batch::default();
-            for (key, value) in batch.iter() {
-                match value {
-                    Some(value) => writes.insert(key, value),
-                    None => writes.remove(key),
-                }
-            }
-            db.apply_batch(writes).expect("sled writes");
-        }
-        db.flush().expect("sled flushes");
-    }
-    let sled = begun.elapsed();
-
     let each = |time: Duration| time.as_secs_f64() * 1e6 / count as f64;
     let together = taking + applying + flushing;
     println!(
@@ -116,10 +95,20 @@ fn measure(size: u64, count: u64) {
         each(applying),
         each(flushing),
         each(together),
-        each(checks),
-        each(sled),
-        100.0 * (checks + sled).as_secs_f64() / together.as_secs_f64()
+        each(checking),
+        each(bare),
+        100.0 * (checking + bare).as_secs_f64() / together.as_secs_f64()
     );
+}
+
+/// The same batches to the database alone, and one flush.
+fn stored(alone: &Bare, batches: &[Batch]) -> Duration {
+    let begun = Instant::now();
+    for batch in batches {
+        alone.apply(batch).expect("it writes");
+    }
+    alone.flush().expect("it flushes");
+    begun.elapsed()
 }
 
 /// Frames of one author, each with so many indicators.

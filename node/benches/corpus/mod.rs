@@ -1,6 +1,7 @@
 //! A million indicators that are nobody's: names under `.example`, addresses of
 //! RFC 5737 and RFC 3849, made-up digests; and the bundles they come in.
 
+pub(crate) mod bare;
 pub(crate) mod engine;
 
 use watchfire_crypto::sha256;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use watchfire_crypto::sha256;
-use watchfire_protocol::store::{Batch, Entry, Store, StoreError};
+use watchfire_protocol::store::{Batch, Entry, Store};
 use watchfire_protocol::table::blocks::{self, Block};
 
 /// Arrival and number of an object.
@@ -324,46 +324,5 @@ impl<S: Store> Layout<S> for Hashed {
             ));
         }
         places
-    }
-}
-
-/// sled itself, without what `disk.rs` adds: what could at best be had of it.
-pub(crate) struct Raw {
-    pub(crate) db: sled::Db,
-}
-
-impl Store for Raw {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self
-            .db
-            .get(key)
-            .expect("sled reads")
-            .map(|value| value.to_vec()))
-    }
-
-    fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError> {
-        let range = self.db.range(from.to_vec()..).take(limit);
-        let entries = range.map(|entry| entry.expect("sled reads"));
-        Ok(entries
-            .take_while(|(key, _)| key.starts_with(prefix))
-            .map(|(key, value)| (key.to_vec(), value.to_vec()))
-            .collect())
-    }
-
-    fn apply(&self, batch: &Batch) -> Result<(), StoreError> {
-        let mut writes = sled::Batch::default();
-        for (key, value) in batch.iter() {
-            match value {
-                Some(value) => writes.insert(key, value),
-                None => writes.remove(key),
-            }
-        }
-        self.db.apply_batch(writes).expect("sled writes");
-        Ok(())
-    }
-
-    fn flush(&self) -> Result<(), StoreError> {
-        self.db.flush().expect("sled flushes");
-        Ok(())
     }
 }

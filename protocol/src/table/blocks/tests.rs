@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 const TABLE: u8 = b'V';
 
-fn file(store: &MemoryStore, entries: &mut Vec<Vec<u8>>) -> BTreeSet<Vec<u8>> {
+fn file(store: &MemoryStore, entries: &mut [Vec<u8>]) -> BTreeSet<Vec<u8>> {
     entries.sort_unstable();
     let first_from = |table: u8, from: &[u8]| Ok(store.scan(&[table], from, 1)?.pop());
     let mut repeated = BTreeSet::new();
