@@ -219,7 +219,7 @@ pub const INDEX_KEY_BYTES_MAX: usize = INDICATOR_URL_BYTES_MAX + 32;
 
 /// Size above which a block of an index is cut, in bytes: of 256, 512, 1,024 and
 /// 4,096 the best between filing many and finding one, see docs/decisions/0004.
-pub const INDEX_BLOCK_BYTES: usize = 1_024;
+pub const INDEX_BLOCK_BYTES: usize = 512;
 
 /// Entries of the ordered indexes filed with one commit. Each may read and write
 /// a block of its own: 2,048 of some 15 us are 30 ms of the engine's thread, and
