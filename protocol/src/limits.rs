@@ -274,3 +274,37 @@ pub const EVIDENCE_PER_STREAM_MAX: u32 = 16;
 /// refused entry is kept with its reason, some 400 bytes, so an account stays
 /// below 160 MB whatever the file holds.
 pub const IMPORT_ENTRIES_MAX: u64 = 400_000;
+
+/// Longest key of an index, with its zero byte and place: a URL of the largest
+/// size with its kind and end, and 13 more, rounded up.
+pub const INDEX_KEY_BYTES_MAX: usize = INDICATOR_URL_BYTES_MAX + 32;
+
+/// Size above which a block of an index is cut, in bytes: of 256, 512, 1,024 and
+/// 4,096 the best between filing many and finding one, see docs/decisions/0004.
+pub const INDEX_BLOCK_BYTES: usize = 512;
+
+/// Entries of the ordered indexes filed with one commit. Each may read and write
+/// a block of its own: 2,048 of some 15 us are 30 ms of the engine's thread, and
+/// of 1 KiB 2 MiB of a batch.
+pub const FILED_PER_COMMIT_MAX: usize = 2_048;
+
+/// Entries of opened bundles that wait in memory to be filed: those of the
+/// largest bundle, 600,000 values and 200,000 ids. Of some 100 bytes, 80 MB; what
+/// is above is filed at once, whatever that takes.
+pub const FILING_ENTRIES_MAX: usize = VALUES_PER_BUNDLE_MAX + OBJECTS_MAX;
+
+/// Places of one id read at most to tell what is superseded: more than a member
+/// publishes of one object in five years of five versions a day, and few enough
+/// that ten crowded ids do not stop a search.
+pub const SEARCH_VERSIONS_MAX: usize = 10_000;
+
+/// Places read at most in one search. One object has at most 10,000 in one
+/// pattern, so one search sees past ten objects that crowd a name with
+/// sub-domains. A place costs a read of the store and a row decoded, some 20 us:
+/// two seconds at worst.
+pub const SEARCH_PLACES_MAX: usize = 100_000;
+
+/// Blocks of an index read at a time, after the first: 64 of 1 KiB. Where every
+/// key has the largest size a block has 13 KiB at most: its fence, its first key
+/// and one more that is on the way to be cut off.
+pub const SEARCH_PAGE_BLOCKS: usize = 64;

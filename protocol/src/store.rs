@@ -5,23 +5,26 @@
 //! is one implementation, in `node`; the other is here, for simulations and
 //! tests.
 
+use core::ops::Bound;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A change to make as one: all of it or nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
-    writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// Shared by its copies: the engine reads a batch that the disk writes.
+    writes: Arc<BTreeMap<Vec<u8>, Option<Vec<u8>>>>,
 }
 
 impl Batch {
     /// Puts `value` at `key`, over whatever was there.
     pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.writes.insert(key, Some(value));
+        Arc::make_mut(&mut self.writes).insert(key, Some(value));
     }
 
     /// Removes `key`.
     pub fn remove(&mut self, key: Vec<u8>) {
-        self.writes.insert(key, None);
+        Arc::make_mut(&mut self.writes).insert(key, None);
     }
 
     /// What this batch says of `key`: nothing, a value, or its removal.
@@ -34,6 +37,20 @@ impl Batch {
         self.writes
             .iter()
             .map(|(key, value)| (key.as_slice(), value.as_deref()))
+    }
+
+    /// The first key at or after `from` that begins with `prefix` and is put.
+    pub fn first_from(&self, prefix: &[u8], from: &[u8]) -> Option<&[u8]> {
+        self.writes
+            .range::<[u8], _>((Bound::Included(from), Bound::Unbounded))
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .find_map(|(key, value)| value.as_ref().map(|_| key.as_slice()))
+    }
+
+    /// Makes the changes of `later` as well, over those here.
+    pub fn append(&mut self, later: Self) {
+        // One by one: `BTreeMap::append` goes through all that is there.
+        Arc::make_mut(&mut self.writes).extend(Arc::unwrap_or_clone(later.writes));
     }
 
     /// Whether it changes nothing.
@@ -134,7 +151,7 @@ impl<S: Store> Store for &S {
 }
 
 /// A store that is shared: its readers elsewhere see what is applied here.
-impl<S: Store> Store for std::sync::Arc<S> {
+impl<S: Store> Store for Arc<S> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         (**self).get(key)
     }

@@ -18,12 +18,17 @@
 //! | `P` | arrival | envelope id whose body is still to be pulled | index |
 //! | `W` | arrival | nothing: still to be opened | index |
 //! | `O` | arrival | [`Outcome`] of opening | index |
-//! | `T` | arrival, block | [`Rows`] of objects | index |
-//! | `I` | object id, 0, arrival, object | nothing | index |
-//! | `V` | value key, 0, arrival, object | nothing | index |
+//! | `T` | arrival, block | what a hit shows of 8 objects: [`rows`](mod@rows) | index |
+//! | `I` | fence | a block of object ids and their places: [`blocks`] | index |
+//! | `V` | fence | a block of value keys and their places: [`blocks`] | index |
+//! | `D` | object id | nothing: it has more than one place | index |
 //! | `A` | | the next arrival | index |
 //! | `G` | | [`StoreNames`]: made anew with the indexes | index |
 //! | `M` | node id | the mark up to which its frontier has been dealt with | index |
+
+pub mod blocks;
+mod pack;
+pub mod rows;
 
 use crate::ids::{BundleId, CertificateId, EnvelopeId, NodeId};
 use crate::limits::{FORMER_STORES_MAX, FRAME_BYTES_MAX};
@@ -33,7 +38,7 @@ use crate::wire::{Bytes, List, StreamId, Text};
 use bincode::{Decode, Encode};
 
 /// The tables that can be made again.
-pub const INDEXES: &[u8] = b"AEFGMSBHPWOTIV";
+pub const INDEXES: &[u8] = b"AEFGMSBHPWOTIVD";
 
 /// The number of an envelope in the order in which this node took it.
 pub type Arrival = u64;
@@ -116,12 +121,10 @@ pub struct Row {
     pub length: u32,
 }
 
-/// Rows in one value: few large values suit the database better than many
-/// small ones.
-pub const ROWS_PER_BLOCK: u32 = 32;
-
-/// A block of rows.
-pub type Rows = List<Row, 32>;
+/// Rows in one value. Few large values suit the database better than many small
+/// ones, and a hit copies and checks all of the one it is in: eight are some 900
+/// bytes, about a block of the ordered indexes.
+pub const ROWS_PER_BLOCK: u32 = 8;
 
 fn key(table: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut key = Vec::with_capacity(1 + parts.iter().map(|part| part.len()).sum::<usize>());
@@ -264,50 +267,52 @@ pub fn rows(arrival: Arrival, block: u32) -> Vec<u8> {
     key(b'T', &[&arrival.to_be_bytes(), &block.to_be_bytes()])
 }
 
-/// Prefix of every place of an object.
+/// What the entries of every place of an object begin with.
 pub fn objects(id: &str) -> Vec<u8> {
     key(b'I', &[id.as_bytes(), &[0]])
 }
 
-/// Key of one place of an object.
-pub fn object(id: &str, arrival: Arrival, object: u32) -> Vec<u8> {
-    key(
-        b'I',
-        &[
-            id.as_bytes(),
-            &[0],
-            &arrival.to_be_bytes(),
-            &object.to_be_bytes(),
-        ],
-    )
+/// Entry of one place of an object; none for an id that is too long.
+pub fn object(id: &str, arrival: Arrival, object: u32) -> Option<Vec<u8>> {
+    blocks::entry(b'I', id.as_bytes(), arrival, object)
 }
 
-/// Prefix of every value that begins so.
+/// Key that says that an object has more than one place.
+pub fn repeated(id: &[u8]) -> Vec<u8> {
+    key(b'D', &[id])
+}
+
+/// As [`repeated`], from what an entry of the ids begins with; nothing from one of
+/// another table.
+pub fn repeated_object(key: &[u8]) -> Option<Vec<u8>> {
+    let (table, id) = key.split_first()?;
+    (*table == b'I').then(|| repeated(id))
+}
+
+/// What the entries of every value that begins so begin with.
 pub fn values_beginning(value: &[u8]) -> Vec<u8> {
     key(b'V', &[value])
 }
 
-/// Key of one place of a value.
-pub fn value(value: &[u8], arrival: Arrival, object: u32) -> Vec<u8> {
-    key(
-        b'V',
-        &[value, &[0], &arrival.to_be_bytes(), &object.to_be_bytes()],
-    )
+/// Entry of one place of a value; none for a value that is too long.
+pub fn value(value: &[u8], arrival: Arrival, object: u32) -> Option<Vec<u8>> {
+    blocks::entry(b'V', value, arrival, object)
+}
+
+/// The entries in a value of the store, if it is a block of an index.
+///
+/// # Errors
+/// [`StoreError::Damaged`](crate::store::StoreError::Damaged) for a damaged block.
+pub fn entries_in(key: &[u8], value: &[u8]) -> Result<Vec<Vec<u8>>, crate::store::StoreError> {
+    match key.first() {
+        Some(b'I' | b'V') => blocks::Block::read(key, value)?.entries(),
+        Some(_) | None => Ok(Vec::new()),
+    }
 }
 
 /// Key of the next arrival.
 pub fn next_arrival() -> Vec<u8> {
     key(b'A', &[])
-}
-
-/// Reads arrival and object from the end of a key of `I` or `V`.
-pub fn place_at_end(key: &[u8]) -> Option<(Arrival, u32)> {
-    let (_, end) = key.split_at_checked(key.len().checked_sub(12)?)?;
-    let (arrival, object) = end.split_at_checked(8)?;
-    Some((
-        u64::from_be_bytes(arrival.try_into().ok()?),
-        u32::from_be_bytes(object.try_into().ok()?),
-    ))
 }
 
 /// Reads the arrival from a key that is a table byte and an arrival.

@@ -26,7 +26,7 @@ use watchfire_protocol::stix::markings::MarkingRefusal;
 use watchfire_protocol::stix::pattern::extract;
 use watchfire_protocol::stix::time::Timestamp;
 use watchfire_protocol::store::Store;
-use watchfire_protocol::table::{self, Rows};
+use watchfire_protocol::table::{self, rows};
 use watchfire_protocol::wire::codec;
 
 use account::{LISTS, STIX_ELEMENTS, STIX_FILES, STIX_VERSIONS};
@@ -368,15 +368,10 @@ fn versions(node: &Running, of: &[Source]) -> BTreeSet<(String, u64)> {
             .unwrap()
             .unwrap();
         let arrival = codec::decode(&arrival, 9).unwrap();
-        // The first block's key without the block number begins all of them.
-        let mut prefix = table::rows(arrival, 0);
-        prefix.truncate(prefix.len() - 4);
-        for (_, block) in store.scan(&prefix, &prefix, usize::MAX).unwrap() {
-            let rows: Rows = codec::decode(&block, 1 << 20).unwrap();
-            versions.extend(
-                rows.iter()
-                    .map(|row| (row.id.as_str().to_owned(), row.modified_ms)),
-            );
+        let prefix = rows::of(arrival);
+        for (key, block) in store.scan(&prefix, &prefix, usize::MAX).unwrap() {
+            let rows = (0..).map_while(|at| rows::read(&key, &block, at).unwrap());
+            versions.extend(rows.map(|(_, row)| (row.id.as_str().to_owned(), row.modified_ms)));
         }
     }
     versions

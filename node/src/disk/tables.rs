@@ -27,10 +27,11 @@ const fn index(byte: u8, name: &'static str) -> Table {
 }
 
 /// The layout of `protocol::table`, in key order.
-pub(crate) const TABLES: [Table; 19] = [
+pub(crate) const TABLES: [Table; 20] = [
     index(b'A', "next-arrival"),
     index(b'B', "bundles"),
     truth(b'C', "chunks"),
+    index(b'D', "repeated-ids"),
     index(b'E', "envelopes"),
     index(b'F', "streams"),
     index(b'G', "store-names"),
@@ -75,8 +76,11 @@ pub(crate) fn place(key: &[u8]) -> String {
             let block = block.try_into().map_or(0, u32::from_be_bytes);
             format!("arrival {}, block {block}", u64::from_be_bytes(*arrival))
         }),
-        Some(b'I' | b'V') => table::place_at_end(key)
-            .map(|(arrival, object)| format!("arrival {arrival}, object {object}")),
+        // The fence of a block is a value that somebody published.
+        Some(byte @ (b'I' | b'V')) => Some(format!(
+            "a block of {}",
+            if byte == b'I' { "ids" } else { "values" }
+        )),
         Some(b'C') => rest.split_first_chunk::<32>().map(|(envelope, index)| {
             let index = index.try_into().map_or(0, u32::from_be_bytes);
             format!("envelope {}, chunk {index}", hex::encode(envelope))
@@ -159,8 +163,8 @@ mod tests {
                 ),
             ),
             (
-                table::value(b"evil.example", 5, 6),
-                "arrival 5, object 6".to_owned(),
+                table::value(b"evil.example", 5, 6).unwrap(),
+                "a block of values".to_owned(),
             ),
             (table::rows(5, 1), "arrival 5, block 1".to_owned()),
             (b"L\x01".to_vec(), "key 4c01".to_owned()),

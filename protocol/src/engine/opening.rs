@@ -10,8 +10,9 @@ use crate::limits::{
     SECOND_SIGNATURE_BYTES_MAX, UNOPENED_IN_MEMORY_MAX,
 };
 use crate::opening::{OpenRefusal, Opened};
-use crate::store::{Store, StoreError};
-use crate::table::{self, Arrival, LogEntry, Outcome, ROWS_PER_BLOCK, Rows};
+use crate::store::{Batch, Store, StoreError};
+use crate::table::rows::{self, Filed};
+use crate::table::{self, Arrival, LogEntry, Outcome};
 use crate::wire::bundle::Bundle;
 use crate::wire::envelope::{Class, Envelope, Header, Inner, SignedBytes};
 use crate::wire::{Bytes, Kind, Text, codec};
@@ -129,22 +130,23 @@ impl<S: Store> Engine<S> {
             // the next start.
             return self.start_opening();
         }
-        self.staged.remove(table::unopened(arrival));
         match (outcome, bundle) {
             (Err(OpenRefusal::NeedsUpgrade), _) => {
+                self.staged.remove(table::unopened(arrival));
                 self.staged
                     .put_as(table::outcome(arrival), &Outcome::NeedsUpgrade);
             }
             (Ok(opened), Some((bundle, author))) => {
-                let objects = self.file(arrival, &opened);
+                let objects = self.file_opened(arrival, &opened, true)?;
                 self.event(Event::Searchable {
                     bundle,
                     author,
                     objects,
                 });
             }
-            (Ok(_), None) => {}
+            (Ok(_), None) => self.staged.remove(table::unopened(arrival)),
             (Err(why), bundle) => {
+                self.staged.remove(table::unopened(arrival));
                 let text: String = why.to_string().chars().take(120).collect();
                 let why_text = Text::new(text).unwrap_or_default();
                 self.staged
@@ -161,21 +163,42 @@ impl<S: Store> Engine<S> {
         self.start_opening()
     }
 
-    /// Files what can be searched. Returns how many objects there are.
+    /// Files what can be searched of an own bundle. Returns how many objects
+    /// there are.
     pub(super) fn file(&mut self, arrival: Arrival, opened: &Opened) -> u64 {
-        let block_length = usize::try_from(ROWS_PER_BLOCK).unwrap_or(usize::MAX);
-        for (block, rows) in (0..).zip(opened.rows().chunks(block_length)) {
-            if let Ok(rows) = Rows::new(rows.to_vec()) {
-                self.staged.put_as(table::rows(arrival, block), &rows);
-            }
-        }
-        for (object, row) in (0..).zip(opened.rows()) {
-            self.staged
-                .put(table::object(row.id.as_str(), arrival, object), Vec::new());
-        }
-        for (key, object) in opened.keys() {
-            self.staged
-                .put(table::value(key, arrival, *object), Vec::new());
+        // What was written in this step reads.
+        self.file_opened(arrival, opened, false).unwrap_or(0)
+    }
+
+    /// Files what can be searched. `is_waiting` says that it is in line on disk.
+    fn file_opened(
+        &mut self,
+        arrival: Arrival,
+        opened: &Opened,
+        is_waiting: bool,
+    ) -> Result<u64, StoreError> {
+        let entry = self.logged(arrival)?;
+        let bundle = header_of_frame(entry.frame.as_slice()).and_then(|logged| logged.bundle);
+        let Some((bundle, statement)) = bundle else {
+            return Err(super::damaged(&table::log(arrival)));
+        };
+        let filed = Filed {
+            bundle,
+            author: statement.author,
+            received_ms: entry.received_ms,
+            not_after_ms: statement.not_after_ms,
+            exercise: statement.exercise,
+            relay_allowed: statement.relay_allowed,
+        };
+        let objects = (0..).zip(opened.rows());
+        let ids = objects.filter_map(|(at, row)| table::object(row.id.as_str(), arrival, at));
+        let keys = opened.keys().iter();
+        let values = keys.filter_map(|(key, object)| table::value(key, arrival, *object));
+        let mut entries: Vec<Vec<u8>> = ids.chain(values).collect();
+        entries.sort_unstable();
+        let mut then = Batch::default();
+        for (key, block) in rows::blocks(arrival, &filed, opened.rows()) {
+            then.put(key, block);
         }
         let objects = opened.rows().len() as u64;
         let outcome = Outcome::Opened {
@@ -183,8 +206,12 @@ impl<S: Store> Engine<S> {
             values: opened.keys().len() as u64,
             not_indexed: opened.not_indexed(),
         };
-        self.staged.put_as(table::outcome(arrival), &outcome);
-        objects
+        then.put(table::outcome(arrival), codec::encode(&outcome));
+        if is_waiting || !self.staged.files_at_once(entries.len()) {
+            then.remove(table::unopened(arrival));
+        }
+        self.staged.file(arrival, entries, then);
+        Ok(objects)
     }
 }
 

@@ -4,9 +4,17 @@
 //! What is not durable yet is memory, and a slow disk must not turn into a
 //! full one: above [`STAGED_BYTES_MAX`] nothing more is taken from others
 //! ([`Engine::is_behind`]). It comes again by catch-up.
+//!
+//! Entries of the ordered indexes are filed as a commit begins, so many with
+//! each: an entry changes a block that has to be read, and a bundle may have
+//! hundreds of thousands in as many blocks. A bundle counts as opened with the
+//! commit that holds the last of its entries; until then it waits in line on
+//! disk, and a node that is killed files it again from its log.
 
 use super::Engine;
+use crate::limits::{FILED_PER_COMMIT_MAX, FILING_ENTRIES_MAX, INDEX_BLOCK_BYTES};
 use crate::store::{Batch, CommitNo, Entry, Store, StoreError};
+use crate::table::{self, Arrival, blocks};
 use crate::wire::codec;
 use bincode::{Decode, Encode};
 use std::collections::VecDeque;
@@ -21,6 +29,22 @@ pub(crate) struct Staged<S> {
     next: CommitNo,
     /// [`STAGED_BYTES_MAX`]; a field, so that a test need not fill it.
     pub(super) bytes_max: usize,
+    filing: VecDeque<Filing>,
+    /// Entries in `filing`.
+    unfiled: usize,
+    /// Claims may wait for commits up to this one, so there will be as many.
+    expected: CommitNo,
+}
+
+/// A bundle whose entries are being filed.
+struct Filing {
+    arrival: Arrival,
+    /// In order.
+    entries: std::vec::IntoIter<Vec<u8>>,
+    /// What is written with the last of them.
+    then: Batch,
+    /// A block would not take its entries: it waits for the next start.
+    failed: bool,
 }
 
 /// A batch handed out and not yet durable.
@@ -54,6 +78,9 @@ impl<S: Store> Staged<S> {
             open_bytes: 0,
             next: CommitNo::FIRST,
             bytes_max: STAGED_BYTES_MAX,
+            filing: VecDeque::new(),
+            unfiled: 0,
+            expected: CommitNo::FIRST,
         }
     }
 
@@ -62,12 +89,7 @@ impl<S: Store> Staged<S> {
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let layers = self
-            .in_flight
-            .iter()
-            .map(|in_flight| &in_flight.batch)
-            .chain([&self.open]);
-        match layers.rev().find_map(|batch| batch.get(key)) {
+        match self.layers().find_map(|batch| batch.get(key)) {
             Some(value) => Ok(value.map(<[u8]>::to_vec)),
             None => self.store.get(key),
         }
@@ -147,18 +169,131 @@ impl<S: Store> Staged<S> {
         in_flight.saturating_add(self.open_bytes) >= self.bytes_max
     }
 
-    /// The commit after which everything written so far is durable; none if it
-    /// is already.
-    pub(crate) fn commit_holding_all(&self) -> Option<CommitNo> {
-        if self.open.is_empty() {
-            self.in_flight.back().map(|last| last.number)
-        } else {
-            Some(self.next)
+    /// Files entries of the ordered indexes, which are in order, with the commits
+    /// to come, and writes `then` with the last of them.
+    pub(crate) fn file(&mut self, arrival: Arrival, entries: Vec<Vec<u8>>, then: Batch) {
+        if entries.is_empty() {
+            return self.append(then);
+        }
+        self.unfiled += entries.len();
+        if self.unfiled > FILED_PER_COMMIT_MAX {
+            // It takes several commits: in line until the last.
+            self.put(table::unopened(arrival), Vec::new());
+        }
+        self.filing.push_back(Filing {
+            arrival,
+            entries: entries.into_iter(),
+            then,
+            failed: false,
+        });
+        if self.unfiled > FILING_ENTRIES_MAX {
+            // Opening is ahead of the disk: no more may wait in memory.
+            self.expected = self.expected.max(self.commit_filing_all());
+            while self.unfiled > FILING_ENTRIES_MAX {
+                self.file_some();
+            }
         }
     }
 
+    /// Whether so many entries are all filed with the next commit.
+    pub(crate) const fn files_at_once(&self, entries: usize) -> bool {
+        self.unfiled.saturating_add(entries) <= FILED_PER_COMMIT_MAX
+    }
+
+    /// Files as many entries as one commit does.
+    fn file_some(&mut self) {
+        let mut left = FILED_PER_COMMIT_MAX;
+        while let Some(mut filing) = self.filing.pop_front() {
+            let entries: Vec<_> = filing.entries.by_ref().take(left).collect();
+            left -= entries.len();
+            self.unfiled -= entries.len();
+            // Damage is the store's to report; whoever reads here meets it too.
+            filing.failed |= self.insert(&entries).is_err();
+            if filing.entries.len() > 0 {
+                self.filing.push_front(filing);
+                return;
+            }
+            if filing.failed {
+                self.put(table::unopened(filing.arrival), Vec::new());
+            } else {
+                self.append(filing.then);
+            }
+            if left == 0 {
+                return;
+            }
+        }
+    }
+
+    fn insert(&mut self, entries: &[Vec<u8>]) -> Result<(), StoreError> {
+        let mut repeated = Vec::new();
+        let writes = blocks::insert(
+            entries,
+            INDEX_BLOCK_BYTES,
+            |table, from| self.first_from(&[table], from),
+            |key| repeated.extend(table::repeated_object(key)),
+        )?;
+        for (key, value) in writes {
+            self.put(key, value);
+        }
+        for key in repeated {
+            self.put(key, Vec::new());
+        }
+        Ok(())
+    }
+
+    /// The first entry at or after `from` under a prefix under which nothing is
+    /// ever removed.
+    fn first_from(&self, prefix: &[u8], from: &[u8]) -> Result<Option<Entry>, StoreError> {
+        let stored = self.store.scan(prefix, from, 1)?.pop();
+        let layered = self
+            .layers()
+            .filter_map(|batch| batch.first_from(prefix, from))
+            .min();
+        match (layered, &stored) {
+            (Some(key), Some((first, _))) if key > first.as_slice() => Ok(stored),
+            (Some(key), _) => Ok(self.get(key)?.map(|value| (key.to_vec(), value))),
+            (None, _) => Ok(stored),
+        }
+    }
+
+    /// What is not known to be durable, the newest first.
+    fn layers(&self) -> impl Iterator<Item = &Batch> {
+        let in_flight = self.in_flight.iter().map(|in_flight| &in_flight.batch);
+        in_flight.chain([&self.open]).rev()
+    }
+
+    fn append(&mut self, later: Batch) {
+        let bytes = later
+            .iter()
+            .map(|(key, value)| key.len() + value.map_or(0, <[u8]>::len) + ENTRY_BYTES)
+            .sum();
+        self.open_bytes = self.open_bytes.saturating_add(bytes);
+        self.open.append(later);
+    }
+
+    /// The commit after which everything written so far is durable; none if it
+    /// is already.
+    pub(crate) fn commit_holding_all(&self) -> Option<CommitNo> {
+        if self.open.is_empty() && self.filing.is_empty() {
+            self.in_flight.back().map(|last| last.number)
+        } else {
+            Some(self.commit_filing_all())
+        }
+    }
+
+    /// The commit with which all entries are filed: each takes as many as it may.
+    fn commit_filing_all(&self) -> CommitNo {
+        let commits = self.unfiled.div_ceil(FILED_PER_COMMIT_MAX);
+        (1..commits).fold(self.next, |number, _| number.next())
+    }
+
     pub(crate) fn begin(&mut self) -> Option<(CommitNo, Batch)> {
-        if self.open.is_empty() || self.in_flight.len() >= IN_FLIGHT_MAX {
+        if self.in_flight.len() >= IN_FLIGHT_MAX {
+            return None;
+        }
+        self.file_some();
+        // An empty one only where entries were filed before their turn.
+        if self.open.is_empty() && self.filing.is_empty() && self.next >= self.expected {
             return None;
         }
         let number = self.next;

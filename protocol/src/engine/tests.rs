@@ -9,6 +9,7 @@
 
 mod behind;
 mod catching_up;
+mod filing;
 mod links;
 mod losses;
 mod room;

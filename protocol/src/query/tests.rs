@@ -8,11 +8,14 @@
 )]
 
 use super::*;
-use crate::engine::{ClientToken, Config, Engine, Input, Output};
+use crate::engine::{ClientToken, Config, Engine, Input, Output, header_of_frame};
 use crate::founding::{Keys, derived_federation};
 use crate::indicator::detect;
+use crate::limits::{INDEX_BLOCK_BYTES, SEARCH_PLACES_MAX};
 use crate::opening::{Draft, Wish};
 use crate::store::{Batch, MemoryStore};
+use crate::table::rows::{self, Filed};
+use crate::table::{self, Arrival, LogEntry, blocks};
 use crate::time::{Instant, Now};
 use crate::wire::card::Role;
 use crate::wire::{Bytes, Text};
@@ -83,17 +86,39 @@ impl Shelf {
         batch.put(table::log(arrival), codec::encode(&entry));
         batch.put(table::outcome(arrival), codec::encode(&outcome));
         batch.put(
-            table::bundle(&logged.bundle.unwrap().0),
+            table::bundle(&logged.bundle.as_ref().unwrap().0),
             codec::encode(&arrival),
         );
-        batch.put(
-            table::rows(arrival, 0),
-            codec::encode(&Rows::new(vec![row]).unwrap()),
-        );
-        batch.put(table::object(id, arrival, 0), vec![]);
-        for value in values {
-            let key = detect(value).unwrap().index_key();
-            batch.put(table::value(&key, arrival, 0), vec![]);
+        let (bundle, statement) = logged.bundle.unwrap();
+        let filed = Filed {
+            bundle,
+            author: statement.author,
+            received_ms: WALL_MS + arrival,
+            not_after_ms: statement.not_after_ms,
+            exercise: statement.exercise,
+            relay_allowed: statement.relay_allowed,
+        };
+        for (key, block) in rows::blocks(arrival, &filed, &[row]) {
+            batch.put(key, block);
+        }
+        let keys = values
+            .iter()
+            .map(|value| detect(value).unwrap().index_key());
+        let mut entries: Vec<Vec<u8>> = keys
+            .filter_map(|key| table::value(&key, arrival, 0))
+            .chain(table::object(id, arrival, 0))
+            .collect();
+        entries.sort_unstable();
+        let first_from = |table: u8, from: &[u8]| Ok(self.store.scan(&[table], from, 1)?.pop());
+        let mut repeated = Vec::new();
+        let writes = blocks::insert(&entries, INDEX_BLOCK_BYTES, first_from, |key| {
+            repeated.extend(table::repeated_object(key));
+        });
+        for (key, block) in writes.unwrap() {
+            batch.put(key, block);
+        }
+        for key in repeated {
+            batch.put(key, Vec::new());
         }
         self.store.apply(&batch).unwrap();
         arrival
@@ -193,7 +218,7 @@ fn a_search_says_when_it_stopped_before_the_end() {
         assert_eq!((found.hits.len(), found.more), (limit, more));
     }
     // As many places as are read, all of one object, and one more behind them.
-    let crowded = crowd(7, PLACES_MAX as u64);
+    let crowded = crowd(7, SEARCH_PLACES_MAX as u64);
     shelf.add(1, &id(7), 1, &crowded);
     shelf.add(0, &id(8), 1, &["www.evil.example".to_owned()]);
     let found = shelf.below("evil.example", 10);

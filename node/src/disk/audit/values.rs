@@ -2,7 +2,7 @@
 
 use watchfire_protocol::ids::EnvelopeId;
 use watchfire_protocol::limits::{CHUNK_BYTES, DOOR_BYTES_MAX, FRAME_BYTES_MAX, REMAINS_BYTES_MAX};
-use watchfire_protocol::table::{self, LogEntry, Outcome, Rows, StoreNames, StreamRow};
+use watchfire_protocol::table::{self, LogEntry, Outcome, StoreNames, StreamRow, rows};
 use watchfire_protocol::wire::card::CertificateBytes;
 use watchfire_protocol::wire::codec;
 use watchfire_protocol::wire::exchange::{Mark, RangeItem, Remains};
@@ -95,10 +95,11 @@ pub(super) fn check(key: &[u8], value: &[u8]) -> Result<(), &'static str> {
         }
         Some(b'T') => {
             key_is(ARRIVAL_KEY_BYTES + 4)?;
-            reads(codec::decode::<Rows>(value, INDEX_VALUE_BYTES_MAX).is_ok())
+            reads(matches!(rows::read(key, value, 0), Ok(Some(_))))
         }
-        Some(b'I' | b'V') => {
-            reads(table::place_at_end(key).is_some())?;
+        Some(b'I' | b'V') => reads(table::entries_in(key, value).is_ok()),
+        Some(b'D') => {
+            reads(key.len() > 1)?;
             empty()
         }
         Some(b'G') => {

@@ -171,7 +171,7 @@ fn every_index_can_be_made_again_from_the_truth() {
     {
         batch.remove(key.clone());
     }
-    batch.put(table::value(b"false", 0, 0), Vec::new());
+    batch.put(b"Vfalse".to_vec(), Vec::new());
     node.engine.store().apply(&batch).unwrap();
     let found = rebuild(node.engine.store(), &node.engine.roster()).unwrap();
     assert_eq!(

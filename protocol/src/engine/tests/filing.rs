@@ -1,0 +1,109 @@
+//! Bundles whose index entries take several commits.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm
+)]
+
+use super::room::*;
+use super::*;
+use crate::indicator::detect;
+use crate::limits::FILED_PER_COMMIT_MAX;
+use crate::opening::Draft;
+use crate::policy::Reader;
+use crate::query::{Asker, Query};
+
+/// An own bundle of so many names under one domain.
+fn names(count: usize) -> Draft {
+    let object = |at: usize| {
+        format!(
+            "{{\"type\":\"domain-name\",\"spec_version\":\"2.1\",\
+             \"id\":\"domain-name--22222222-2222-4222-8222-{at:012}\",\"value\":\"n{at}.evil.example\"}}"
+        )
+    };
+    let stix = (0..count).map(object).collect::<Vec<_>>().join(",");
+    let wish = draft("a", 1, Marking::Clear).wish;
+    Draft::prepare(format!("[{stix}]").into_bytes(), None, wish).unwrap()
+}
+
+/// How many of them a search finds.
+fn found(node: &Node) -> usize {
+    let asker = Asker {
+        reader: Reader::LocalPerson,
+        roster: &node.engine.roster(),
+        wall_ms: WALL_MS,
+    };
+    let prefixes = detect("evil.example")
+        .unwrap()
+        .subdomain_prefixes()
+        .unwrap();
+    let query = Query::new(node.engine.store(), asker);
+    query.by_values(&prefixes, usize::MAX).unwrap().hits.len()
+}
+
+#[test]
+fn a_large_bundle_is_filed_by_many_commits_and_claimed_with_the_last() {
+    const NAMES: usize = 3 * FILED_PER_COMMIT_MAX;
+    let mut node = Node::start(0);
+    assert!(node.publish(names(NAMES)).is_empty());
+    node.publish(draft("behind it", 10, Marking::Clear));
+    let mut commits = 0;
+    let mut published = 0;
+    while let Some((number, batch)) = node.engine.begin_commit() {
+        // A value and an id each, a block at most for each, and some more.
+        assert!(batch.len() < 2 * FILED_PER_COMMIT_MAX + NAMES / 8 + 16);
+        commits += 1;
+        if commits <= 6 {
+            assert_eq!((published, found(&node)), (0, 0), "commit {commits}");
+        }
+        node.engine.store().apply(&batch).unwrap();
+        let outputs = node.feed(Input::Committed(number));
+        published += outputs
+            .iter()
+            .filter(|output| matches!(output, Output::Published { outcome: Ok(_), .. }))
+            .count();
+    }
+    assert_eq!((commits, published, found(&node)), (7, 2, NAMES));
+    assert!(node.engine.is_durable());
+}
+
+#[test]
+fn a_node_killed_while_it_files_files_again() {
+    const NAMES: usize = 2 * FILED_PER_COMMIT_MAX;
+    let mut node = Node::start(0);
+    node.publish(names(NAMES));
+    let (_, batch) = node.engine.begin_commit().unwrap();
+    node.engine.store().apply(&batch).unwrap();
+    let mut node = node.restart(0);
+    assert_eq!((found(&node), node.engine.status().unopened), (0, 1));
+    let outputs = node.feed(Input::Wake);
+    node.work(outputs);
+    while !node.engine.is_durable() {
+        node.commit();
+    }
+    assert_eq!(found(&node), NAMES);
+
+    // And made again from the log it is the same index, cut as it may be.
+    let entries = |node: &Node| {
+        let mut entries = Vec::new();
+        for (key, value) in node.engine.store().snapshot() {
+            match key.first() {
+                Some(b'I' | b'V') => entries.extend(table::entries_in(&key, &value).unwrap()),
+                _ => entries.push([key, value].concat()),
+            }
+        }
+        entries
+    };
+    let before = entries(&node);
+    rebuild(node.engine.store(), &node.engine.roster()).unwrap();
+    assert_eq!(found(&node), 0);
+    let mut node = node.restart(0);
+    let outputs = node.feed(Input::Wake);
+    node.work(outputs);
+    while !node.engine.is_durable() {
+        node.commit();
+    }
+    assert_eq!(entries(&node), before);
+}
