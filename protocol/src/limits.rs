@@ -234,6 +234,11 @@ pub const INDICATOR_LABEL_BYTES_MAX: usize = 63;
 /// domain (RFC 5321, section 4.5.3.1).
 pub const INDICATOR_EMAIL_BYTES_MAX: usize = 320;
 
+/// Bodies of one author that are awaited, of some 100 bytes each. Further
+/// envelopes with a body of their own are not taken until some have come, and
+/// come again by catch-up.
+pub const BODIES_AWAITED_PER_AUTHOR_MAX: usize = 1_024;
+
 /// Payloads pulled at a time.
 pub const PULLS_ACTIVE_MAX: usize = 2;
 

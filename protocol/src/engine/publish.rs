@@ -5,7 +5,7 @@ use super::kept::Kept;
 use super::messages::{ClientToken, Event, Output, PublishRefusal, Published};
 use super::receive::HOUR_MS;
 use super::receive::release_frame;
-use crate::ids::{BundleId, EnvelopeId};
+use crate::ids::{BundleId, EnvelopeId, MemberId};
 use crate::limits::{BODY_INLINE_BYTES_MAX, BUNDLE_LIFE_MS_MAX, CHUNK_BYTES};
 use crate::marking::Marking;
 use crate::opening::Draft;
@@ -19,6 +19,7 @@ use crate::wire::envelope::{
     Binding, Class, Envelope, Header, Inner, PayloadBinding, Position, Prefix, SignedBytes, frame,
 };
 use crate::wire::{Bytes, Kind, TooLong, codec};
+use std::collections::BTreeSet;
 use watchfire_crypto::{Signed, sha256};
 
 /// What a frame of class open has beside its payload: header, head, signatures.
@@ -76,8 +77,7 @@ impl<S: Store> Engine<S> {
                 marking: draft.marking,
             });
         }
-        let own = self.own_stream();
-        if self.catch_up.wants(&own) || self.streams.has_gap(&own) {
+        if self.is_fetching_back() {
             return Err(PublishRefusal::Behind);
         }
         if !self.me.is_current(now.wall_ms) {
@@ -161,6 +161,21 @@ impl<S: Store> Engine<S> {
             envelope: made.envelope,
             sequence: made.position.sequence,
         })
+    }
+
+    /// Whether there are envelopes of this node that it does not hold: its next
+    /// one would stand at a place that is taken. A gap proves it; a listing
+    /// does when more members say so than may lie, since otherwise any one of
+    /// them could keep this node from publishing.
+    pub(super) fn is_fetching_back(&self) -> bool {
+        let own = self.own_stream();
+        let members: BTreeSet<MemberId> = self
+            .catch_up
+            .holders_of(&own)
+            .filter_map(|node| self.roster.node(node))
+            .map(|certificate| certificate.member)
+            .collect();
+        self.streams.has_gap(&own) || members.len() > self.roster.faults()
     }
 
     /// Signs statement and envelope.

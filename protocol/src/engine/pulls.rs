@@ -1,11 +1,12 @@
 //! Bodies that are announced and fetched, chunk by chunk, from whoever holds
 //! them. The announced length is the bound; each chunk proves itself.
 
+use super::kept::{Kept, kept_at};
 use super::messages::{Output, RequestId};
 use super::receive::is_expired;
 use super::{Asked, Engine, for_each};
 use crate::ids::{EnvelopeId, NodeId};
-use crate::limits::{CHUNKS_ASKED_MAX, PULLS_ACTIVE_MAX, RETRY_MS};
+use crate::limits::{BODIES_AWAITED_PER_AUTHOR_MAX, CHUNKS_ASKED_MAX, PULLS_ACTIVE_MAX, RETRY_MS};
 use crate::store::{Store, StoreError};
 use crate::table::{self, Arrival};
 use crate::time::{Instant, Now};
@@ -26,6 +27,8 @@ pub(crate) struct Pulls {
     waiting: VecDeque<Wanted>,
     /// By when they are to be in line again.
     resting: BTreeMap<(Instant, Arrival), Wanted>,
+    /// Of each author, how many of all of these.
+    of_author: BTreeMap<NodeId, usize>,
 }
 
 /// A body that is not being fetched.
@@ -33,6 +36,8 @@ pub(crate) struct Pulls {
 struct Wanted {
     arrival: Arrival,
     id: EnvelopeId,
+    /// The node that made it.
+    author: Option<NodeId>,
     /// Who announced it, asked first; its author where that is forgotten.
     announcer: Option<NodeId>,
     /// How often everybody was asked in vain.
@@ -63,6 +68,34 @@ impl Pulls {
         self.active.len() + self.waiting.len() + self.resting.len()
     }
 
+    /// Whether so many bodies of this author are awaited that no more is taken:
+    /// one who announces and never serves would fill this memory.
+    pub(crate) fn is_full_of(&self, author: &NodeId) -> bool {
+        self.of_author.get(author).copied().unwrap_or(0) >= BODIES_AWAITED_PER_AUTHOR_MAX
+    }
+
+    #[cfg(test)]
+    pub(crate) fn pretend_awaited(&mut self, author: NodeId, count: usize) {
+        self.of_author.insert(author, count);
+    }
+
+    fn line_up(&mut self, wanted: Wanted) {
+        if let Some(author) = wanted.author {
+            *self.of_author.entry(author).or_default() += 1;
+        }
+        self.waiting.push_back(wanted);
+    }
+
+    /// It came, or nobody asks for it any more.
+    fn ended(&mut self, wanted: &Wanted) {
+        if let Some(count) = wanted
+            .author
+            .and_then(|author| self.of_author.get_mut(&author))
+        {
+            *count = count.saturating_sub(1);
+        }
+    }
+
     /// The first in line whose announcer has no other under way: whoever
     /// announces much, or serves slowly, keeps one place and not all of them.
     fn next_waiting(&mut self) -> Option<Wanted> {
@@ -85,19 +118,23 @@ impl Pulls {
 
 impl<S: Store> Engine<S> {
     pub(super) fn restore_pulls(&mut self, now: Now) -> Result<(), StoreError> {
-        let mut waiting = VecDeque::new();
+        let mut waiting = Vec::new();
         for_each(&self.staged, table::PULLS, |key, value| {
             let arrival = table::arrival_of(key).ok_or_else(|| super::damaged(key))?;
             let id = codec::decode(value, 32).map_err(|_| super::damaged(key))?;
-            waiting.push_back(Wanted {
+            waiting.push((arrival, id));
+            Ok(())
+        })?;
+        for (arrival, id) in waiting {
+            let author = self.bound_payload(now, arrival)?;
+            self.pulls.line_up(Wanted {
                 arrival,
                 id,
+                author: author.and_then(|(author, _)| author),
                 announcer: None,
                 rounds: 0,
             });
-            Ok(())
-        })?;
-        self.pulls.waiting = waiting;
+        }
         self.start_pulls(now)
     }
 
@@ -111,9 +148,12 @@ impl<S: Store> Engine<S> {
     ) {
         if header.binding.payload.is_some() {
             self.staged.put_as(table::pull(arrival), &id);
-            self.pulls.waiting.push_back(Wanted {
+            let certificate = self.roster.certificate(&header.prefix.certificate);
+            let author = certificate.map(|certificate| certificate.node);
+            self.pulls.line_up(Wanted {
                 arrival,
                 id,
+                author,
                 announcer: Some(from),
                 rounds: 0,
             });
@@ -129,6 +169,7 @@ impl<S: Store> Engine<S> {
             let Some((author, bound)) = self.bound_payload(now, wanted.arrival)? else {
                 // Its time is over, or it cannot be read: nobody asks again.
                 self.staged.remove(table::pull(wanted.arrival));
+                self.pulls.ended(&wanted);
                 continue;
             };
             wanted.announcer = wanted.announcer.or(author);
@@ -142,7 +183,7 @@ impl<S: Store> Engine<S> {
                 without: BTreeSet::new(),
             };
             for index in 0..bound.chunks {
-                let held = self.staged.get(&table::chunk(&id, index))?;
+                let held = self.staged.sound(&table::chunk(&id, index))?;
                 if held.is_none() {
                     pull.missing.insert(index);
                 }
@@ -160,14 +201,10 @@ impl<S: Store> Engine<S> {
         now: Now,
         arrival: Arrival,
     ) -> Result<Option<(Option<NodeId>, PayloadBinding)>, StoreError> {
-        let key = table::log(arrival);
-        let entry: Option<table::LogEntry> = self
-            .staged
-            .get_as(&key, crate::limits::FRAME_BYTES_MAX + 64)?;
-        let header = entry.and_then(|entry| super::opening::header_of(entry.frame.as_slice()));
-        let Some((_, header)) = header else {
+        let Kept::Whole(logged) = kept_at(&self.staged, arrival)? else {
             return Ok(None);
         };
+        let header = logged.header;
         if is_expired(header.prefix.expiry_hour, now.wall_ms) {
             return Ok(None);
         }
@@ -297,6 +334,7 @@ impl<S: Store> Engine<S> {
             return;
         };
         self.staged.remove(table::pull(pull.wanted.arrival));
+        self.pulls.ended(&pull.wanted);
         let leaves: Vec<[u8; 32]> = pull.leaves.into_iter().flatten().collect();
         self.staged.put(table::leaves(&id), leaves.concat());
         self.want_opened(pull.wanted.arrival, None);

@@ -111,6 +111,11 @@ impl<S: Store> Engine<S> {
             }
             Fit::TooManyStreams => return Ok(Err(NotTaken::TooFar)),
         }
+        if is_pulled(frame.value().header()) && self.pulls.is_full_of(&stream.node) {
+            return Ok(Err(NotTaken::Quota {
+                whose: "author, in bodies that have not come,",
+            }));
+        }
         if let Err(why) = self.charge(now, &stream, cost_of(frame.value()), way) {
             return Ok(Err(why));
         }
@@ -433,7 +438,7 @@ impl<S: Store> Engine<S> {
                 .put_as(table::outcome(arrival), &Outcome::NeedsUpgrade);
         }
         let header = frame.value().header();
-        if header.binding.payload.is_some() && !header.body_is_inline() {
+        if is_pulled(header) {
             self.want_body(arrival, id, from, &header.clone());
         } else if frame.value().bundle_id().is_some() {
             self.want_opened(arrival, Some(Box::new(frame)));
@@ -473,6 +478,11 @@ impl<S: Store> Engine<S> {
         }
         Ok(())
     }
+}
+
+/// Whether its body does not travel in its frame.
+fn is_pulled(header: &Header) -> bool {
+    header.binding.payload.is_some() && !header.body_is_inline()
 }
 
 fn bytes_of(frame: &Frame) -> Bytes<FRAME_BYTES_MAX> {

@@ -354,6 +354,22 @@ fn bodies_that_are_withheld_keep_no_other_waiting() {
 }
 
 #[test]
+fn bodies_that_never_come_are_awaited_in_bounded_number() {
+    let mut hostile = Node::start(2);
+    let mut node = Node::start(1);
+    node.meet(2);
+    let full = crate::limits::BODIES_AWAITED_PER_AUTHOR_MAX;
+    node.engine.pulls.pretend_awaited(node_id(2), full - 1);
+    let first = hostile.frame_of("last that is taken", 40_000);
+    assert_eq!(verdict(&node.gossip(2, &first)), Verdict::Accept);
+    let second = hostile.frame_of("one too many", 40_000);
+    assert_eq!(verdict(&node.gossip(2, &second)), Verdict::Ignore);
+    // Nobody else pays for it, and neither do small ones.
+    let (_, other) = large();
+    assert_eq!(verdict(&node.gossip(2, &other)), Verdict::Accept);
+}
+
+#[test]
 fn attack_08_a_spoiled_signature_first_does_not_keep_the_good_copy_out() {
     let frame = Node::start(0).frame_of("a", 10);
     let mut node = Node::start(1);

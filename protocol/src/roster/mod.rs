@@ -344,6 +344,12 @@ impl Roster {
         self.members.values()
     }
 
+    /// How many members may lie or fail together: f of quorum rule 0,
+    /// ⌊(N − 1) / 3⌋.
+    pub fn faults(&self) -> usize {
+        self.members.len().saturating_sub(1) / 3
+    }
+
     /// A member by its id.
     pub fn member(&self, id: &MemberId) -> Option<&Member> {
         self.members.get(id)

@@ -155,9 +155,12 @@ impl CatchUp {
         })
     }
 
-    /// Whether somebody offers something of a stream.
-    pub(crate) fn wants(&self, stream: &StreamId) -> bool {
-        self.wants.contains_key(stream)
+    /// Who offers something of a stream.
+    pub(crate) fn holders_of(&self, stream: &StreamId) -> impl Iterator<Item = &NodeId> {
+        self.wants
+            .get(stream)
+            .into_iter()
+            .flat_map(|want| want.offers.keys())
     }
 
     /// A peer left: what it offered and was asked for is forgotten.

@@ -90,6 +90,8 @@ fn a_node_killed_while_it_files_files_again() {
         let mut entries = Vec::new();
         for (key, value) in node.engine.store().snapshot() {
             match key.first() {
+                // Names are new at every start, and marks go with the indexes.
+                Some(b'G' | b'M') => {}
                 Some(b'I' | b'V') => entries.extend(table::entries_in(&key, &value).unwrap()),
                 _ => entries.push([key, value].concat()),
             }
