@@ -14,6 +14,7 @@ mod quiet;
 #[path = "coming_back/raw.rs"]
 mod raw;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
@@ -42,15 +43,19 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// The author, who holds all; two more who then do; and whoever comes back.
 const AUTHOR: u64 = 0;
 const HOLDERS: [u64; 2] = [1, 2];
-const RETURNING: [u64; 2] = [3, 4];
+const RETURNING: [u64; 3] = [3, 4, 5];
+
+/// Bundles published while somebody catches up, one every so often.
+const LIVE: usize = 100;
+const LIVE_EVERY: Duration = Duration::from_millis(10);
 
 fn main() {
     let bundles = std::env::var("WATCHFIRE_BENCH_BUNDLES")
         .map_or(BUNDLES, |text| text.parse().expect("it is a number"));
     let directory = tempfile::tempdir().expect("there is a temporary directory");
-    let federation = Federation::found(directory.path(), 5);
+    let federation = Federation::found(directory.path(), 6);
     let runtime = tokio::runtime::Runtime::new().expect("there is a runtime");
-    let (alone, three, roster) = runtime.block_on(both_runs(&federation, bundles));
+    let (alone, three, live, roster) = runtime.block_on(all_runs(&federation, bundles));
     drop(runtime);
     let raw = Raw::of(
         &federation.store(RETURNING[1]),
@@ -62,6 +67,7 @@ fn main() {
     alone.print("from one holder", &raw);
     three.print("from three holders", &raw);
     raw.print();
+    print_live(live);
     println!("\nnothing missed: bytes of request and answer, when it comes back and from then on");
     for envelopes in [100, ENVELOPES_FOR_EACH_BUNDLE * bundles] {
         let looks = looks_with_nothing_to_fetch(envelopes);
@@ -73,7 +79,7 @@ fn main() {
     }
 }
 
-async fn both_runs(federation: &Federation, bundles: usize) -> (Run, Run, Roster) {
+async fn all_runs(federation: &Federation, bundles: usize) -> (Run, Run, Vec<Duration>, Roster) {
     // Whoever comes back was there before, and has met the others.
     let mut first = Vec::new();
     for number in [AUTHOR].into_iter().chain(HOLDERS).chain(RETURNING) {
@@ -96,10 +102,13 @@ async fn both_runs(federation: &Federation, bundles: usize) -> (Run, Run, Roster
     let (three, back) = come_back(federation, RETURNING[1], bundles).await;
     let roster = (*back.0.roster()).clone();
     stop(back).await;
+    let author = holders.swap_remove(0);
     for holder in holders {
         stop(holder).await;
     }
-    (alone, three, roster)
+    let live = meanwhile(federation, RETURNING[2], &author.0, bundles).await;
+    stop(author).await;
+    (alone, three, live, roster)
 }
 
 async fn publish(author: &Node, bundles: usize) {
@@ -164,6 +173,80 @@ async fn watch(mut events: broadcast::Receiver<NodeEvent>, begun: Instant, bundl
     run
 }
 
+/// Starts a node, and once it has met the author, who alone is there, lets it
+/// publish. Returns how long each took from there to here that came while older
+/// ones were still missing.
+async fn meanwhile(
+    federation: &Federation,
+    number: u64,
+    author: &Node,
+    bundles: usize,
+) -> Vec<Duration> {
+    let back = federation.start(number);
+    let mut events = back.0.events();
+    let mut publishing = None;
+    let mut came = BTreeMap::new();
+    while came.len() < bundles + LIVE {
+        let heard = tokio::time::timeout(PATIENCE, events.recv()).await;
+        let heard = heard.expect("all come").expect("the listener keeps up");
+        match heard.event {
+            Event::PeerReady { .. } if publishing.is_none() => {
+                let author = author.clone();
+                publishing = Some(tokio::spawn(async move {
+                    let mut sent = BTreeMap::new();
+                    for number in 0..LIVE {
+                        let begun = Instant::now();
+                        let stix = small_bundle((bundles + number) as u64);
+                        let done = author.publish(stix, wish()).await.unwrap().unwrap();
+                        sent.insert(done.published.bundle, begun);
+                        tokio::time::sleep(LIVE_EVERY).await;
+                    }
+                    sent
+                }));
+            }
+            Event::Verified {
+                bundle: Some(bundle),
+                ..
+            } => {
+                came.insert(bundle, heard.at);
+            }
+            Event::Verified { .. }
+            | Event::PeerReady { .. }
+            | Event::Stored { .. }
+            | Event::Searchable { .. }
+            | Event::NotOpened { .. }
+            | Event::NotTaken { .. }
+            | Event::Conflict { .. }
+            | Event::Admitted { .. } => {}
+        }
+    }
+    stop(back).await;
+    let sent = publishing.expect("it met somebody").await.unwrap();
+    let missed = came
+        .iter()
+        .filter(|(bundle, _)| !sent.contains_key(*bundle));
+    let last = missed.map(|(_, at)| *at).max().expect("some were missed");
+    let in_time = sent.iter().filter(|(bundle, _)| came[*bundle] < last);
+    in_time
+        .map(|(bundle, begun)| came[bundle].duration_since(*begun))
+        .collect()
+}
+
+fn print_live(mut took: Vec<Duration>) {
+    took.sort_unstable();
+    println!(
+        "\npublished meanwhile: {} of {LIVE} came before the last that was missed",
+        took.len()
+    );
+    if let (Some(middle), Some(longest)) = (took.get(took.len() / 2), took.last()) {
+        println!(
+            "  from handing in to verified: median {:.1} ms, longest {:.1} ms",
+            ms(*middle),
+            ms(*longest)
+        );
+    }
+}
+
 fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
@@ -179,11 +262,12 @@ impl Run {
             ("all searchable after", self.searchable),
         ] {
             println!(
-                "  {what:<22} {:>8.0} ms: {:>6.0} bundles/s, {:.2} of the raw rate on one core, {:.2} on all",
+                "  {what:<22} {:>8.0} ms, {:>5.0} ms after that: {:>6.0} bundles/s, {:.2} of the raw rate on one core, {:.2} on all",
                 ms(at),
-                rate(at),
-                (raw.one_core + raw.write).as_secs_f64() / at.as_secs_f64(),
-                (raw.all_cores + raw.write).as_secs_f64() / at.as_secs_f64(),
+                ms(at - self.met),
+                rate(at - self.met),
+                (raw.one_core + raw.write).as_secs_f64() / (at - self.met).as_secs_f64(),
+                (raw.all_cores + raw.write).as_secs_f64() / (at - self.met).as_secs_f64(),
             );
         }
     }

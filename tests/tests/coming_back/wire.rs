@@ -1,6 +1,8 @@
 //! A member played by the test: the real engine over the real transport, with
 //! every byte of the exchange counted, and unwilling where a test wants it so.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant as Clock;
 
 use tokio::sync::{mpsc, oneshot};
@@ -36,6 +38,16 @@ pub(crate) struct Carried {
     pub(crate) bytes: usize,
 }
 
+/// What others asked of it, and how far it goes along with that.
+#[derive(Debug)]
+pub(crate) struct Served {
+    /// Ranges that it still answers. Then it refuses, as a node does that has
+    /// something against it for now.
+    pub(crate) willing: AtomicUsize,
+    /// First and last of every range it answered.
+    pub(crate) ranges: Mutex<Vec<(u64, u64)>>,
+}
+
 /// The member.
 pub(crate) struct Played {
     engine: Engine<MemoryStore>,
@@ -46,8 +58,7 @@ pub(crate) struct Played {
     carried: Carried,
     tokens: u64,
     synced: bool,
-    /// Ranges are refused, as a node does that has something against it now.
-    pub(crate) refuses_ranges: bool,
+    served: Arc<Served>,
 }
 
 impl Played {
@@ -88,13 +99,21 @@ impl Played {
             carried: Carried::default(),
             tokens: 0,
             synced: false,
-            refuses_ranges: false,
+            served: Arc::new(Served {
+                willing: AtomicUsize::new(usize::MAX),
+                ranges: Mutex::default(),
+            }),
         }
     }
 
     /// How it is.
     pub(crate) fn status(&self) -> Status {
         self.engine.status()
+    }
+
+    /// What others ask of it, to be seen and changed from another thread.
+    pub(crate) fn served(&self) -> Arc<Served> {
+        Arc::clone(&self.served)
     }
 
     /// What it asked so far, and what that cost.
@@ -192,19 +211,19 @@ impl Played {
 
     async fn handle(&mut self, input: Input) {
         let now = now(self.begun);
-        let asked_for_range = match &input {
-            Input::Request {
-                token,
-                request: Ok(Request::Range { .. }),
-                ..
-            } if self.refuses_ranges => Some(*token),
-            _ => None,
-        };
-        if let Some(token) = asked_for_range {
-            let answer = Answer::Unavailable {
-                reason: Unavailable::Refused,
-            };
-            return self.respond(token, &answer).await;
+        if let Input::Request {
+            token,
+            request: Ok(Request::Range { from, to, .. }),
+            ..
+        } = &input
+        {
+            let willing = self.served.willing.load(Ordering::SeqCst);
+            if willing == 0 {
+                let reason = Unavailable::Refused;
+                return self.respond(*token, &Answer::Unavailable { reason }).await;
+            }
+            self.served.willing.store(willing - 1, Ordering::SeqCst);
+            self.served.ranges.lock().unwrap().push((*from, *to));
         }
         let mut inputs = std::collections::VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
