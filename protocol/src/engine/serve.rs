@@ -196,7 +196,7 @@ impl<S: Store> Engine<S> {
         let Some(arrival) = self.staged.get_as::<Arrival>(&table::envelope(id), 9)? else {
             return Ok(None);
         };
-        match self.releasable(now, to, arrival)? {
+        match self.releasable(now, to, id)? {
             Some(Servable::Live(frame)) => {
                 let frame = Bytes::new(frame.into_inner().bytes).unwrap_or_default();
                 Ok(Some(RangeItem::Frame(frame)))
@@ -214,8 +214,11 @@ impl<S: Store> Engine<S> {
         &self,
         now: Now,
         to: &NodeId,
-        arrival: Arrival,
+        id: &EnvelopeId,
     ) -> Result<Option<Servable>, StoreError> {
+        let Some(arrival) = self.staged.get_as::<Arrival>(&table::envelope(id), 9)? else {
+            return Ok(None);
+        };
         let key = table::log(arrival);
         let Some(entry) = self.staged.get_as::<LogEntry>(&key, FRAME_BYTES_MAX + 64)? else {
             return Ok(None);
@@ -249,11 +252,8 @@ impl<S: Store> Engine<S> {
         let not_held = Answer::Unavailable {
             reason: Unavailable::NotHeld,
         };
-        let Some(arrival) = self.staged.get_as::<Arrival>(&table::envelope(id), 9)? else {
-            return Ok(not_held);
-        };
         // The decision is about the envelope that the chunk is of.
-        if !matches!(self.releasable(now, to, arrival)?, Some(Servable::Live(_))) {
+        if !matches!(self.releasable(now, to, id)?, Some(Servable::Live(_))) {
             return Ok(not_held);
         }
         let Some(leaves) = self.staged.get(&table::leaves(id))? else {
