@@ -15,7 +15,9 @@ fn main() {
     let directory = tempfile::tempdir().expect("there is a temporary directory");
     let runtime = tokio::runtime::Runtime::new().expect("there is a runtime");
     runtime.block_on(async {
-        let nodes = mesh::two_nodes(directory.path()).await;
+        let federation = mesh::Federation::found(directory.path(), 2);
+        let nodes = [federation.start(0), federation.start(1)];
+        mesh::meet(&nodes).await;
         tokio::time::sleep(Duration::from_secs(20)).await;
         let with_kib = resident_kib();
         println!("resident memory before any node    {before_kib:>8} KiB");
@@ -24,9 +26,8 @@ fn main() {
             "one idle, connected node           {:>8} KiB",
             (with_kib - before_kib) / 2
         );
-        for (node, end) in nodes {
-            node.shutdown().await;
-            end.await.expect("it ends").expect("it ends well");
+        for node in nodes {
+            mesh::stop(node).await;
         }
     });
     // The smallest bundle there is, so that the shared file has no dead code.

@@ -11,7 +11,7 @@ mod mesh;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use mesh::{small_bundle, two_nodes, wish};
+use mesh::{Federation, meet, small_bundle, stop, wish};
 use watchfire_protocol::engine::Event;
 
 /// Bundles one after the other, each waited for.
@@ -23,12 +23,13 @@ fn main() {
     let directory = tempfile::tempdir().expect("there is a temporary directory");
     let runtime = tokio::runtime::Runtime::new().expect("there is a runtime");
     runtime.block_on(async {
-        let nodes = two_nodes(directory.path()).await;
+        let federation = Federation::found(directory.path(), 2);
+        let nodes = [federation.start(0), federation.start(1)];
+        meet(&nodes).await;
         alone(&nodes).await;
         together(&nodes).await;
-        for (node, end) in nodes {
-            node.shutdown().await;
-            end.await.expect("it ends").expect("it ends well");
+        for node in nodes {
+            stop(node).await;
         }
     });
 }

@@ -371,7 +371,7 @@ impl Driver {
                 self.book.messages.insert(token, message);
                 let roster = self.engine.roster();
                 let length = bytes.len() as u64;
-                self.pool.give(Box::new(move || {
+                self.pool.give_urgent(Box::new(move || {
                     let checked = gate::check(&bytes, &roster).map(Box::new);
                     Ready::Gossip {
                         from,

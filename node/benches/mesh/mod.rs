@@ -2,7 +2,7 @@
 //! key files.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use libp2p::Multiaddr;
 use watchfire_crypto::Secret;
@@ -14,63 +14,93 @@ use watchfire_protocol::marking::Marking;
 use watchfire_protocol::opening::Wish;
 use watchfire_protocol::roster::{draft_genesis, sign_genesis};
 use watchfire_protocol::wire::card::{Contact, Role};
+use watchfire_protocol::wire::genesis::GenesisFile;
 
-/// Starts two agencies under `directory` and waits until they know each other.
-pub(crate) async fn two_nodes(directory: &Path) -> Vec<(Node, NodeEnd)> {
-    let mut cards = Vec::new();
-    let mut parts = Vec::new();
-    for number in 0..2 {
-        let keys = Keys::derived(&[7; 32], number);
-        let address = free_address();
-        let profile = Profile {
-            slug: format!("node-{number}").parse().expect("it is a slug"),
-            role: Role::Agency,
-            contact: Contact::default(),
-            addresses: vec![address.to_string()],
-            door_addresses: Vec::new(),
-        };
-        let card = make_card(&profile, &keys, wall_ms()).expect("the card fits");
-        cards.push((card, Vec::new()));
-        parts.push((keys, address));
-    }
-    let mut genesis = draft_genesis("benchmark", wall_ms(), &cards).expect("the cards agree");
-    for (keys, _) in &parts {
-        genesis = sign_genesis(&genesis, &keys.root).expect("it is a founder");
-    }
-    let mut nodes = Vec::new();
-    for (number, (keys, address)) in parts.into_iter().enumerate() {
-        let store = directory.join(number.to_string());
-        drop(SledStore::create(&store).expect("the directory is empty"));
-        let config = NodeConfig {
-            genesis_file: genesis.to_bytes(),
-            transport_seed: Secret::new(*keys.transport.expose_seed().expose()),
-            signing_key: keys.signing,
-            store,
-            listen: vec![address],
-            door: Vec::new(),
-        };
-        nodes.push(Node::start(config).expect("the node starts"));
-    }
-    while !both_know(&nodes).await {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    nodes
+/// Agencies that know each other's cards, each with a store of its own.
+pub(crate) struct Federation {
+    directory: PathBuf,
+    genesis: GenesisFile,
+    addresses: Vec<Multiaddr>,
 }
 
-async fn both_know(nodes: &[(Node, NodeEnd)]) -> bool {
+impl Federation {
+    /// Founds one of so many agencies, with empty stores under `directory`.
+    pub(crate) fn found(directory: &Path, count: u64) -> Self {
+        let mut cards = Vec::new();
+        let mut addresses = Vec::new();
+        for number in 0..count {
+            let address = free_address();
+            let profile = Profile {
+                slug: format!("node-{number}").parse().expect("it is a slug"),
+                role: Role::Agency,
+                contact: Contact::default(),
+                addresses: vec![address.to_string()],
+                door_addresses: Vec::new(),
+            };
+            let card = make_card(&profile, &keys(number), wall_ms()).expect("the card fits");
+            cards.push((card, Vec::new()));
+            addresses.push(address);
+        }
+        let mut genesis = draft_genesis("benchmark", wall_ms(), &cards).expect("the cards agree");
+        for number in 0..count {
+            genesis = sign_genesis(&genesis, &keys(number).root).expect("it is a founder");
+        }
+        let federation = Self {
+            directory: directory.to_owned(),
+            genesis,
+            addresses,
+        };
+        for number in 0..count {
+            drop(SledStore::create(&federation.store(number)).expect("the directory is empty"));
+        }
+        federation
+    }
+
+    /// Where the store of an agency is.
+    pub(crate) fn store(&self, number: u64) -> PathBuf {
+        self.directory.join(number.to_string())
+    }
+
+    /// Starts the node of an agency.
+    pub(crate) fn start(&self, number: u64) -> (Node, NodeEnd) {
+        let keys = keys(number);
+        let address = usize::try_from(number)
+            .ok()
+            .and_then(|at| self.addresses.get(at))
+            .expect("it is one of those that were founded");
+        let config = NodeConfig {
+            genesis_file: self.genesis.to_bytes(),
+            transport_seed: Secret::new(*keys.transport.expose_seed().expose()),
+            signing_key: keys.signing,
+            store: self.store(number),
+            listen: vec![address.clone()],
+            door: Vec::new(),
+        };
+        Node::start(config).expect("the node starts")
+    }
+}
+
+fn keys(number: u64) -> Keys {
+    Keys::derived(&[7; 32], number)
+}
+
+/// Waits until each of these nodes knows all others of them.
+pub(crate) async fn meet(nodes: &[(Node, NodeEnd)]) {
     for (node, _) in nodes {
-        if node
-            .status()
-            .await
-            .expect("the node runs")
-            .engine
-            .peers
-            .is_empty()
-        {
-            return false;
+        loop {
+            let status = node.status().await.expect("the node runs");
+            if status.engine.peers.len() + 1 >= nodes.len() {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     }
-    true
+}
+
+/// Ends a node in order.
+pub(crate) async fn stop((node, end): (Node, NodeEnd)) {
+    node.shutdown().await;
+    end.await.expect("it ends").expect("it ends well");
 }
 
 fn free_address() -> Multiaddr {
