@@ -92,7 +92,7 @@ pub const EXCHANGE_WITHIN: Duration = Duration::from_secs(10);
 pub const EXCHANGE_STREAMS_MAX: usize = 32;
 
 /// Requests of one peer that wait for our answer; 250 peers × 8 × 16 KiB = 32 MiB.
-pub const INBOUND_REQUESTS_PER_PEER_MAX: usize = 8;
+pub const INBOUND_REQUESTS_PER_PEER_MAX: usize = 10;
 
 /// What a request is charged besides the bytes of its answer: what it costs to look up. 32 MiB / 64 KiB = 512 empty
 /// answers a second.
@@ -106,7 +106,7 @@ pub const SERVED_BURST_BYTES: u64 = 64 * 1_024 * 1_024;
 pub const SERVED_BYTES_PER_SECOND: u64 = 32 * 1_024 * 1_024;
 
 /// Own requests to one peer that wait for its answer.
-pub const OUTBOUND_REQUESTS_PER_PEER_MAX: usize = 8;
+pub const OUTBOUND_REQUESTS_PER_PEER_MAX: usize = 10;
 
 /// Own requests to all peers that wait for an answer: 64 × 1.06 MiB = 68 MiB of responses at most.
 pub const OUTBOUND_REQUESTS_MAX: usize = 64;

@@ -108,6 +108,9 @@ pub const DOOR_BYTES_MAX: usize = 4_096;
 /// traffic never waits long behind it.
 pub const RANGE_FRAMES_MAX: usize = 256;
 
+/// What the length of a list takes, of one with less than 65,536 items.
+pub const LIST_LENGTH_BYTES_MAX: usize = 3;
+
 /// Remains of an envelope: header, signature, second signature, lengths.
 pub const REMAINS_BYTES_MAX: usize = HEADER_BYTES_MAX + 64 + SECOND_SIGNATURE_BYTES_MAX + 16;
 
@@ -234,16 +237,18 @@ pub const INDICATOR_LABEL_BYTES_MAX: usize = 63;
 /// domain (RFC 5321, section 4.5.3.1).
 pub const INDICATOR_EMAIL_BYTES_MAX: usize = 320;
 
-/// Bodies of one author that are awaited, of some 100 bytes each. Further
-/// envelopes with a body of their own are not taken until some have come, and
-/// come again by catch-up.
+/// Bodies of one author that are awaited in memory, of some 100 bytes each.
+/// Further ones wait on disk alone.
 pub const BODIES_AWAITED_PER_AUTHOR_MAX: usize = 1_024;
+
+/// How often bodies that wait on disk alone are looked for.
+pub const LEFT_ON_DISK_AGAIN_MS: u64 = 60_000;
 
 /// Payloads pulled at a time.
 pub const PULLS_ACTIVE_MAX: usize = 2;
 
-/// Chunks of one payload asked for at a time. With two payloads, a probe and a
-/// range that is eight requests, as many as one peer answers at a time.
+/// Chunks of one payload asked for at a time. With two payloads, a look and two
+/// ranges that is nine requests; a peer answers ten at a time.
 pub const CHUNKS_ASKED_MAX: usize = 3;
 
 /// Bundles being opened at a time: each may need its payload and its plain
@@ -290,7 +295,7 @@ pub const INDEX_BLOCK_BYTES: usize = 512;
 
 /// Entries of the ordered indexes filed with one commit. Each may read and write
 /// a block of its own: 2,048 of some 15 us are 30 ms of the engine's thread, and
-/// of 1 KiB 2 MiB of a batch.
+/// of 512 bytes 1 MiB of a batch.
 pub const FILED_PER_COMMIT_MAX: usize = 2_048;
 
 /// Entries of opened bundles that wait in memory to be filed: those of the
@@ -309,7 +314,7 @@ pub const SEARCH_VERSIONS_MAX: usize = 10_000;
 /// two seconds at worst.
 pub const SEARCH_PLACES_MAX: usize = 100_000;
 
-/// Blocks of an index read at a time, after the first: 64 of 1 KiB. Where every
+/// Blocks of an index read at a time, after the first: 64 of 512 bytes. Where every
 /// key has the largest size a block has 13 KiB at most: its fence, its first key
 /// and one more that is on the way to be cut off.
 pub const SEARCH_PAGE_BLOCKS: usize = 64;

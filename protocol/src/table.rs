@@ -1,7 +1,7 @@
 //! The layout of the store: which key holds what.
 //!
-//! One ordered key space, its tables told apart by the first byte. The log and
-//! the chunks are the truth; every other table can be made again from them.
+//! One ordered key space, its tables told apart by the first byte. Five of
+//! them are the truth; every other table can be made again from them.
 //!
 //! | byte | key | value | |
 //! |---|---|---|---|

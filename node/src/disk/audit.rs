@@ -369,6 +369,10 @@ impl Auditor<'_> {
                 self.find(key, "its index points elsewhere", Remedy::Reindex);
                 return Ok(false);
             }
+            // It lost its place to one that fits from below, and is evidence.
+            None if self.is_evidence(&stream, position.sequence, &placed.id)? => {
+                return Ok(false);
+            }
             None => {
                 let end = self.ends.get(&stream).copied().unwrap_or(0);
                 if position.sequence > end.saturating_add(SEQUENCE_AHEAD_MAX) {
@@ -386,6 +390,16 @@ impl Auditor<'_> {
             self.find(key, "it is not at its place in its stream", Remedy::Reindex);
         }
         Ok(true)
+    }
+
+    fn is_evidence(
+        &self,
+        stream: &StreamId,
+        sequence: u64,
+        id: &EnvelopeId,
+    ) -> Result<bool, StoreError> {
+        let key = table::evidence(stream, sequence, id);
+        Ok(self.store.sound(&key)?.is_some())
     }
 
     /// Whether what lies outside the frame is whole or awaited.

@@ -25,7 +25,7 @@ use super::messages::{CheckedItem, NotTaken, Output, RequestId, Work};
 use super::{Asked, Engine};
 use crate::gate::{Blame, Refusal};
 use crate::ids::NodeId;
-use crate::limits::{DEFERRED_MS, RANGES_MAX, REMAINS_BYTES_MAX, RETRY_MS};
+use crate::limits::{DEFERRED_MS, RANGES_MAX, REMAINS_BYTES_MAX, RETRY_MS, SEQUENCE_AHEAD_MAX};
 use crate::store::{Store, StoreError};
 use crate::time::{Instant, Now};
 use crate::wire::exchange::{RangeItem, Request, StreamId};
@@ -140,7 +140,7 @@ impl<S: Store> Engine<S> {
     pub(super) fn on_no_range(&mut self, now: Now, id: RequestId, dealt: Dealt) {
         if let Some(asking) = self.catch_up.ended(&id) {
             self.catch_up.note_pace(&asking, now.mono, 0);
-            self.asked_in_vain(now, &asking, dealt);
+            self.was_asked(now, &asking, dealt, true);
             self.fetch(now);
         }
     }
@@ -220,7 +220,7 @@ impl<S: Store> Engine<S> {
         match &taken {
             Ok(()) => brought.taken += 1,
             // It was asked for, and came by gossip meanwhile.
-            Err(NotTaken::Held) => {}
+            Err(NotTaken::Held) => brought.held += 1,
             Err(why) => {
                 brought.over_quota |= matches!(why, NotTaken::Quota { .. });
                 brought.passes |= !why.is_for_good();
@@ -234,36 +234,29 @@ impl<S: Store> Engine<S> {
     }
 
     fn after_range(&mut self, now: Now, asking: &Asking, brought: &Brought) {
-        let stream = asking.stream;
-        let is_missing = |sequence| !self.streams.holds(&stream, sequence);
-        let rest = (asking.from..=asking.to).find(|sequence| is_missing(*sequence));
         if brought.over_quota {
             // The offers wait; the looks do not wait with them.
+            let stream = asking.stream;
             self.catch_up.defer(stream, now.mono.plus_ms(DEFERRED_MS));
             self.look_later(now, &stream);
-        } else if brought.taken == 0 || brought.passes || brought.spoiled {
-            let from = if brought.taken == 0 {
-                asking.from
-            } else {
-                rest.unwrap_or(asking.to)
-            };
-            let dealt = if brought.passes {
-                Dealt::Later
-            } else {
-                Dealt::ForGood
-            };
-            self.asked_in_vain(now, &Asking { from, ..*asking }, dealt);
-        } else {
-            self.catch_up.queue(stream);
+            return;
         }
+        let dealt = if brought.passes {
+            Dealt::Later
+        } else {
+            Dealt::ForGood
+        };
+        let in_vain = brought.taken == 0 && brought.held == 0;
+        self.was_asked(now, asking, dealt, in_vain);
     }
 
-    /// Somebody was asked for a range and did not bring it, or not all.
-    fn asked_in_vain(&mut self, now: Now, asking: &Asking, dealt: Dealt) {
+    /// Somebody was asked for a range: what of it did not come is not to be had
+    /// there.
+    fn was_asked(&mut self, now: Now, asking: &Asking, dealt: Dealt, in_vain: bool) {
         if dealt == Dealt::Later {
             self.try_again(now, &asking.holder);
         }
-        match self.catch_up.without(asking) {
+        match self.catch_up.without(asking, in_vain) {
             Some(Left::Nothing) => self.let_go(now, &asking.stream, &asking.holder),
             Some(Left::NotWorthAsking) => {
                 self.try_again(now, &asking.holder);
@@ -298,13 +291,18 @@ impl<S: Store> Engine<S> {
         let Some(want) = self.catch_up.wants.get(stream) else {
             return;
         };
-        let done: Vec<NodeId> = want
+        let reach = self.streams.sequence(stream) + SEQUENCE_AHEAD_MAX;
+        let done: Vec<(NodeId, bool)> = want
             .offers
             .iter()
             .filter(|(_, offer)| !offer.has_missing(&self.streams, stream))
-            .map(|(holder, _)| *holder)
+            .map(|(holder, offer)| (*holder, offer.last() > reach))
             .collect();
-        for holder in done {
+        for (holder, has_more) in done {
+            if has_more {
+                // Beyond what may be taken now: another gap comes first.
+                self.try_again(now, &holder);
+            }
             self.let_go(now, stream, &holder);
         }
     }
@@ -314,6 +312,8 @@ impl<S: Store> Engine<S> {
 #[derive(Debug, Default)]
 struct Brought {
     taken: u64,
+    /// What gossip had brought meanwhile.
+    held: u64,
     /// Something in it no honest node serves.
     spoiled: bool,
     /// An author's quota is used up.

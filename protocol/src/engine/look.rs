@@ -96,6 +96,11 @@ impl<S: Store> Engine<S> {
         let nodes: BTreeSet<NodeId> = self.peers.ready().collect();
         self.peers.waiting.insert(client, nodes.clone());
         for node in &nodes {
+            if let Some(peer) = self.peers.peers.get_mut(node)
+                && peer.look.redo.is_some()
+            {
+                peer.look.redo = Some(now.mono);
+            }
             match self.peers.peers.get_mut(node) {
                 Some(peer) if !peer.look.is_quiet() => peer.look.again = true,
                 Some(_) | None => self.probe(now, *node),
@@ -159,6 +164,14 @@ impl<S: Store> Engine<S> {
             peer.look.try_again(now.mono);
         }
         self.looked_at(&node);
+    }
+
+    /// It could not be asked from here: the next probe does.
+    pub(super) fn frontier_not_asked(&mut self, node: &NodeId) {
+        if let Some(peer) = self.peers.peers.get_mut(node) {
+            let asked = peer.look.asked.take();
+            peer.has_news |= asked.is_some_and(|asked| asked.news);
+        }
     }
 
     /// A page of a peer's frontier came.

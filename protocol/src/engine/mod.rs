@@ -9,6 +9,7 @@
 //!
 //! | file | does |
 //! |---|---|
+//! | `messages` | every input and output |
 //! | `receive` | takes verified frames into streams, log and quotas |
 //! | `publish` | makes, signs and stores this node's own |
 //! | `kept` | finds what there is of an envelope: all, its remains, nothing |
@@ -18,6 +19,9 @@
 //! | `look` | reads a peer's frontier: what changed there, and is missing here |
 //! | `catch_up` | fetches what was missed, from whoever offers it |
 //! | `serve` | answers members and the door |
+//! | `streams` | what is held of each stream, and what changed since a mark |
+//! | `staged` | the store under what is on its way to it |
+//! | `quota` | what authors and peers may cost |
 //! | `rebuild` | makes every index again from the truth |
 
 mod catch_up;
@@ -502,7 +506,10 @@ fn restore_evidence<S: Store>(
             let (stream, sequence) = table::evidence_of(key).ok_or_else(|| damaged(key))?;
             let evidence = found.entry(stream).or_default();
             evidence.kept += 1;
-            evidence.is_fork |= staged.sound(&table::sequence(&stream, sequence))?.is_some();
+            // Two at one place: another one than this stands there.
+            let there: Option<EnvelopeId> =
+                staged.sound_as(&table::sequence(&stream, sequence), 32)?;
+            evidence.is_fork |= there.is_some_and(|there| !key.ends_with(there.as_bytes()));
         }
         match page.last() {
             Some(last) if page.len() == 1_024 => {

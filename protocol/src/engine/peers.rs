@@ -1,9 +1,9 @@
 //! Members this node is connected to: hello, and sign of life.
 //!
 //! Every so often a peer's frontier is [looked at](super::look); the answer is
-//! also the sign that the link lives. A question that is not answered, or an author whose envelopes only
-//! ever come by catch-up, means that a link is open and dead: it is closed and
-//! dialled again.
+//! also the sign that the link lives. A question that is not answered, or an
+//! author whose envelopes only ever come by catch-up, means that a link is open
+//! and dead: it is closed and dialled again.
 
 use super::catch_up::Dealt;
 use super::look::Look;
@@ -200,6 +200,7 @@ impl<S: Store> Engine<S> {
                 look.list_all_at = now.mono.plus_ms(LIST_ALL_EVERY_MS);
                 peer.mark = None;
                 look.reached = None;
+                look.redo = None;
             } else if look.redo.is_some_and(|redo| redo <= now.mono) {
                 look.redo = None;
                 look.reached = None;
@@ -222,7 +223,7 @@ impl<S: Store> Engine<S> {
             self.probe(now, node);
         }
         self.fetch(now);
-        self.retry_pulls(now);
+        self.retry_pulls(now)?;
         self.start_pulls(now)
     }
 
@@ -321,7 +322,8 @@ impl<S: Store> Engine<S> {
             }
             Asked::Range => self.on_range_not_asked(now, id),
             Asked::Hello => {}
-            Asked::Frontier => self.on_no_frontier(now, from),
+            // Whoever waits for this look goes on waiting.
+            Asked::Frontier => self.frontier_not_asked(&from),
         }
         Ok(())
     }

@@ -6,7 +6,10 @@ use super::messages::{Output, RequestId};
 use super::receive::is_expired;
 use super::{Asked, Engine, for_each};
 use crate::ids::{EnvelopeId, NodeId};
-use crate::limits::{BODIES_AWAITED_PER_AUTHOR_MAX, CHUNKS_ASKED_MAX, PULLS_ACTIVE_MAX, RETRY_MS};
+use crate::limits::{
+    BODIES_AWAITED_PER_AUTHOR_MAX, CHUNKS_ASKED_MAX, LEFT_ON_DISK_AGAIN_MS, PULLS_ACTIVE_MAX,
+    RETRY_MS,
+};
 use crate::store::{Store, StoreError};
 use crate::table::{self, Arrival};
 use crate::time::{Instant, Now};
@@ -29,6 +32,8 @@ pub(crate) struct Pulls {
     resting: BTreeMap<(Instant, Arrival), Wanted>,
     /// Of each author, how many of all of these.
     of_author: BTreeMap<NodeId, usize>,
+    /// When to look on disk for those that memory had no room for.
+    left_on_disk: Option<Instant>,
 }
 
 /// A body that is not being fetched.
@@ -68,22 +73,30 @@ impl Pulls {
         self.active.len() + self.waiting.len() + self.resting.len()
     }
 
-    /// Whether so many bodies of this author are awaited that no more is taken:
-    /// one who announces and never serves would fill this memory.
-    pub(crate) fn is_full_of(&self, author: &NodeId) -> bool {
-        self.of_author.get(author).copied().unwrap_or(0) >= BODIES_AWAITED_PER_AUTHOR_MAX
-    }
-
     #[cfg(test)]
     pub(crate) fn pretend_awaited(&mut self, author: NodeId, count: usize) {
         self.of_author.insert(author, count);
     }
 
-    fn line_up(&mut self, wanted: Wanted) {
+    /// Puts a body in line. Of an author who announces and never serves, most
+    /// wait on disk alone.
+    fn line_up(&mut self, now: Instant, wanted: Wanted) {
         if let Some(author) = wanted.author {
-            *self.of_author.entry(author).or_default() += 1;
+            let count = self.of_author.entry(author).or_default();
+            if *count >= BODIES_AWAITED_PER_AUTHOR_MAX {
+                self.left_on_disk
+                    .get_or_insert_with(|| now.plus_ms(LEFT_ON_DISK_AGAIN_MS));
+                return;
+            }
+            *count += 1;
         }
         self.waiting.push_back(wanted);
+    }
+
+    fn is_in_memory(&self, wanted: &EnvelopeId) -> bool {
+        self.active.contains_key(wanted)
+            || self.waiting.iter().any(|other| other.id == *wanted)
+            || self.resting.values().any(|other| other.id == *wanted)
     }
 
     /// It came, or nobody asks for it any more.
@@ -112,7 +125,8 @@ impl Pulls {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.resting.keys().next().map(|(at, _)| *at)
+        let resting = self.resting.keys().next().map(|(at, _)| *at);
+        [resting, self.left_on_disk].into_iter().flatten().min()
     }
 }
 
@@ -126,14 +140,18 @@ impl<S: Store> Engine<S> {
             Ok(())
         })?;
         for (arrival, id) in waiting {
+            if self.pulls.is_in_memory(&id) {
+                continue;
+            }
             let author = self.bound_payload(now, arrival)?;
-            self.pulls.line_up(Wanted {
+            let wanted = Wanted {
                 arrival,
                 id,
                 author: author.and_then(|(author, _)| author),
                 announcer: None,
                 rounds: 0,
-            });
+            };
+            self.pulls.line_up(now.mono, wanted);
         }
         self.start_pulls(now)
     }
@@ -141,6 +159,7 @@ impl<S: Store> Engine<S> {
     /// Puts a body in line.
     pub(super) fn want_body(
         &mut self,
+        now: Now,
         arrival: Arrival,
         id: EnvelopeId,
         from: NodeId,
@@ -150,13 +169,14 @@ impl<S: Store> Engine<S> {
             self.staged.put_as(table::pull(arrival), &id);
             let certificate = self.roster.certificate(&header.prefix.certificate);
             let author = certificate.map(|certificate| certificate.node);
-            self.pulls.line_up(Wanted {
+            let wanted = Wanted {
                 arrival,
                 id,
                 author,
                 announcer: Some(from),
                 rounds: 0,
-            });
+            };
+            self.pulls.line_up(now.mono, wanted);
         }
     }
 
@@ -340,13 +360,18 @@ impl<S: Store> Engine<S> {
         self.want_opened(pull.wanted.arrival, None);
     }
 
-    /// Puts what has rested in line again.
-    pub(super) fn retry_pulls(&mut self, now: Now) {
+    /// Puts what has rested in line again, and what waits on disk alone.
+    pub(super) fn retry_pulls(&mut self, now: Now) -> Result<(), StoreError> {
+        if self.pulls.left_on_disk.is_some_and(|at| at <= now.mono) {
+            self.pulls.left_on_disk = None;
+            self.restore_pulls(now)?;
+        }
         while let Some(entry) = self.pulls.resting.first_entry()
             && entry.key().0 <= now.mono
         {
             self.pulls.waiting.push_back(entry.remove());
         }
+        Ok(())
     }
 
     /// Somebody new is here, who may have what nobody had.

@@ -33,7 +33,7 @@ impl Rate {
         }
     }
 
-    /// Ten times: what one peer may bring of all authors.
+    /// Ten times: what one peer may bring that is worth nothing here.
     pub const fn for_peer(self) -> Self {
         Self {
             burst: self.burst * 10,

@@ -245,6 +245,7 @@ impl<S: Store> Rebuild<'_, S> {
         if let Some(displaced) = displaced {
             self.batch
                 .remove(table::sequence(&stream, displaced.sequence));
+            self.batch.remove(table::envelope(&displaced.envelope));
         }
         self.batch.put(table::stream(&stream), codec::encode(&row));
         Place::Taken

@@ -86,7 +86,7 @@ impl<S: Store> Engine<S> {
             return Ok(Err(NotTaken::Gate(Refusal::Direct)));
         };
         if let Some(arrival) = self.staged.sound_as::<Arrival>(&table::envelope(&id), 9)? {
-            return self.take_held(now, arrival, from, id, frame);
+            return self.take_held(now, arrival, from, id, frame, way);
         }
         if self.is_behind() {
             return Ok(Err(NotTaken::DiskBehind));
@@ -99,8 +99,12 @@ impl<S: Store> Engine<S> {
         }
         match self.streams.fit(&stream, &position, &id) {
             Fit::Fits => {}
-            // It is not the one held there, or it would have been found above.
             fit @ (Fit::Below | Fit::Taken | Fit::Unchained) => {
+                // The same one, whose entry in another index is damaged, is no
+                // evidence against anybody.
+                if self.is_at_its_place(&stream, &position, &id)? {
+                    return Ok(Err(NotTaken::Held));
+                }
                 let item = RangeItem::Frame(bytes_of(frame.value()));
                 self.keep_evidence(&stream, &position, &id, &item, fit != Fit::Unchained)?;
                 return Ok(Err(NotTaken::Conflict));
@@ -111,14 +115,6 @@ impl<S: Store> Engine<S> {
             }
             Fit::TooManyStreams => return Ok(Err(NotTaken::TooFar)),
         }
-        if is_pulled(frame.value().header()) && self.pulls.is_full_of(&stream.node) {
-            return Ok(Err(NotTaken::Quota {
-                whose: "author, in bodies that have not come,",
-            }));
-        }
-        if let Err(why) = self.charge(now, &stream, cost_of(frame.value()), way) {
-            return Ok(Err(why));
-        }
         if self
             .streams
             .decreases(&stream, &position, cited(frame.value()))
@@ -127,14 +123,29 @@ impl<S: Store> Engine<S> {
             self.keep_evidence(&stream, &position, &id, &item, false)?;
             return Ok(Err(NotTaken::Conflict));
         }
+        if let Err(why) = self.charge(now, &stream, cost_of(frame.value()), way) {
+            return Ok(Err(why));
+        }
         // A gap is news only when it opens.
         let had_gap = self.streams.has_gap(&stream);
         let arrival = self.append(now, &stream, &position, id, frame.value())?;
-        self.taken(arrival, id, from, frame);
+        self.taken(now, arrival, id, from, frame);
         if !had_gap && self.streams.has_gap(&stream) {
             self.probe_soon(now, &from);
         }
         Ok(Ok(()))
+    }
+
+    fn is_at_its_place(
+        &self,
+        stream: &StreamId,
+        position: &Position,
+        id: &EnvelopeId,
+    ) -> Result<bool, StoreError> {
+        let there: Option<EnvelopeId> = self
+            .staged
+            .sound_as(&table::sequence(stream, position.sequence), 32)?;
+        Ok(there == Some(*id))
     }
 
     /// What is held already is not taken twice. Only where nothing but remains
@@ -147,10 +158,17 @@ impl<S: Store> Engine<S> {
         from: NodeId,
         id: EnvelopeId,
         frame: Verified<Frame>,
+        way: Way,
     ) -> Result<Result<(), NotTaken>, StoreError> {
         let is_whole = !matches!(kept_at(&self.staged, arrival)?, Kept::Remains(..));
-        if is_whole || self.check_state(now, frame.value()).is_err() {
+        let Some(stream) = frame.value().stream() else {
             return Ok(Err(NotTaken::Held));
+        };
+        if is_whole || self.is_behind() || self.check_state(now, frame.value()).is_err() {
+            return Ok(Err(NotTaken::Held));
+        }
+        if let Err(why) = self.charge(now, &stream, cost_of(frame.value()), way) {
+            return Ok(Err(why));
         }
         self.staged.remove(table::remains(arrival));
         let entry = LogEntry {
@@ -158,12 +176,19 @@ impl<S: Store> Engine<S> {
             frame: bytes_of(frame.value()),
         };
         self.staged.put_as(table::log(arrival), &entry);
-        self.taken(arrival, id, from, frame);
+        self.taken(now, arrival, id, from, frame);
         Ok(Ok(()))
     }
 
     /// Says that an envelope was taken, and sends it on.
-    fn taken(&mut self, arrival: Arrival, id: EnvelopeId, from: NodeId, frame: Verified<Frame>) {
+    fn taken(
+        &mut self,
+        now: Now,
+        arrival: Arrival,
+        id: EnvelopeId,
+        from: NodeId,
+        frame: Verified<Frame>,
+    ) {
         let (envelope, bundle, author) = (
             id,
             frame.value().bundle_id(),
@@ -179,7 +204,7 @@ impl<S: Store> Engine<S> {
             bundle,
             author,
         });
-        self.route(arrival, id, from, frame);
+        self.route(now, arrival, id, from, frame);
     }
 
     /// Time, roster and policy.
@@ -325,16 +350,21 @@ impl<S: Store> Engine<S> {
     ) -> Result<Result<(), NotTaken>, StoreError> {
         // It lived once: otherwise its author could make places without end
         // that nobody ever saw.
-        let was_alive = self
-            .roster
-            .certificate(&prefix.certificate)
-            .is_some_and(|author| !is_expired(prefix.expiry_hour, author.not_before_ms));
-        if !was_alive {
+        let Some(author) = self.roster.certificate(&prefix.certificate) else {
+            return Ok(Err(NotTaken::AuthorGone));
+        };
+        if prefix.epoch > self.roster.epoch() {
+            return Ok(Err(NotTaken::AuthorGone));
+        }
+        if is_expired(prefix.expiry_hour, author.not_before_ms) {
             return Ok(Err(NotTaken::NeverAlive));
         }
         match self.streams.fit(stream, position, &id) {
             Fit::Fits => {}
             fit @ (Fit::Below | Fit::Taken | Fit::Unchained) => {
+                if self.is_at_its_place(stream, position, &id)? {
+                    return Ok(Err(NotTaken::Held));
+                }
                 let item = RangeItem::Remains(remains.clone());
                 self.keep_evidence(stream, position, &id, &item, fit != Fit::Unchained)?;
                 return Ok(Err(NotTaken::Conflict));
@@ -423,6 +453,7 @@ impl<S: Store> Engine<S> {
             Kept::Remains(remains, header) => (RangeItem::Remains(*remains), *header),
             Kept::Absent => return Ok(()),
         };
+        self.staged.remove(table::envelope(&envelope));
         match header.prefix.class.position() {
             Some(position) => self.keep_evidence(stream, &position, &envelope, &item, false),
             None => Ok(()),
@@ -430,7 +461,14 @@ impl<S: Store> Engine<S> {
     }
 
     /// Sends a new envelope on to be opened or pulled.
-    fn route(&mut self, arrival: Arrival, id: EnvelopeId, from: NodeId, frame: Verified<Frame>) {
+    fn route(
+        &mut self,
+        now: Now,
+        arrival: Arrival,
+        id: EnvelopeId,
+        from: NodeId,
+        frame: Verified<Frame>,
+    ) {
         if let Some(bundle) = frame.value().bundle_id() {
             self.staged.put_as(table::bundle(&bundle), &arrival);
         } else {
@@ -439,7 +477,7 @@ impl<S: Store> Engine<S> {
         }
         let header = frame.value().header();
         if is_pulled(header) {
-            self.want_body(arrival, id, from, &header.clone());
+            self.want_body(now, arrival, id, from, &header.clone());
         } else if frame.value().bundle_id().is_some() {
             self.want_opened(arrival, Some(Box::new(frame)));
         }

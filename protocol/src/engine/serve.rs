@@ -6,7 +6,7 @@ use super::messages::{AnswerToken, Event, Outgoing, Output};
 use super::receive::{is_expired, marking_of_header, release_frame};
 use crate::gate::NotARequest;
 use crate::ids::{EnvelopeId, NodeId};
-use crate::limits::{RANGE_BYTES_MAX, RANGE_FRAMES_MAX, REQUEST_BYTES_MAX};
+use crate::limits::{LIST_LENGTH_BYTES_MAX, RANGE_BYTES_MAX, RANGE_FRAMES_MAX, REQUEST_BYTES_MAX};
 use crate::marking::Marking;
 use crate::policy::Release;
 use crate::store::{Store, StoreError};
@@ -21,9 +21,6 @@ use crate::wire::exchange::{
 use crate::wire::{Bytes, List, codec};
 use std::sync::Arc;
 
-/// Bytes of a list's length.
-const LIST_LENGTH_BYTES: usize = 3;
-
 /// What a peer may have of an envelope.
 enum Servable {
     /// All of it.
@@ -32,12 +29,12 @@ enum Servable {
     Expired(Remains),
 }
 
-/// A damaged value is not held: that the store reported it is no reason to
-/// stop serving the rest.
+/// A damaged value ends nothing else, and says nothing about what is held: ask
+/// again.
 fn undamaged(answer: Result<Answer, StoreError>) -> Result<Answer, StoreError> {
     match answer {
         Err(StoreError::Damaged { .. }) => Ok(Answer::Unavailable {
-            reason: Unavailable::NotHeld,
+            reason: Unavailable::Busy,
         }),
         Ok(_) | Err(StoreError::Failed { .. }) => answer,
     }
@@ -169,7 +166,7 @@ impl<S: Store> Engine<S> {
                 continue;
             };
             bytes += codec::encode(&item).len();
-            if bytes > RANGE_BYTES_MAX - LIST_LENGTH_BYTES {
+            if bytes > RANGE_BYTES_MAX - LIST_LENGTH_BYTES_MAX {
                 break;
             }
             items.push(item);

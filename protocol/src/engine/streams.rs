@@ -3,8 +3,8 @@
 
 use crate::ids::EnvelopeId;
 use crate::limits::{
-    FRONTIER_BYTES_MAX, FRONTIER_ENTRIES_MAX, FRONTIER_RUNS_MAX, SEQUENCE_AHEAD_MAX,
-    STREAMS_PER_NODE_MAX,
+    FRONTIER_BYTES_MAX, FRONTIER_ENTRIES_MAX, FRONTIER_RUNS_MAX, LIST_LENGTH_BYTES_MAX,
+    SEQUENCE_AHEAD_MAX, STREAMS_PER_NODE_MAX,
 };
 use crate::table::{StreamRow, Through};
 use crate::wire::envelope::Position;
@@ -73,10 +73,6 @@ pub(crate) struct Page {
 impl Stream {
     fn sequence(&self) -> u64 {
         self.through.map_or(0, |through| through.sequence)
-    }
-
-    fn holds(&self, sequence: u64) -> bool {
-        sequence <= self.sequence() || self.ahead.contains_key(&sequence)
     }
 
     /// Moves over what lies beyond and now follows. What does not cite the one
@@ -293,12 +289,6 @@ impl Streams {
         gaps
     }
 
-    pub(crate) fn holds(&self, id: &StreamId, sequence: u64) -> bool {
-        self.streams
-            .get(id)
-            .is_some_and(|stream| stream.holds(sequence))
-    }
-
     /// How many changes there have been.
     pub(crate) const fn newest(&self) -> u64 {
         self.newest
@@ -341,8 +331,9 @@ impl Streams {
                 beyond: stream.beyond(),
             };
             bytes += codec::encode(&entry).len();
-            // The length of the list has up to three bytes of its own.
-            if page.entries.len() == FRONTIER_ENTRIES_MAX || bytes > FRONTIER_BYTES_MAX - 3 {
+            if page.entries.len() == FRONTIER_ENTRIES_MAX
+                || bytes > FRONTIER_BYTES_MAX - LIST_LENGTH_BYTES_MAX
+            {
                 page.more = true;
                 return page;
             }

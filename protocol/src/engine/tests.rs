@@ -354,19 +354,22 @@ fn bodies_that_are_withheld_keep_no_other_waiting() {
 }
 
 #[test]
-fn bodies_that_never_come_are_awaited_in_bounded_number() {
+fn bodies_that_never_come_wait_on_disk_and_not_in_memory() {
     let mut hostile = Node::start(2);
     let mut node = Node::start(1);
     node.meet(2);
     let full = crate::limits::BODIES_AWAITED_PER_AUTHOR_MAX;
     node.engine.pulls.pretend_awaited(node_id(2), full - 1);
-    let first = hostile.frame_of("last that is taken", 40_000);
-    assert_eq!(verdict(&node.gossip(2, &first)), Verdict::Accept);
-    let second = hostile.frame_of("one too many", 40_000);
-    assert_eq!(verdict(&node.gossip(2, &second)), Verdict::Ignore);
-    // Nobody else pays for it, and neither do small ones.
-    let (_, other) = large();
-    assert_eq!(verdict(&node.gossip(2, &other)), Verdict::Accept);
+    for name in ["last that has room", "one too many"] {
+        let frame = hostile.frame_of(name, 40_000);
+        assert_eq!(verdict(&node.gossip(2, &frame)), Verdict::Accept);
+    }
+    assert_eq!(node.engine.status().pulls, 1);
+    node.commit();
+    // When there is room again it is found on disk.
+    node.engine.pulls.pretend_awaited(node_id(2), 1);
+    node.later(crate::limits::LEFT_ON_DISK_AGAIN_MS);
+    assert_eq!(node.engine.status().pulls, 2);
 }
 
 #[test]

@@ -60,7 +60,8 @@ pub struct Progress {
     pub streams: u64,
     /// Envelopes missing in them.
     pub missing: u64,
-    /// Of the streams, those that wait for a quota.
+    /// Of the streams, those that wait: for a quota, or because nobody could be
+    /// asked.
     pub deferred: u64,
     /// Ranges under way.
     pub ranges: u64,
@@ -133,9 +134,9 @@ impl CatchUp {
         }
     }
 
-    /// Takes out of an offer what was asked for in vain. Returns what is left
+    /// Takes out of an offer what was asked for. Returns what is left
     /// of it, if it is there.
-    pub(super) fn without(&mut self, asking: &Asking) -> Option<Left> {
+    pub(super) fn without(&mut self, asking: &Asking, in_vain: bool) -> Option<Left> {
         let offer = self
             .wants
             .get_mut(&asking.stream)
@@ -145,7 +146,7 @@ impl CatchUp {
         let before = offer.runs.len();
         offer.without(asking.from, asking.to);
         holder.runs = (holder.runs + offer.runs.len()).saturating_sub(before);
-        offer.vain += 1;
+        offer.vain += u32::from(in_vain);
         Some(if offer.runs.is_empty() && offer.fork_at.is_none() {
             Left::Nothing
         } else if offer.vain >= VAIN_MAX {
@@ -297,7 +298,12 @@ impl CatchUp {
         let found = free
             .iter()
             .filter_map(|(node, holder, offer)| {
-                let (from, last) = offer.first_in(&gaps)?;
+                let (from, _) = offer.first_in(&gaps)?;
+                // To the end of the gap: what the holder lacks in it, it skips.
+                let gap = gaps
+                    .iter()
+                    .find(|(first, last)| (*first..=*last).contains(&from))?;
+                let last = gap.1.min(offer.last());
                 Some((from, holder.pace_ms, holder.asked, **node, last))
             })
             .min();
