@@ -404,3 +404,23 @@ fn an_explanation_reads_like_this() {
         "outcome: Is there a rule for it? allow (clear-anyone): TLP:CLEAR may go to anyone"
     );
 }
+
+#[test]
+fn a_subject_is_named_and_described_as_the_one_it_is() {
+    for peer in Peer::ALL {
+        let subject = Subject::Peer(peer);
+        assert_eq!(
+            (subject.name(), subject.about()),
+            (peer.name(), peer.about())
+        );
+    }
+    for reader in Reader::ALL {
+        let subject = Subject::Reader(reader);
+        assert_eq!(
+            (subject.name(), subject.about()),
+            (reader.name(), reader.about())
+        );
+    }
+    let names: BTreeSet<String> = Subject::all().map(|it| it.to_string()).collect();
+    assert_eq!(names.len(), 9);
+}
