@@ -7,7 +7,8 @@ use super::*;
 use crate::founding::{Keys, derived_federation};
 use crate::ids::{CertificateId, FederationId, NodeId};
 use crate::limits::BODY_INLINE_BYTES_MAX;
-use crate::wire::bundle::{Audience, Encoding, Media, Part};
+use crate::wire::bundle::{Audience, Encoding, Media, Named, Part};
+use crate::wire::chunk_tree::chunk_count;
 use crate::wire::envelope::{
     Binding, KeyBlockBinding, PayloadBinding, Prefix, SealingBinding, SignedBytes, Tag, frame,
 };
@@ -23,6 +24,9 @@ struct Forge {
     roster: Roster,
     keys: Vec<Keys>,
 }
+
+/// How a bundle is spoiled before its author signs it.
+type Spoil<'a> = &'a dyn Fn(&mut Bundle);
 
 /// What goes into a frame; any of it may be spoiled before it is signed.
 #[derive(Clone)]
@@ -187,7 +191,7 @@ impl Forge {
 
 fn bind(payload: &[u8]) -> PayloadBinding {
     PayloadBinding {
-        chunks: u32::try_from(crate::wire::chunk_tree::chunk_count(payload.len() as u64)).unwrap(),
+        chunks: u32::try_from(chunk_count(payload.len() as u64)).unwrap(),
         length: payload.len() as u64,
         root: Root::of(payload).unwrap(),
     }
@@ -413,14 +417,14 @@ fn an_inner_statement_has_one_stream_and_one_signer() {
 #[test]
 fn a_bundle_says_what_its_envelope_says() {
     let forge = Forge::new();
-    let spoiled = |spoil: &dyn Fn(&mut Bundle)| {
+    let spoiled = |spoil: Spoil| {
         let mut bundle = forge.bundle();
         spoil(&mut bundle);
         forge.check(&forge.around(&bundle)).err()
     };
     assert_eq!(spoiled(&|_| {}), None);
     let other = forge.certificate(1);
-    let disagrees: [(&'static str, &dyn Fn(&mut Bundle)); 6] = [
+    let disagrees: [(&'static str, Spoil); 6] = [
         ("the federation", &|it| {
             it.federation = FederationId::from_bytes([1; 32]);
         }),
@@ -439,16 +443,16 @@ fn a_bundle_says_what_its_envelope_says() {
     });
     assert_eq!(without, Refusal::InnerDisagrees { field });
 
-    let before: &dyn Fn(&mut Bundle) = &|it| it.created_ms -= 1;
+    let before: Spoil = &|it| it.created_ms -= 1;
     assert_eq!(spoiled(before), Some(Refusal::OutsideCertificate));
-    let twice: &dyn Fn(&mut Bundle) = &|it| it.relay_allowed = true;
+    let for_hubs: Spoil = &|it| it.relay_allowed = true;
     assert_eq!(
-        spoiled(twice),
+        spoiled(for_hubs),
         Some(Refusal::Bundle(BundleDefect::RelayAllowed))
     );
-    let green: &dyn Fn(&mut Bundle) = &|it| {
+    let green: Spoil = &|it| {
         it.marking = Marking::Green;
-        it.audience = Audience::Named(crate::wire::bundle::Named {
+        it.audience = Audience::Named(Named {
             members: List::new(vec![other.member]).unwrap(),
             ..Default::default()
         });
