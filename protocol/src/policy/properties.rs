@@ -362,11 +362,23 @@ fn expired_is_history_for_those_who_hold_it() {
 }
 
 #[test]
-fn drill_data_reaches_no_export() {
+fn drill_data_reaches_no_export_and_everything_else() {
     for question in Question::all().filter(|q| q.action == Action::Export) {
         if question.standing.exercise == Exercise::Drill {
             assert!(!question.decide().is_allowed(), "{question:?}");
         }
+    }
+    // And nothing else: people are told of a drill all the same.
+    for question in Question::all().filter(|q| q.action != Action::Export) {
+        let standing = Standing {
+            exercise: Exercise::Real,
+            ..question.standing
+        };
+        let real = Question {
+            standing,
+            ..question
+        };
+        assert_eq!(question.decide(), real.decide(), "{question:?}");
     }
 }
 
