@@ -523,3 +523,6 @@ pub fn door_request(bytes: &[u8]) -> Result<DoorRequest, CodecError> {
 pub fn door_answer(bytes: &[u8]) -> Result<DoorAnswer, CodecError> {
     codec::decode(bytes, crate::limits::DOOR_BYTES_MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -362,11 +362,23 @@ fn expired_is_history_for_those_who_hold_it() {
 }
 
 #[test]
-fn drill_data_reaches_no_export() {
+fn drill_data_reaches_no_export_and_everything_else() {
     for question in Question::all().filter(|q| q.action == Action::Export) {
         if question.standing.exercise == Exercise::Drill {
             assert!(!question.decide().is_allowed(), "{question:?}");
         }
+    }
+    // And nothing else: people are told of a drill all the same.
+    for question in Question::all().filter(|q| q.action != Action::Export) {
+        let standing = Standing {
+            exercise: Exercise::Real,
+            ..question.standing
+        };
+        let real = Question {
+            standing,
+            ..question
+        };
+        assert_eq!(question.decide(), real.decide(), "{question:?}");
     }
 }
 
@@ -403,4 +415,24 @@ fn an_explanation_reads_like_this() {
         last,
         "outcome: Is there a rule for it? allow (clear-anyone): TLP:CLEAR may go to anyone"
     );
+}
+
+#[test]
+fn a_subject_is_named_and_described_as_the_one_it_is() {
+    for peer in Peer::ALL {
+        let subject = Subject::Peer(peer);
+        assert_eq!(
+            (subject.name(), subject.about()),
+            (peer.name(), peer.about())
+        );
+    }
+    for reader in Reader::ALL {
+        let subject = Subject::Reader(reader);
+        assert_eq!(
+            (subject.name(), subject.about()),
+            (reader.name(), reader.about())
+        );
+    }
+    let names: BTreeSet<String> = Subject::all().map(|it| it.to_string()).collect();
+    assert_eq!(names.len(), 9);
 }

@@ -115,8 +115,34 @@ mod tests {
         assert!(decode::<List<u64, 64>>(&bomb, 1024).is_err());
     }
 
+    /// A type without a bound of its own, up to the bound of the decoder.
+    #[test]
+    fn attack_31_a_claim_is_bounded_where_a_type_forgot_to() {
+        let fits = encode(&vec![0_u8; CLAIM_BYTES_MAX - 16]);
+        assert!(decode::<Vec<u8>>(&fits, usize::MAX).is_ok());
+        let over = encode(&vec![0_u8; CLAIM_BYTES_MAX + 1]);
+        let refused = decode::<Vec<u8>>(&over, usize::MAX);
+        assert!(matches!(refused, Err(CodecError::Malformed { .. })));
+        // Above every message that is read, whatever its arithmetic becomes.
+        assert_eq!(CLAIM_BYTES_MAX, 4_194_304);
+    }
+
+    #[test]
+    fn bytes_begin_with_a_number_or_they_do_not() {
+        for number in [0, 1, 5, 250, 251, 70_000] {
+            let mut bytes = encode(&number);
+            assert_eq!(leading_number(&bytes), Some(number));
+            bytes.push(0);
+            assert_eq!(leading_number(&bytes), Some(number), "and more behind it");
+        }
+        assert_eq!(leading_number(&[251, 5, 0]), None, "longer than it needs");
+        assert_eq!(leading_number(&[251, 5]), None, "cut short");
+        assert_eq!(leading_number(&[]), None);
+    }
+
     #[test]
     fn over_the_limit_is_refused_before_reading() {
+        assert_eq!(decode::<u8>(&[1], 1), Ok(1), "as long as it may be");
         assert_eq!(
             decode::<u8>(&[1, 1], 1),
             Err(CodecError::TooLong {

@@ -9,6 +9,7 @@ use super::*;
 
 mod exhaustive;
 mod handing_down;
+mod reasons;
 
 const GREEN1: &str = "marking-definition--34098fce-860f-48ae-8e50-ebd3cc5e41da";
 const AMBER1: &str = "marking-definition--f88d31f6-486f-44da-b317-01333bde0b82";
