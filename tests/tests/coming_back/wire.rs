@@ -159,12 +159,12 @@ impl Played {
     pub(crate) async fn step(&mut self) {
         let deadline = self.engine.deadline();
         let wake_ms = deadline.map_or(60_000, |(at, _)| at.since_ms(now(self.begun).mono));
-        let event = tokio::select! {
-            event = self.network.recv() => event.expect("the transport runs"),
-            () = tokio::time::sleep(std::time::Duration::from_millis(wake_ms)) => {
-                return self.handle(Input::Wake).await;
-            }
+        // The engine's own deadline, as a driver keeps it.
+        let wake = std::time::Duration::from_millis(wake_ms);
+        let Ok(event) = tokio::time::timeout(wake, self.network.recv()).await else {
+            return self.handle(Input::Wake).await;
         };
+        let event = event.expect("the transport runs");
         if let Some(input) = self.input_of(event) {
             self.handle(input).await;
         }
