@@ -174,7 +174,7 @@ pub const fn key_rule(refused: KeyRefused) -> &'static str {
 /// Reads a request; what is not known counts as malformed.
 ///
 /// # Errors
-/// As [`gate::request`](watchfire_protocol::gate::request).
+/// As [`gate::request`].
 pub fn request(bytes: &[u8]) -> Result<Request, CodecError> {
     gate::request(bytes).map_err(|why| match why {
         NotARequest::Malformed(why) => why,

@@ -4,8 +4,8 @@
 //! sign others under the same numbers, which is what an attack looks like, and
 //! the others would stop believing both. So each commit that lengthens an own
 //! stream is noted here, durably, before anything of it is let out
-//! ([`Witnessed`]); and while the store holds less than is noted, the node
-//! publishes nothing ([`OwnStreams::check`]), until peers have brought its own
+//! (`Witnessed`); and while the store holds less than is noted, the node
+//! publishes nothing (`OwnStreams::check`), until peers have brought its own
 //! stream back.
 //!
 //! ```text

@@ -35,7 +35,7 @@ impl SledStore {
     /// peers. Durable after the next flush.
     ///
     /// # Errors
-    /// As [`SledStore::check`] and [`Store::apply`].
+    /// As [`SledStore::check`] and `Store::apply`.
     pub fn accept_totals(&self) -> Result<(), StoreError> {
         self.check_fault()?;
         let mut applied = held(&self.applied);
