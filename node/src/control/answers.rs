@@ -113,9 +113,10 @@ impl<'a> Answers<'a> {
             failure(2, format!("cannot search for this: {error}"), Some(hint))
         })?;
         let prefixes = if subdomains {
-            value
-                .subdomain_prefixes()
-                .ok_or_else(|| failure(2, "only a domain has sub-domains", None))?
+            let prefix = value
+                .subdomain_prefix()
+                .ok_or_else(|| failure(2, "only a domain has sub-domains", None))?;
+            vec![prefix]
         } else {
             value.search_prefixes()
         };

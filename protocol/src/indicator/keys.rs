@@ -11,17 +11,16 @@
 //! | URL, e-mail | the text, then 0 |
 //! | hashes | the digest |
 //!
-//! URLs and e-mail addresses have a second key by their host, under kinds of
-//! its own, so that `*.evil.example` finds them too.
+//! URLs and e-mail addresses have a second key, that of their host without a
+//! port and then 1, so that a name finds what stands on it, and `*.evil.example`
+//! what stands below it: all in one place of the index, read at once.
 
 use core::net::IpAddr;
 
 use super::{Kind, Value, host, reach};
 
-/// First byte of a host key that belongs to a URL or an e-mail address.
-const HOST_NAME: u8 = 0x40;
-/// The same for a URL on an address.
-const HOST_ADDRESS: u8 = 0x41;
+/// Behind the key of a host: that the value stands on it.
+const ON_HOST: [u8; 3] = [0, 0, 1];
 
 /// First byte of a value's own key. Numbers are part of the index on disk:
 /// never reuse one.
@@ -44,15 +43,15 @@ impl Value {
     /// The key of exactly this value, its port included. Different values have
     /// different keys, and none is the start of another.
     pub fn index_key(&self) -> Vec<u8> {
-        let mut key = self.any_port_prefix();
-        if matches!(self.kind, Kind::Domain | Kind::Ipv4 | Kind::Ipv6) {
+        let mut key = self.beginning();
+        if self.is_host() {
             key.extend(self.port.unwrap_or(0).to_be_bytes());
         }
         key
     }
 
-    /// What the keys of this value with any port, and without one, start with.
-    pub fn any_port_prefix(&self) -> Vec<u8> {
+    /// The key, of a host without its port.
+    fn beginning(&self) -> Vec<u8> {
         let mut key = vec![kind_byte(self.kind)];
         match self.kind {
             Kind::Domain => {
@@ -82,68 +81,30 @@ impl Value {
         key
     }
 
-    /// What the keys of this domain and of all its sub-domains start with;
-    /// nothing for other kinds.
+    const fn is_host(&self) -> bool {
+        matches!(self.kind, Kind::Domain | Kind::Ipv4 | Kind::Ipv6)
+    }
+
+    /// What the keys that answer a search for this value start with: the value
+    /// with its port, or with any and none where it has none, and what stands on
+    /// exactly this host.
+    pub fn search_prefixes(&self) -> Vec<Vec<u8>> {
+        if self.is_host() && self.port.is_some() {
+            let mut hosted = self.beginning();
+            hosted.extend(ON_HOST);
+            return vec![self.index_key(), hosted];
+        }
+        vec![self.beginning()]
+    }
+
+    /// What the keys of this domain and of all its sub-domains, and of what stands
+    /// on them, start with; nothing for other kinds.
     pub fn subdomain_prefix(&self) -> Option<Vec<u8>> {
         (self.kind == Kind::Domain).then(|| {
             let mut key = vec![kind_byte(self.kind)];
             push_reversed(&mut key, &self.text);
             key
         })
-    }
-
-    /// What the host keys of URLs and e-mail addresses on this domain and its
-    /// sub-domains, or on this address, start with; nothing for other kinds.
-    pub fn hosted_prefix(&self) -> Option<Vec<u8>> {
-        match self.kind {
-            Kind::Domain => {
-                let mut key = vec![HOST_NAME];
-                push_reversed(&mut key, &self.text);
-                Some(key)
-            }
-            Kind::Ipv4 | Kind::Ipv6 => self.text.parse().ok().map(host_address_key),
-            Kind::Cidr
-            | Kind::Url
-            | Kind::Email
-            | Kind::Md5
-            | Kind::Sha1
-            | Kind::Sha256
-            | Kind::Sha512 => None,
-        }
-    }
-
-    /// What the keys of URLs that start with this URL's text start with.
-    pub fn url_prefix(&self) -> Option<Vec<u8>> {
-        (self.kind == Kind::Url).then(|| {
-            let mut key = vec![kind_byte(self.kind)];
-            key.extend(self.text.bytes());
-            key
-        })
-    }
-
-    /// What the keys that answer a search for this value start with: the value
-    /// with or without its port, and what stands on exactly this host.
-    pub fn search_prefixes(&self) -> Vec<Vec<u8>> {
-        let own = if self.port.is_some() {
-            self.index_key()
-        } else {
-            self.any_port_prefix()
-        };
-        let hosted = self.hosted_prefix().map(|mut prefix| {
-            // Without the end of a name, names below it would begin so too.
-            if self.kind == Kind::Domain {
-                prefix.push(0);
-            }
-            prefix
-        });
-        core::iter::once(own).chain(hosted).collect()
-    }
-
-    /// As [`Value::search_prefixes`], with sub-domains; nothing for other kinds
-    /// than domains.
-    pub fn subdomain_prefixes(&self) -> Option<Vec<Vec<u8>>> {
-        self.subdomain_prefix()
-            .map(|own| core::iter::once(own).chain(self.hosted_prefix()).collect())
     }
 
     /// Every key the value is filed under: its own and, for a URL or an e-mail
@@ -153,23 +114,31 @@ impl Value {
         let hosted = matches!(self.kind, Kind::Url | Kind::Email)
             .then(|| self.host())
             .flatten()
-            .map(|name| match reach::parse_host(name) {
-                Some(address) => host_address_key(address),
-                None => {
-                    let mut key = vec![HOST_NAME];
-                    push_reversed(&mut key, name);
-                    key.push(0);
-                    key
-                }
-            });
+            .map(on_host);
         core::iter::once(own).chain(hosted).collect()
     }
 }
 
-fn host_address_key(address: IpAddr) -> Vec<u8> {
-    let address = address.to_canonical();
-    let mut key = vec![HOST_ADDRESS, if address.is_ipv4() { 4 } else { 6 }];
-    push_address(&mut key, address);
+/// The key of what stands on a host.
+fn on_host(host: &str) -> Vec<u8> {
+    let mut key = Vec::with_capacity(host.len() + 4);
+    match reach::parse_host(host).map(|address| address.to_canonical()) {
+        Some(address) => {
+            let kind = if address.is_ipv4() {
+                Kind::Ipv4
+            } else {
+                Kind::Ipv6
+            };
+            key.push(kind_byte(kind));
+            push_address(&mut key, address);
+        }
+        None => {
+            key.push(kind_byte(Kind::Domain));
+            push_reversed(&mut key, host);
+            key.push(0);
+        }
+    }
+    key.extend(ON_HOST);
     key
 }
 

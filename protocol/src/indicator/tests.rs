@@ -267,30 +267,61 @@ fn keys_make_searches_prefix_scans() {
     ] {
         assert!(!key(outside).starts_with(&prefix), "{outside}");
     }
-    let any_port = detect("192.0.2.1").unwrap().any_port_prefix();
-    assert!(key("192.0.2.1:80").starts_with(&any_port));
-    assert!(!key("192.0.2.17").starts_with(&any_port));
-    let hosted = detect("evil.example").unwrap().hosted_prefix().unwrap();
-    for raw in [
+    let searched = |raw: &str| detect(raw).unwrap().search_prefixes();
+    let finds = |searched: &[Vec<u8>], filed: &str| {
+        let keys = detect(filed).unwrap().index_keys();
+        keys.iter()
+            .any(|key| searched.iter().any(|prefix| key.starts_with(prefix)))
+    };
+    for (wanted, found, not_found) in [
+        (
+            "192.0.2.1",
+            ["192.0.2.1", "192.0.2.1:80", "http://192.0.2.1:1/"],
+            ["192.0.2.17", "http://192.0.2.17/", "192.0.2.0/24"],
+        ),
+        (
+            "192.0.2.1:80",
+            ["192.0.2.1:80", "http://192.0.2.1:1/", "https://192.0.2.1/x"],
+            ["192.0.2.1", "192.0.2.1:8", "http://192.0.2.17:80/"],
+        ),
+        (
+            "2001:db8::1",
+            ["2001:db8::1", "[2001:db8::1]:80", "http://[2001:db8::1]:1/"],
+            ["2001:db8::11", "http://[2001:db8::11]/", "2001:db8::/32"],
+        ),
+        (
+            "evil.example",
+            ["evil.example:80", "http://evil.example/x", "x@evil.example"],
+            [
+                "a.evil.example",
+                "http://a.evil.example/",
+                "x@a.evil.example",
+            ],
+        ),
+        (
+            "evil.example:80",
+            ["evil.example:80", "http://evil.example/x", "x@evil.example"],
+            ["evil.example", "evil.example:81", "a.evil.example:80"],
+        ),
+    ] {
+        let prefixes = searched(wanted);
+        for filed in found {
+            assert!(finds(&prefixes, filed), "{wanted} finds {filed}");
+        }
+        for filed in not_found {
+            assert!(!finds(&prefixes, filed), "{wanted} does not find {filed}");
+        }
+    }
+    assert_eq!(searched("evil.example").len(), 1, "one place to read");
+    for below in [
         "http://evil.example/x",
         "https://u:p@a.evil.example:8080/x",
         "x@evil.example",
+        "x@a.evil.example",
     ] {
-        let keys = detect(raw).unwrap().index_keys();
-        assert!(keys[1].starts_with(&hosted), "{raw}");
+        assert!(finds(core::slice::from_ref(&prefix), below), "{below}");
     }
-    let on_address = detect("192.0.2.1").unwrap().hosted_prefix().unwrap();
-    assert_eq!(
-        detect("http://192.0.2.1:1/").unwrap().index_keys()[1],
-        on_address
-    );
-    let v6 = detect("2001:db8::1").unwrap().hosted_prefix().unwrap();
-    assert_eq!(
-        detect("http://[2001:db8::1]:1/").unwrap().index_keys()[1],
-        v6
-    );
-    let url = detect("http://evil.example/a").unwrap();
-    assert!(key("http://evil.example/abc").starts_with(&url.url_prefix().unwrap()));
+    assert!(!finds(core::slice::from_ref(&prefix), "x@xevil.example"));
 }
 
 #[test]

@@ -134,8 +134,8 @@ impl Shelf {
     }
 
     fn below(&self, domain: &str, limit: usize) -> Found {
-        let prefixes = detect(domain).unwrap().subdomain_prefixes().unwrap();
-        self.query().by_values(&prefixes, limit).unwrap()
+        let prefix = detect(domain).unwrap().subdomain_prefix().unwrap();
+        self.query().by_values(&[prefix], limit).unwrap()
     }
 }
 
