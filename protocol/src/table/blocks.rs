@@ -134,11 +134,15 @@ pub fn entry(table: u8, key: &[u8], arrival: Arrival, object: u32) -> Option<Vec
 
 fn whole(key: &[u8], arrival: Arrival, object: u32) -> Vec<u8> {
     let mut entry = Vec::with_capacity(key.len() + PLACE_BYTES);
+    write_whole(&mut entry, key, arrival, object);
+    entry
+}
+
+fn write_whole(entry: &mut Vec<u8>, key: &[u8], arrival: Arrival, object: u32) {
     entry.extend_from_slice(key);
     entry.push(0);
     entry.extend_from_slice(&arrival.to_be_bytes());
     entry.extend_from_slice(&object.to_be_bytes());
-    entry
 }
 
 /// Table and key of an entry, and its place.
@@ -183,28 +187,106 @@ pub fn insert(
         let (fence, value) = first_from(table, &seek(first))?
             .unwrap_or_else(|| (vec![table, LAST_FENCE], vec![1, table]));
         let block = Block::read(&fence, &value)?;
-        let mut merged = block.entries()?;
         let here = rest.partition_point(|entry| *entry < fence);
         // Nothing is only here for an entry above the last fence: no key is.
         let (new, after) = rest.split_at(here.max(1));
         rest = after;
-        merged.extend_from_slice(new);
-        // Two runs, each in order: this sort finds them and merges.
-        merged.sort();
-        merged.dedup();
-        for pair in merged.windows(2) {
-            if let [a, b] = pair
-                && let (Some((key, ..)), Some((of_b, ..))) = (parts(a), parts(b))
-                && key == of_b
-                && (new.binary_search(a).is_ok() || new.binary_search(b).is_ok())
-            {
+        let merged = merge(&block, new, &mut repeated)?;
+        if merged.size <= block_bytes {
+            let mut value = Vec::with_capacity(block.from().len() + 2 + merged.packed.len());
+            pack::push_bytes(&mut value, block.from());
+            value.extend_from_slice(&merged.packed);
+            writes.push((fence, value));
+        } else {
+            let merged = Block {
+                fence: &fence,
+                from: block.from(),
+                entries: &merged.packed,
+            };
+            let (from, entries) = (merged.from().to_vec(), merged.entries()?);
+            cut(fence, from, &entries, block_bytes, &mut writes);
+        }
+    }
+    Ok(writes)
+}
+
+/// The entries of a block and new ones, in order, each once.
+fn merge(
+    block: &Block<'_>,
+    new: &[Vec<u8>],
+    repeated: &mut impl FnMut(&[u8]),
+) -> Result<Packed, StoreError> {
+    let mut merged = Packed::default();
+    merged.packed.reserve(block.entries.len() + new.len() * 64);
+    let mut new = new.iter().peekable();
+    let mut held = Vec::new();
+    block.for_each(|key, arrival, object| {
+        held.clear();
+        write_whole(&mut held, key, arrival, object);
+        let mut is_new = false;
+        while let Some(entry) = new.next_if(|entry| **entry <= held) {
+            is_new = *entry == held;
+            if !is_new {
+                merged.push_whole(entry, repeated);
+            }
+        }
+        merged.push(key, arrival, object, is_new, repeated);
+    })?;
+    for entry in new {
+        merged.push_whole(entry, repeated);
+    }
+    Ok(merged)
+}
+
+/// Entries as they lie in a block, while they are put together.
+#[derive(Default)]
+struct Packed {
+    packed: Vec<u8>,
+    /// What they take, as [`packed_bytes`] counts.
+    size: usize,
+    key: Vec<u8>,
+    last: Option<(Arrival, u32)>,
+    is_last_new: bool,
+}
+
+impl Packed {
+    fn push_whole(&mut self, entry: &[u8], repeated: &mut impl FnMut(&[u8])) {
+        if let Some((key, arrival, object)) = parts(entry) {
+            self.push(key, arrival, object, true, repeated);
+        }
+    }
+
+    fn push(
+        &mut self,
+        key: &[u8],
+        arrival: Arrival,
+        object: u32,
+        is_new: bool,
+        repeated: &mut impl FnMut(&[u8]),
+    ) {
+        if self.key == key && self.last.is_some() {
+            if self.last == Some((arrival, object)) {
+                return;
+            }
+            if is_new || self.is_last_new {
                 repeated(key);
             }
         }
-        let from = block.from().to_vec();
-        cut(fence, from, &merged, block_bytes, &mut writes);
+        let (same, rest) = key.split_at(shared(&self.key, key));
+        self.size += rest.len() + NUMBERS_BYTES;
+        push_entry(&mut self.packed, same.len(), rest, arrival, object);
+        self.key.truncate(same.len());
+        self.key.extend_from_slice(rest);
+        self.last = Some((arrival, object));
+        self.is_last_new = is_new;
     }
-    Ok(writes)
+}
+
+fn push_entry(packed: &mut Vec<u8>, shared: usize, rest: &[u8], arrival: Arrival, object: u32) {
+    pack::push_number(packed, shared as u64);
+    pack::push_bytes(packed, rest);
+    pack::push_number(packed, arrival);
+    pack::push_number(packed, u64::from(object));
 }
 
 /// How many bytes are alike at the start.
@@ -212,11 +294,15 @@ fn shared(a: &[u8], b: &[u8]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
+/// What an entry takes besides its key, about: two lengths, three bytes of
+/// arrival and two of object.
+const NUMBERS_BYTES: usize = 7;
+
 /// How many bytes an entry takes behind another, about: its key from where it
-/// differs, two lengths, three bytes of arrival and two of object.
+/// differs, and the numbers.
 fn packed_bytes(before: &[u8], entry: &[u8]) -> usize {
     let key = entry.len().saturating_sub(PLACE_BYTES);
-    key - shared(before, entry).min(key) + 7
+    key - shared(before, entry).min(key) + NUMBERS_BYTES
 }
 
 /// Writes the entries of what was one block as one or several; `fence` is the
@@ -269,10 +355,7 @@ fn packed(from: &[u8], entries: &[Vec<u8>]) -> Vec<u8> {
     let mut before: &[u8] = &[];
     for (key, arrival, object) in entries.iter().filter_map(|entry| parts(entry)) {
         let (same, rest) = key.split_at(shared(before, key));
-        pack::push_number(&mut packed, same.len() as u64);
-        pack::push_bytes(&mut packed, rest);
-        pack::push_number(&mut packed, arrival);
-        pack::push_number(&mut packed, u64::from(object));
+        push_entry(&mut packed, same.len(), rest, arrival, object);
         before = key;
     }
     packed
