@@ -194,7 +194,8 @@ fn decode_zstd(payload: &[u8], length: usize) -> Result<Vec<u8>, OpenRefusal> {
             "the zstd frame states another length than was signed".to_owned(),
         ));
     }
-    let mut plain = Vec::new();
+    // A frame can claim a length it does not have: what it gives is kept, no more.
+    let mut plain = Vec::with_capacity(length.saturating_add(1).min(PLAIN_AHEAD_BYTES));
     // One byte more than was signed, so that a longer one is seen and stopped.
     let limit = u64::try_from(length).unwrap_or(u64::MAX).saturating_add(1);
     decoder
@@ -212,6 +213,9 @@ fn decode_zstd(payload: &[u8], length: usize) -> Result<Vec<u8>, OpenRefusal> {
     }
     Ok(plain)
 }
+
+/// Room made for a plain payload before any of it is there.
+const PLAIN_AHEAD_BYTES: usize = 64 * 1024;
 
 /// What the first byte of a frame header says (RFC 8878, section 3.1.1.1.1).
 struct FrameHeader {
@@ -328,6 +332,11 @@ pub struct Draft {
     pub(crate) opened: Opened,
 }
 
+/// What zstd must save, in bytes. To decode even the smallest frame costs each
+/// receiver about half a check of a signature, and an envelope has some 700 bytes
+/// besides its payload.
+const ZSTD_SAVES_BYTES_MIN: usize = 512;
+
 /// Why a payload cannot become a bundle.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PrepareError {
@@ -357,7 +366,7 @@ pub enum PrepareError {
 
 impl Draft {
     /// Checks STIX and makes it ready. `encoded` is the zstd form, if the
-    /// caller made one; it is used where it is shorter.
+    /// caller made one; it is used where it saves enough.
     ///
     /// # Errors
     /// When it is no STIX, not marked, too large or empty.
@@ -385,7 +394,9 @@ impl Draft {
             digest: sha256(&stix),
         };
         let (encoding, payload) = match encoded {
-            Some(encoded) if encoded.len() < stix.len() => (Encoding::Zstd, encoded),
+            Some(encoded) if encoded.len().saturating_add(ZSTD_SAVES_BYTES_MIN) <= stix.len() => {
+                (Encoding::Zstd, encoded)
+            }
             Some(_) | None => (Encoding::Identity, stix),
         };
         let bytes = payload.len() as u64;

@@ -9,6 +9,7 @@ use watchfire_protocol::engine::{CheckedItem, Done, OpenFrame, Work};
 use watchfire_protocol::gate::{self, Frame, Refusal, check_remains};
 use watchfire_protocol::opening::{self, OpenRefusal, Opened};
 use watchfire_protocol::roster::Roster;
+use watchfire_protocol::table::rows::Filed;
 use watchfire_protocol::wire::exchange::RangeItem;
 
 /// A roster and what identifies it: federation, epoch and every certificate.
@@ -122,6 +123,7 @@ impl Memo {
             }
             Work::Open {
                 arrival,
+                received_ms,
                 frame,
                 payload,
                 roster,
@@ -135,10 +137,7 @@ impl Memo {
                 match frame {
                     Ok(frame) => Done::Opened {
                         arrival,
-                        bundle: frame
-                            .value()
-                            .bundle_id()
-                            .map(|id| (id, frame.value().header().prefix.author)),
+                        bundle: Filed::of(frame.value(), received_ms),
                         outcome: self.open(frame.value(), payload.as_deref()),
                     },
                     Err(why) => Done::Opened {

@@ -7,6 +7,7 @@ use crate::opening::{Draft, OpenRefusal, Opened};
 use crate::policy::{Marked, Release};
 use crate::roster::Roster;
 use crate::table::Arrival;
+use crate::table::rows::Filed;
 use crate::wire::exchange::{Answer, DoorAnswer, DoorRequest, RangeItem, Remains, Request};
 use std::sync::Arc;
 use watchfire_crypto::Verified;
@@ -429,6 +430,8 @@ pub enum Work {
     Open {
         /// Where it is in the log.
         arrival: Arrival,
+        /// When it was taken, in milliseconds UTC.
+        received_ms: u64,
         /// The frame, as the log has it.
         frame: OpenFrame,
         /// Its payload, if that was pulled.
@@ -472,8 +475,8 @@ pub enum Done {
     Opened {
         /// Where it is in the log.
         arrival: Arrival,
-        /// The bundle and its author, if it still comes through the gate.
-        bundle: Option<(BundleId, MemberId)>,
+        /// What is filed of the bundle, if it still comes through the gate.
+        bundle: Option<Filed>,
         /// What was found.
         outcome: Result<Opened, OpenRefusal>,
     },
@@ -498,6 +501,7 @@ impl Work {
             },
             Self::Open {
                 arrival,
+                received_ms,
                 frame,
                 payload,
                 roster,
@@ -509,10 +513,7 @@ impl Work {
                 match frame {
                     Ok(frame) => Done::Opened {
                         arrival,
-                        bundle: frame
-                            .value()
-                            .bundle_id()
-                            .map(|id| (id, frame.value().header().prefix.author)),
+                        bundle: Filed::of(frame.value(), received_ms),
                         outcome: crate::opening::open(frame.value(), payload.as_deref()),
                     },
                     Err(why) => Done::Opened {

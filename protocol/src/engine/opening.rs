@@ -4,7 +4,7 @@
 use super::messages::{Event, OpenFrame, Output, Work};
 use super::{Engine, for_each};
 use crate::gate::{Blame, Frame};
-use crate::ids::{BundleId, EnvelopeId, MemberId};
+use crate::ids::{BundleId, EnvelopeId};
 use crate::limits::{
     FRAME_BYTES_MAX, HEAD_BYTES_MAX, HEADER_BYTES_MAX, OPENING_MAX, PAYLOAD_BYTES_MAX,
     SECOND_SIGNATURE_BYTES_MAX, UNOPENED_IN_MEMORY_MAX,
@@ -25,8 +25,8 @@ pub(crate) struct Opening {
     active: BTreeSet<Arrival>,
     /// Eight bytes each; the quotas of all authors together bound them.
     waiting: BTreeSet<Arrival>,
-    /// The frames of the first of them.
-    memory: BTreeMap<Arrival, Box<Verified<Frame>>>,
+    /// The frames of the first of them, and when they were taken.
+    memory: BTreeMap<Arrival, (u64, Box<Verified<Frame>>)>,
 }
 
 impl Opening {
@@ -46,8 +46,13 @@ impl<S: Store> Engine<S> {
         self.start_opening()
     }
 
-    /// Puts a bundle whose payload is complete in line.
-    pub(super) fn want_opened(&mut self, arrival: Arrival, frame: Option<Box<Verified<Frame>>>) {
+    /// Puts a bundle whose payload is complete in line, with its frame and when
+    /// that was taken where they are at hand.
+    pub(super) fn want_opened(
+        &mut self,
+        arrival: Arrival,
+        frame: Option<(u64, Box<Verified<Frame>>)>,
+    ) {
         self.staged.put(table::unopened(arrival), Vec::new());
         self.opening.waiting.insert(arrival);
         if let Some(frame) = frame
@@ -62,27 +67,33 @@ impl<S: Store> Engine<S> {
         while self.opening.active.len() < OPENING_MAX
             && let Some(arrival) = self.opening.waiting.pop_first()
         {
-            let frame = match self.opening.memory.remove(&arrival) {
-                Some(frame) => OpenFrame::Verified(frame),
+            let (received_ms, frame) = match self.opening.memory.remove(&arrival) {
+                Some((received_ms, frame)) => (received_ms, OpenFrame::Verified(frame)),
                 None => match self.logged(arrival) {
-                    Ok(entry) => OpenFrame::Logged(entry.frame.into_vec()),
+                    Ok(entry) => {
+                        let frame = OpenFrame::Logged(entry.frame.into_vec());
+                        (entry.received_ms, frame)
+                    }
                     // Reported by the store; the rest is opened all the same.
                     Err(StoreError::Damaged { .. }) => continue,
                     Err(failed @ StoreError::Failed { .. }) => return Err(failed),
                 },
             };
-            let bytes = match &frame {
-                OpenFrame::Verified(frame) => frame.value().bytes(),
-                OpenFrame::Logged(bytes) => bytes,
-            };
-            let payload = match header_of(bytes) {
-                Some((id, header)) if !header.body_is_inline() => self.assemble(&id, &header)?,
-                Some(_) | None => None,
+            let payload = match &frame {
+                // Its payload came in it: what is pulled is opened from the log.
+                OpenFrame::Verified(_) => None,
+                OpenFrame::Logged(bytes) => match header_of(bytes) {
+                    Some((id, header)) if !header.body_is_inline() => {
+                        self.assemble(&id, &header)?
+                    }
+                    Some(_) | None => None,
+                },
             };
             self.opening.active.insert(arrival);
             let roster = self.roster();
             self.outputs.push_back(Output::Work(Work::Open {
                 arrival,
+                received_ms,
                 frame,
                 payload,
                 roster,
@@ -117,7 +128,7 @@ impl<S: Store> Engine<S> {
     pub(super) fn on_opened(
         &mut self,
         arrival: Arrival,
-        bundle: Option<(BundleId, MemberId)>,
+        filed: Option<Filed>,
         outcome: Result<Opened, OpenRefusal>,
     ) -> Result<(), StoreError> {
         if !self.opening.active.remove(&arrival) {
@@ -130,31 +141,31 @@ impl<S: Store> Engine<S> {
             // the next start.
             return self.start_opening();
         }
-        match (outcome, bundle) {
+        match (outcome, filed) {
             (Err(OpenRefusal::NeedsUpgrade), _) => {
                 self.staged.remove(table::unopened(arrival));
                 self.staged
                     .put_as(table::outcome(arrival), &Outcome::NeedsUpgrade);
             }
-            (Ok(opened), Some((bundle, author))) => {
-                let objects = self.file_opened(arrival, &opened, true)?;
+            (Ok(opened), Some(filed)) => {
+                let objects = self.file(arrival, &filed, &opened, true);
                 self.event(Event::Searchable {
-                    bundle,
-                    author,
+                    bundle: filed.bundle,
+                    author: filed.author,
                     objects,
                 });
             }
             (Ok(_), None) => self.staged.remove(table::unopened(arrival)),
-            (Err(why), bundle) => {
+            (Err(why), filed) => {
                 self.staged.remove(table::unopened(arrival));
                 let text: String = why.to_string().chars().take(120).collect();
                 let why_text = Text::new(text).unwrap_or_default();
                 self.staged
                     .put_as(table::outcome(arrival), &Outcome::Refused { why: why_text });
-                if let Some((bundle, author)) = bundle {
+                if let Some(filed) = filed {
                     self.event(Event::NotOpened {
-                        bundle,
-                        author,
+                        bundle: filed.bundle,
+                        author: filed.author,
                         why,
                     });
                 }
@@ -163,33 +174,15 @@ impl<S: Store> Engine<S> {
         self.start_opening()
     }
 
-    /// Files what can be searched of an own bundle. Returns how many objects
-    /// there are.
-    pub(super) fn file(&mut self, arrival: Arrival, opened: &Opened) -> u64 {
-        // What was written in this step reads.
-        self.file_opened(arrival, opened, false).unwrap_or(0)
-    }
-
-    /// Files what can be searched. `is_waiting` says that it is in line on disk.
-    fn file_opened(
+    /// Files what can be searched, and returns how many objects there are.
+    /// `is_waiting` says that the bundle is in line on disk.
+    pub(super) fn file(
         &mut self,
         arrival: Arrival,
+        filed: &Filed,
         opened: &Opened,
         is_waiting: bool,
-    ) -> Result<u64, StoreError> {
-        let entry = self.logged(arrival)?;
-        let bundle = header_of_frame(entry.frame.as_slice()).and_then(|logged| logged.bundle);
-        let Some((bundle, statement)) = bundle else {
-            return Err(super::damaged(&table::log(arrival)));
-        };
-        let filed = Filed {
-            bundle,
-            author: statement.author,
-            received_ms: entry.received_ms,
-            not_after_ms: statement.not_after_ms,
-            exercise: statement.exercise,
-            relay_allowed: statement.relay_allowed,
-        };
+    ) -> u64 {
         let objects = (0..).zip(opened.rows());
         let ids = objects.filter_map(|(at, row)| table::object(row.id.as_str(), arrival, at));
         let keys = opened.keys().iter();
@@ -197,7 +190,7 @@ impl<S: Store> Engine<S> {
         let mut entries: Vec<Vec<u8>> = ids.chain(values).collect();
         entries.sort_unstable();
         let mut then = Batch::default();
-        for (key, block) in rows::blocks(arrival, &filed, opened.rows()) {
+        for (key, block) in rows::blocks(arrival, filed, opened.rows()) {
             then.put(key, block);
         }
         let objects = opened.rows().len() as u64;
@@ -211,7 +204,7 @@ impl<S: Store> Engine<S> {
             then.remove(table::unopened(arrival));
         }
         self.staged.file(arrival, entries, then);
-        Ok(objects)
+        objects
     }
 }
 

@@ -11,6 +11,7 @@ use crate::marking::Marking;
 use crate::opening::Draft;
 use crate::policy::{Action, Peer, Standing, Subject, decide};
 use crate::store::{Store, StoreError};
+use crate::table::rows::Filed;
 use crate::table::{self, LogEntry};
 use crate::time::Now;
 use crate::wire::bundle::{Audience, Bundle};
@@ -113,11 +114,11 @@ impl<S: Store> Engine<S> {
             })?;
         // A second lock on the same door: what others would refuse, above all
         // a marking that must not travel in clear, does not leave.
-        if let Err(refusal) = crate::gate::check(&made.frame, &self.roster) {
-            return Err(PublishRefusal::Form {
-                why: refusal.to_string(),
-            });
-        }
+        let form = |why: String| PublishRefusal::Form { why };
+        let checked = crate::gate::check(&made.frame, &self.roster)
+            .map_err(|refusal| form(refusal.to_string()))?;
+        let filed = Filed::of(checked.value(), now.wall_ms)
+            .ok_or_else(|| form("it is no bundle in clear".to_owned()))?;
         let frame = Bytes::new(made.frame.clone()).map_err(|error| PublishRefusal::Form {
             why: error.to_string(),
         })?;
@@ -148,7 +149,7 @@ impl<S: Store> Engine<S> {
                     .put(table::chunk(&made.envelope, index), chunk.to_vec());
             }
         }
-        let objects = self.file(arrival, &draft.opened);
+        let objects = self.file(arrival, &filed, &draft.opened, false);
         self.claim(Output::Gossip { frame: outgoing });
         let author = self.own_member();
         self.event(Event::Searchable {

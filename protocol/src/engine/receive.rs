@@ -479,7 +479,7 @@ impl<S: Store> Engine<S> {
         if is_pulled(header) {
             self.want_body(now, arrival, id, from, &header.clone());
         } else if frame.value().bundle_id().is_some() {
-            self.want_opened(arrival, Some(Box::new(frame)));
+            self.want_opened(arrival, Some((now.wall_ms, Box::new(frame))));
         }
     }
 

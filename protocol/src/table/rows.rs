@@ -8,6 +8,7 @@
 use bincode::{Decode, Encode};
 
 use super::{Arrival, ROWS_PER_BLOCK, Row, key, pack};
+use crate::gate::{Content, Frame};
 use crate::ids::{BundleId, MemberId};
 use crate::store::StoreError;
 use crate::wire::codec;
@@ -27,6 +28,24 @@ pub struct Filed {
     pub exercise: bool,
     /// Whether it may be relayed above CLEAR.
     pub relay_allowed: bool,
+}
+
+impl Filed {
+    /// Of the bundle in a frame, if it holds one in clear.
+    pub fn of(frame: &Frame, received_ms: u64) -> Option<Self> {
+        let Content::Bundle(bundle) = frame.content() else {
+            return None;
+        };
+        let statement = bundle.value();
+        Some(Self {
+            bundle: BundleId::from_bytes(bundle.id()),
+            author: statement.author,
+            received_ms,
+            not_after_ms: statement.not_after_ms,
+            exercise: statement.exercise,
+            relay_allowed: statement.relay_allowed,
+        })
+    }
 }
 
 /// Longest [`Filed`]: two ids of 32 bytes, two numbers of nine, two flags.
