@@ -5,7 +5,9 @@
 //! small order, canonical scalars: RFC 8032 section 5.1.7 read narrowly) and never a batch: in a batch the verdict about
 //! one signature would depend on its company.
 
+use core::cmp::Ordering;
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use core::str::FromStr;
 
 use ed25519_dalek::{Signer as _, VerifyingKey};
@@ -15,9 +17,10 @@ use crate::{Domain, Secret};
 
 /// An Ed25519 public key that passed [`PublicKey::enrol`]: canonical, and not of small order.
 ///
-/// The order of keys is the order of their bytes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PublicKey([u8; 32]);
+/// It keeps the point it found then, so that no check has to find it again. The order of keys is the order of their
+/// bytes.
+#[derive(Clone, Copy)]
+pub struct PublicKey(VerifyingKey);
 
 impl PublicKey {
     /// Admits the 32 bytes of RFC 8032 section 5.1.2, the only way to a [`PublicKey`].
@@ -27,17 +30,43 @@ impl PublicKey {
     /// [`KeyRefused`] when the bytes are no point, are not the canonical encoding of their point (two encodings would
     /// be two identities with one secret), or name a point of small order, under which one signature fits many messages.
     pub fn enrol(bytes: &[u8; 32]) -> Result<Self, KeyRefused> {
-        point(bytes).map(|_| Self(*bytes))
+        point(bytes).map(Self)
     }
 
     /// The canonical encoding.
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        self.0.as_bytes()
     }
 
     /// A copy of the canonical encoding.
-    pub const fn to_bytes(self) -> [u8; 32] {
-        self.0
+    pub fn to_bytes(self) -> [u8; 32] {
+        self.0.to_bytes()
+    }
+}
+
+impl PartialEq for PublicKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for PublicKey {}
+
+impl PartialOrd for PublicKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for PublicKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl Hash for PublicKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 
@@ -45,7 +74,7 @@ impl PublicKey {
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PublicKey(")?;
-        for byte in self.0.iter().take(4) {
+        for byte in self.as_bytes().iter().take(4) {
             write!(f, "{byte:02x}")?;
         }
         f.write_str("..)")
@@ -55,7 +84,9 @@ impl fmt::Debug for PublicKey {
 /// All 64 hex digits, lower case.
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.as_bytes()
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -134,7 +165,7 @@ impl SigningKey {
     pub fn public(&self) -> PublicKey {
         // A clamped scalar is never zero modulo the group order, so the point has large order; and the
         // library compresses it, so the encoding is canonical. The tests enrol what this returns.
-        PublicKey(self.0.verifying_key().to_bytes())
+        PublicKey(self.0.verifying_key())
     }
 
     /// Signs `message` for one purpose. Deterministic (RFC 8032 section 5.1.6): no randomness is needed.
@@ -168,20 +199,25 @@ pub fn check(
     message: &[u8],
     signature: &Signature,
 ) -> Result<(), BadSignature> {
-    check_raw(&key.0, &domain.preimage(message), signature)
+    holds(&key.0, &domain.preimage(message), signature)
 }
 
-/// [`check`] below the domain: where the published test vectors enter, which know no domains.
+/// [`check`] below the domain.
+fn holds(key: &VerifyingKey, preimage: &[u8], signature: &Signature) -> Result<(), BadSignature> {
+    let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
+    key.verify_strict(preimage, &signature)
+        .map_err(|_| BadSignature)
+}
+
+/// [`check`] of a key as bytes and below the domain: where the published test vectors enter, which know no domains.
+#[cfg(test)]
 pub(crate) fn check_raw(
     key: &[u8; 32],
     preimage: &[u8],
     signature: &Signature,
 ) -> Result<(), BadSignature> {
-    let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
-    point(key)
-        .map_err(|_| BadSignature)?
-        .verify_strict(preimage, &signature)
-        .map_err(|_| BadSignature)
+    let key = point(key).map_err(|_| BadSignature)?;
+    holds(&key, preimage, signature)
 }
 
 /// The point behind 32 bytes, if it may be anybody's public key.
