@@ -2,7 +2,8 @@
 //! gate, engine, opening, index, apply, flush. Beside it the least it could
 //! cost: as many bare signature checks, and sled alone with the same bytes.
 //!
-//! `cargo bench -p watchfire-node --bench verify_and_store`, one thread.
+//! `cargo bench -p watchfire-node --bench verify_and_store`, one thread; with
+//! `WATCHFIRE_BUNDLE=1` (10, 100) bundles of that many indicators alone.
 
 // A benchmark may end with a panic: it then has nothing to say.
 #![allow(
@@ -37,8 +38,14 @@ fn main() {
         "{:>10}{:>9}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}   of the limit",
         "", "", "gate+open", "apply", "flush", "together", "checks", "sled"
     );
+    let only: Option<u64> = std::env::var("WATCHFIRE_BUNDLE").ok().map(|size| {
+        size.parse()
+            .expect("WATCHFIRE_BUNDLE is a size of the table")
+    });
     for (size, count) in [(1, 10_000), (10, 5_000), (100, 1_000)] {
-        measure(size, count);
+        if only.is_none_or(|only| only == size) {
+            measure(size, count);
+        }
     }
 }
 

@@ -20,6 +20,8 @@ const SEED: [u8; 32] = [3; 32];
 pub(crate) struct Driven<S: Store> {
     pub(crate) engine: Engine<S>,
     pub(crate) roster: Roster,
+    /// Who delivers what is taken: deriving its keys is not what is timed.
+    from: NodeId,
     mono_ms: u64,
 }
 
@@ -43,6 +45,7 @@ impl<S: Store> Driven<S> {
         Self {
             engine: Engine::open(store, config, now).expect("the store is empty"),
             roster,
+            from: NodeId::of_transport(&Keys::derived(&SEED, 0).transport.public().to_bytes()),
             mono_ms: 0,
         }
     }
@@ -69,9 +72,8 @@ impl<S: Store> Driven<S> {
     /// A frame as gossip brings it: checked, taken, opened, filed.
     pub(crate) fn take(&mut self, frame: &[u8]) {
         let checked = check(frame, &self.roster).map(Box::new);
-        let from = NodeId::of_transport(&Keys::derived(&SEED, 0).transport.public().to_bytes());
         let outputs = self.feed(Input::Gossip {
-            from,
+            from: self.from,
             token: GossipToken(1),
             length: frame.len() as u64,
             checked,
