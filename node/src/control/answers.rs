@@ -5,8 +5,7 @@ use watchfire_protocol::ids::{BundleId, MemberId};
 use watchfire_protocol::indicator;
 use watchfire_protocol::marking::Marking;
 use watchfire_protocol::policy::{
-    Action, Decision, Membership, Peer, Reader, Release, Standing, Subject, Verdict, decide,
-    explain,
+    Action, Membership, Peer, Reader, Release, Standing, Subject, decide, explain,
 };
 use watchfire_protocol::query::{Asker, BundleRecord, Found, Hit, Query};
 use watchfire_protocol::roster::Roster;
@@ -17,7 +16,7 @@ use watchfire_protocol::wire::card::Role;
 use super::client::ANSWER_BYTES_MAX;
 use super::{
     ActionView, BundleView, ExplainReply, Failure, HitView, SearchOp, SearchReply, ShowReply,
-    StepView, failure,
+    failure,
 };
 use crate::clock::{moment, wall_ms};
 use crate::disk::SledStore;
@@ -207,7 +206,11 @@ impl<'a> Answers<'a> {
             subject: subject.about().to_owned(),
             actions: actions
                 .iter()
-                .map(|action| action_view(marking, *action, subject, standing))
+                .map(|action| {
+                    let decision = decide(marking, *action, subject, standing);
+                    let steps = explain(marking, *action, subject, standing);
+                    ActionView::of(*action, decision, &steps)
+                })
                 .collect(),
         })
     }
@@ -306,35 +309,6 @@ impl<'a> Answers<'a> {
             not_indexed,
             exercise: record.statement.exercise,
         }
-    }
-}
-
-fn action_view(
-    marking: Marking,
-    action: Action,
-    subject: Subject,
-    standing: Standing,
-) -> ActionView {
-    let decision: Decision = decide(marking, action, subject, standing);
-    let steps = explain(marking, action, subject, standing);
-    ActionView {
-        action: action.name().to_owned(),
-        allowed: decision.is_allowed(),
-        rule: decision.rule().to_owned(),
-        about: decision.about().to_owned(),
-        steps: steps
-            .iter()
-            .map(|step| StepView {
-                rule: step.name.to_owned(),
-                asks: step.asks.to_owned(),
-                verdict: match step.verdict {
-                    Verdict::Passed => "passed",
-                    Verdict::Allowed(_) => "allowed",
-                    Verdict::Denied(_) => "denied",
-                }
-                .to_owned(),
-            })
-            .collect(),
     }
 }
 
