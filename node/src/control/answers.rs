@@ -227,6 +227,7 @@ impl<'a> Answers<'a> {
         const OF_PEERS: &[Action] = &[
             Action::RelayCiphertext,
             Action::StoreCiphertext,
+            Action::GrantKey,
             Action::Open,
         ];
         match to {
@@ -391,6 +392,55 @@ mod tests {
         let shown = answers.show(id).unwrap();
         assert_eq!(shown.stix, STIX);
         assert!(shown.also_from.is_empty());
+    }
+
+    /// No action is left out: each is explained to nodes or to readers, in the
+    /// order of the policy, and to nobody whom it does not concern.
+    #[test]
+    fn every_action_is_explained_to_those_it_concerns() {
+        let place = tempfile::tempdir().unwrap();
+        let store = Arc::new(SledStore::create(&place.path().join("store")).unwrap());
+        let (roster, me, bundle) = published(&store);
+        let answers = Answers::new(&store, &roster, me);
+        let member = roster.member(&me).unwrap().slug.to_string();
+        for to in [
+            None,
+            Some("public"),
+            Some(member.as_str()),
+            Some("nobody-here"),
+        ] {
+            let explained = answers.explain(&bundle, to).unwrap();
+            let subject = answers
+                .subject(to, Marking::Clear, Standing::BEST)
+                .unwrap()
+                .1;
+            let concern = |action: &Action| {
+                Marking::ALL.iter().any(|marking| {
+                    let rule = decide(*marking, *action, subject, Standing::BEST).rule();
+                    !["not-a-node", "not-a-reader"].contains(&rule)
+                })
+            };
+            let wanted: Vec<&str> = Action::ALL
+                .iter()
+                .filter(|action| concern(action))
+                .map(|action| action.name())
+                .collect();
+            let found: Vec<&str> = explained
+                .actions
+                .iter()
+                .map(|action| action.action.as_str())
+                .collect();
+            assert_eq!(found, wanted, "{to:?}");
+            assert_eq!(found.len(), 4, "{to:?}");
+        }
+        // At CLEAR nothing is sealed, and the explanation says so.
+        let explained = answers.explain(&bundle, Some(&member)).unwrap();
+        let key = explained
+            .actions
+            .iter()
+            .find(|action| action.action == "grant-key")
+            .unwrap();
+        assert_eq!((key.allowed, key.rule.as_str()), (false, "no-key-in-clear"));
     }
 
     #[test]
