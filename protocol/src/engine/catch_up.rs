@@ -6,7 +6,7 @@
 //!
 //! | an offer | because |
 //! |---|---|
-//! | comes | [a look](super::look) at a peer's frontier lists what is missing |
+//! | comes | [a look](super::frontier) at a peer's frontier lists what is missing |
 //! | shrinks by a range | its holder was asked for it and did not bring it |
 //! | waits | the author's quota here is used up, or nobody could be asked |
 //! | is dealt with | nothing in it is missing any more, or nothing is left of it |

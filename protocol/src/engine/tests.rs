@@ -21,7 +21,7 @@ use crate::limits::{PROBE_EVERY_MS, PULLS_ACTIVE_MAX, UNANSWERED_MAX};
 use crate::marking::Marking;
 use crate::wire::Bytes;
 use crate::wire::card::NodeCert;
-use crate::wire::exchange::{Answer, DoorAnswer, DoorRequest, RangeItem, Unavailable};
+use crate::wire::exchange::{Answer, DoorAnswer, DoorRequest, RangeItem, Request, Unavailable};
 use room::*;
 use watchfire_crypto::sha256;
 

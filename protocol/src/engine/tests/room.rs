@@ -15,7 +15,7 @@ use crate::marking::Marking;
 use crate::opening::{Draft, Wish};
 use crate::store::MemoryStore;
 use crate::wire::codec;
-use crate::wire::exchange::{Answer, Scope};
+use crate::wire::exchange::{Answer, Request, Scope};
 
 pub(super) const WALL_MS: u64 = 1_800_000_000_000;
 const SEED: [u8; 32] = [9; 32];
