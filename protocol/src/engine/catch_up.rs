@@ -224,7 +224,7 @@ impl<S: Store> Engine<S> {
             Err(why) => {
                 brought.over_quota |= matches!(why, NotTaken::Quota { .. });
                 brought.passes |= !why.is_for_good();
-                if why.is_of_no_use() {
+                if why.is_charged(Way::Asked) {
                     self.charge_peer(now, from, bytes);
                 }
             }

@@ -113,6 +113,54 @@ fn a_peer_that_brings_only_junk_loses_its_link_and_keeps_nothing_out() {
 }
 
 #[test]
+fn what_was_asked_for_and_only_this_node_knew_not_to_want_costs_its_server_nothing() {
+    let held = Node::start(0).frame_of("a", 10);
+    let conflicting = Node::start(0).frame_of("b", 10);
+    let mut author = Node::start(2);
+    let over_quota = author.frame_of("c", 10);
+    author.publish(short_lived("d", 1));
+    let expired = gossiped(author.commit()).unwrap();
+    let whole = |frame: &Vec<u8>| RangeItem::Frame(Bytes::new(frame.clone()).unwrap());
+    let mut node = Node::start(1);
+    node.meet(0);
+    node.pass(2 * HOUR_MS);
+    node.gossip(0, &held);
+    node.commit();
+    for way in [Way::Gossip, Way::Asked] {
+        node.exhaust(2, way);
+    }
+    // Whatever it brings in vain now is too much.
+    let spend = |node: &mut Node| {
+        let now = node.now().mono;
+        let quota = node.engine.peers.quota(&node_id(0)).unwrap();
+        assert!(quota.has(0, now), "it is filled up to now");
+        quota.take(u64::MAX / 2_000);
+    };
+    for (frame, why) in [
+        (&held, None),
+        (&conflicting, Some(&NotTaken::Conflict)),
+        (&over_quota, Some(&NotTaken::Quota { whose: "author" })),
+        (&expired, Some(&NotTaken::Expired)),
+    ] {
+        spend(&mut node);
+        let outputs = node.brought(0, vec![whole(frame)]);
+        assert_eq!((not_taken(&outputs), reconnects(&outputs)), (why, 0));
+        let outputs = node.gossip(0, frame);
+        assert_eq!((not_taken(&outputs), reconnects(&outputs)), (why, 1));
+    }
+    // That an envelope is not over, its server could know.
+    let late = Node::start(0).frame_of("late", 10);
+    let unexpired = Remains {
+        header: header_of_frame(&late).unwrap().signed,
+        second_signature: None,
+    };
+    spend(&mut node);
+    let outputs = node.brought(0, vec![RangeItem::Remains(unexpired)]);
+    assert_eq!(not_taken(&outputs), Some(&NotTaken::NotExpired));
+    assert_eq!(reconnects(&outputs), 1);
+}
+
+#[test]
 fn every_index_can_be_made_again_from_the_truth() {
     let mut other = Node::start(0);
     let small = other.frame_of("small", 10);
