@@ -253,6 +253,12 @@ pub enum PublishRefusal {
     },
     /// Peers hold envelopes of this node that it does not hold itself: its next
     /// one would stand at a place that is taken.
+    ///
+    /// This is for the node that does not know by itself what is missing, when
+    /// its whole directory was put back from an old copy or made anew: a gap in
+    /// its own stream shows it, or more members who list a longer one than may
+    /// lie. It is blind until they are connected, and that case is the host's,
+    /// which notes beside its store how far it published.
     #[error(
         "publish refused: this node is fetching back envelopes that it published before; \
          see \"watchfire sync status\", and try again when nothing is missing"
