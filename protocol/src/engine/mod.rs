@@ -41,7 +41,7 @@ mod serve;
 mod staged;
 mod streams;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use catch_up::Progress;
 pub use messages::*;

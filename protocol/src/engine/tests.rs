@@ -12,7 +12,7 @@ mod catching_up;
 mod filing;
 mod links;
 mod losses;
-mod room;
+pub(crate) mod room;
 
 use super::*;
 use crate::founding::Keys;

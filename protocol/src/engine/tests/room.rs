@@ -1,4 +1,5 @@
-//! A node to test with, and what to look for in what it says.
+//! A node to test with, and what to look for in what it says. The tests of
+//! other modules take their genuine frames from it too.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,14 +19,14 @@ use crate::wire::card::NodeCert;
 use crate::wire::codec;
 use crate::wire::exchange::{Answer, DoorRequest, RangeItem, Request, Scope, Unavailable};
 
-pub(super) const WALL_MS: u64 = 1_800_000_000_000;
+pub(crate) const WALL_MS: u64 = 1_800_000_000_000;
 pub(super) use crate::engine::receive::HOUR_MS;
 
 const SEED: [u8; 32] = [9; 32];
 
 /// An engine, the time at which it is, and what it said last.
-pub(super) struct Node {
-    pub(super) engine: Engine<MemoryStore>,
+pub(crate) struct Node {
+    pub(crate) engine: Engine<MemoryStore>,
     pub(super) ms: u64,
     /// Commits handed out and not reported durable.
     begun: Vec<(CommitNo, Batch)>,
@@ -76,7 +77,7 @@ pub(super) const fn unavailable(reason: Unavailable) -> Answer {
     Answer::Unavailable { reason }
 }
 
-pub(super) fn keys(number: u64) -> Keys {
+pub(crate) fn keys(number: u64) -> Keys {
     Keys::derived(&SEED, number)
 }
 
@@ -137,7 +138,7 @@ pub(super) fn store_of(entries: Vec<Entry>) -> MemoryStore {
 }
 
 impl Node {
-    pub(super) fn start(number: u64) -> Self {
+    pub(crate) fn start(number: u64) -> Self {
         Self::on(MemoryStore::default(), number)
     }
 
@@ -224,7 +225,7 @@ impl Node {
     }
 
     /// Publishes, makes it durable, and gives the frame.
-    pub(super) fn frame_of(&mut self, name: &str, bytes: usize) -> Vec<u8> {
+    pub(crate) fn frame_of(&mut self, name: &str, bytes: usize) -> Vec<u8> {
         let mut outputs = self.publish(draft(name, bytes, Marking::Clear));
         outputs.extend(self.commit());
         gossiped(outputs).unwrap()
