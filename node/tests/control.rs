@@ -3,12 +3,16 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+#[path = "support/watched.rs"]
+mod watched;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use watched::Watched;
 use watchfire_node::clock::wall_ms;
 use watchfire_node::control::client::{ControlClient, ControlError};
 use watchfire_node::control::server::ControlServer;
@@ -27,36 +31,26 @@ const LONG: Duration = Duration::from_secs(30);
 
 /// The node, seen from its clients.
 struct Victim {
-    child: Child,
+    process: Watched,
     folder: tempfile::TempDir,
-    before_kib: u64,
 }
 
 impl Victim {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "victim", "--nocapture"])
-            .env(FOLDER, folder.path())
-            // What is resident is what is held.
-            .env("MALLOC_TRIM_THRESHOLD_", "65536")
-            .env("MALLOC_ARENA_MAX", "2")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
+        let mut process = Watched::start(
+            Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "victim", "--nocapture"])
+                .env(FOLDER, folder.path())
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped()),
+        );
+        let output = BufReader::new(process.child().stdout.take().unwrap());
         let mut lines = output.lines().map_while(Result::ok);
         assert!(lines.any(|line| line.ends_with("ready")), "the node starts");
-        let mut victim = Self {
-            child,
-            folder,
-            before_kib: 0,
-        };
+        let mut victim = Self { process, folder };
         victim.answers();
-        let path = format!("/proc/{}/clear_refs", victim.child.id());
-        std::fs::write(path, "5").unwrap();
-        victim.before_kib = victim.status("VmRSS:");
+        victim.process.watch();
         victim
     }
 
@@ -81,25 +75,7 @@ impl Victim {
     }
 
     fn grew_at_most(&mut self, mib: u64) {
-        let grown_kib = self.status("VmHWM:").saturating_sub(self.before_kib);
-        eprintln!("grew by {grown_kib} KiB of {} allowed", mib * 1_024);
-        assert!(self.child.try_wait().unwrap().is_none(), "the node ended");
-        assert!(grown_kib <= mib * 1_024, "grew by {grown_kib} KiB");
-    }
-
-    fn status(&self, name: &str) -> u64 {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(path).unwrap();
-        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
-    }
-}
-
-impl Drop for Victim {
-    fn drop(&mut self) {
-        // It may have ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.process.grew_at_most(mib);
     }
 }
 

@@ -293,6 +293,13 @@ pub const INDEX_KEY_BYTES_MAX: usize = INDICATOR_URL_BYTES_MAX + 32;
 /// 4,096 the best between filing many and finding one, see docs/decisions/0004.
 pub const INDEX_BLOCK_BYTES: usize = 512;
 
+/// What may be written and not durable, in bytes, before nothing more is taken
+/// from others. Four of the largest bundles filed together, 4 x 60 MB, are
+/// below it; a disk that stands still is found after 256 MiB of frames, four
+/// minutes of an author at the published rate. A batch in flight is held twice,
+/// here and by the committer: 512 MiB at most, and what one step writes beyond.
+pub const STAGED_BYTES_MAX: usize = 256 * 1024 * 1024;
+
 /// Entries of the ordered indexes filed with one commit. Each may read and write
 /// a block of its own: 2,048 of some 15 us are 30 ms of the engine's thread, and
 /// of 512 bytes 1 MiB of a batch.

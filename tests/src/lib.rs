@@ -1,5 +1,6 @@
 //! What the tests of this package share: a forge of frames, good and spoiled,
-//! names for every verdict, and a mesh of real nodes on loopback.
+//! names for every verdict, a mesh of real nodes on loopback, and processes of
+//! the program on data directories of that mesh.
 //!
 //! The encodings here are written from `docs/wire.md` and not with the
 //! product's own codec where that would let both be wrong alike.
@@ -13,6 +14,7 @@ pub mod catalogue;
 pub mod forge;
 pub mod membership;
 pub mod mesh;
+pub mod program;
 pub mod targets;
 pub mod verdict;
 pub mod zstd;

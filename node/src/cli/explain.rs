@@ -108,34 +108,19 @@ mod tests {
     use watchfire_protocol::policy::{Question, Verdict};
 
     use super::*;
-    use crate::control::StepView;
 
     /// For every question there is: each rule once, in the order of the policy,
     /// up to the one that denied with what it said, and the others as not asked.
     #[test]
     fn every_rule_is_in_the_chain_in_order() {
         for question in Question::all() {
-            let decision = question.decide();
             let steps = question.explain();
             let said = |verdict| match verdict {
                 Verdict::Passed => "passed",
                 Verdict::Allowed(_) => "allowed",
                 Verdict::Denied(_) => "denied",
             };
-            let action = ActionView {
-                action: question.action.name().to_owned(),
-                allowed: decision.is_allowed(),
-                rule: decision.rule().to_owned(),
-                about: decision.about().to_owned(),
-                steps: steps
-                    .iter()
-                    .map(|step| StepView {
-                        rule: step.name.to_owned(),
-                        asks: step.asks.to_owned(),
-                        verdict: said(step.verdict).to_owned(),
-                    })
-                    .collect(),
-            };
+            let action = ActionView::of(question.action, question.decide(), &steps);
             let mut wanted: Vec<String> = RULES
                 .iter()
                 .map(|rule| {

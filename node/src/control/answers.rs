@@ -5,8 +5,7 @@ use watchfire_protocol::ids::{BundleId, MemberId};
 use watchfire_protocol::indicator;
 use watchfire_protocol::marking::Marking;
 use watchfire_protocol::policy::{
-    Action, Decision, Membership, Peer, Reader, Release, Standing, Subject, Verdict, decide,
-    explain,
+    Action, Membership, Peer, Reader, Release, Standing, Subject, decide, explain,
 };
 use watchfire_protocol::query::{Asker, BundleRecord, Found, Hit, Query};
 use watchfire_protocol::roster::Roster;
@@ -17,7 +16,7 @@ use watchfire_protocol::wire::card::Role;
 use super::client::ANSWER_BYTES_MAX;
 use super::{
     ActionView, BundleView, ExplainReply, Failure, HitView, SearchOp, SearchReply, ShowReply,
-    StepView, failure,
+    failure,
 };
 use crate::clock::{moment, wall_ms};
 use crate::disk::SledStore;
@@ -208,7 +207,11 @@ impl<'a> Answers<'a> {
             subject: subject.about().to_owned(),
             actions: actions
                 .iter()
-                .map(|action| action_view(marking, *action, subject, standing))
+                .map(|action| {
+                    let decision = decide(marking, *action, subject, standing);
+                    let steps = explain(marking, *action, subject, standing);
+                    ActionView::of(*action, decision, &steps)
+                })
                 .collect(),
         })
     }
@@ -225,6 +228,7 @@ impl<'a> Answers<'a> {
         const OF_PEERS: &[Action] = &[
             Action::RelayCiphertext,
             Action::StoreCiphertext,
+            Action::GrantKey,
             Action::Open,
         ];
         match to {
@@ -310,35 +314,6 @@ impl<'a> Answers<'a> {
     }
 }
 
-fn action_view(
-    marking: Marking,
-    action: Action,
-    subject: Subject,
-    standing: Standing,
-) -> ActionView {
-    let decision: Decision = decide(marking, action, subject, standing);
-    let steps = explain(marking, action, subject, standing);
-    ActionView {
-        action: action.name().to_owned(),
-        allowed: decision.is_allowed(),
-        rule: decision.rule().to_owned(),
-        about: decision.about().to_owned(),
-        steps: steps
-            .iter()
-            .map(|step| StepView {
-                rule: step.name.to_owned(),
-                asks: step.asks.to_owned(),
-                verdict: match step.verdict {
-                    Verdict::Passed => "passed",
-                    Verdict::Allowed(_) => "allowed",
-                    Verdict::Denied(_) => "denied",
-                }
-                .to_owned(),
-            })
-            .collect(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
@@ -418,6 +393,55 @@ mod tests {
         let shown = answers.show(id).unwrap();
         assert_eq!(shown.stix, STIX);
         assert!(shown.also_from.is_empty());
+    }
+
+    /// No action is left out: each is explained to nodes or to readers, in the
+    /// order of the policy, and to nobody whom it does not concern.
+    #[test]
+    fn every_action_is_explained_to_those_it_concerns() {
+        let place = tempfile::tempdir().unwrap();
+        let store = Arc::new(SledStore::create(&place.path().join("store")).unwrap());
+        let (roster, me, bundle) = published(&store);
+        let answers = Answers::new(&store, &roster, me);
+        let member = roster.member(&me).unwrap().slug.to_string();
+        for to in [
+            None,
+            Some("public"),
+            Some(member.as_str()),
+            Some("nobody-here"),
+        ] {
+            let explained = answers.explain(&bundle, to).unwrap();
+            let subject = answers
+                .subject(to, Marking::Clear, Standing::BEST)
+                .unwrap()
+                .1;
+            let concern = |action: &Action| {
+                Marking::ALL.iter().any(|marking| {
+                    let rule = decide(*marking, *action, subject, Standing::BEST).rule();
+                    !["not-a-node", "not-a-reader"].contains(&rule)
+                })
+            };
+            let wanted: Vec<&str> = Action::ALL
+                .iter()
+                .filter(|action| concern(action))
+                .map(|action| action.name())
+                .collect();
+            let found: Vec<&str> = explained
+                .actions
+                .iter()
+                .map(|action| action.action.as_str())
+                .collect();
+            assert_eq!(found, wanted, "{to:?}");
+            assert_eq!(found.len(), 4, "{to:?}");
+        }
+        // At CLEAR nothing is sealed, and the explanation says so.
+        let explained = answers.explain(&bundle, Some(&member)).unwrap();
+        let key = explained
+            .actions
+            .iter()
+            .find(|action| action.action == "grant-key")
+            .unwrap();
+        assert_eq!((key.allowed, key.rule.as_str()), (false, "no-key-in-clear"));
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod connection;
 pub mod server;
 
 use serde::{Deserialize, Serialize};
+use watchfire_protocol::policy::{Action, Decision, Step, Verdict};
 
 /// A request, and how many bytes of payload follow it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -276,6 +277,34 @@ pub struct StepView {
     pub asks: String,
     /// `passed`, `allowed` or `denied`.
     pub verdict: String,
+}
+
+impl ActionView {
+    /// How a decision is shown, with the chain of rules behind it.
+    pub(crate) fn of(action: Action, decision: Decision, steps: &[Step]) -> Self {
+        Self {
+            action: action.name().to_owned(),
+            allowed: decision.is_allowed(),
+            rule: decision.rule().to_owned(),
+            about: decision.about().to_owned(),
+            steps: steps.iter().map(StepView::of).collect(),
+        }
+    }
+}
+
+impl StepView {
+    fn of(step: &Step) -> Self {
+        let verdict = match step.verdict {
+            Verdict::Passed => "passed",
+            Verdict::Allowed(_) => "allowed",
+            Verdict::Denied(_) => "denied",
+        };
+        Self {
+            rule: step.name.to_owned(),
+            asks: step.asks.to_owned(),
+            verdict: verdict.to_owned(),
+        }
+    }
 }
 
 /// How the node is.

@@ -8,6 +8,12 @@
 //! publishes nothing (`OwnStreams::check`), until peers have brought its own
 //! stream back.
 //!
+//! This is for the node that knows by itself what is missing, before it has
+//! heard anybody; it is blind where the whole directory, note and store, was put
+//! back from an old copy or made anew. That case is the engine's, which refuses
+//! by what peers show (`PublishRefusal::Behind`: a gap, or more members who list
+//! a longer own stream than may lie) and is blind until they are connected.
+//!
 //! ```text
 //! store.published   a first record that says what this is, then one for each
 //!                   time a stream grew, only ever appended
@@ -279,7 +285,9 @@ fn ends_of<S: Store>(store: &S, node: &NodeId) -> Result<Vec<(StreamId, Through)
     }
 }
 
-/// Why a node does not publish yet.
+/// Why a node does not publish yet: its own note says that it published more
+/// than it holds, whoever is connected. What peers alone can show is refused as
+/// `PublishRefusal::Behind` of the engine; the module says why both are needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "recovering: this node's own stream is being fetched back from peers, and {}; connect it to the other members and try again when \"watchfire status\" no longer says so",

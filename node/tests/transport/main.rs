@@ -18,4 +18,6 @@ mod meddler;
 mod raw;
 mod scribe;
 mod victim;
+#[path = "../support/watched.rs"]
+mod watched;
 mod world;

@@ -1,10 +1,7 @@
 //! A node in a process of its own, so that its memory can be watched while others flood it from here.
-//!
-//! The kernel keeps the largest resident size a process ever had; it is reset before an attack and read after it, so
-//! nothing depends on when it is looked at.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, Command as Process, Stdio};
+use std::process::{ChildStdin, Command as Process, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -13,6 +10,7 @@ use tokio::sync::mpsc;
 use watchfire_node::transport::{self, Command, Event, Handle};
 use watchfire_protocol::engine::Verdict;
 
+use crate::watched::Watched;
 use crate::world::{Node, config, flooders, keypair, peer, soon, tcp};
 
 /// Present in the process that is the victim, with what it is to do.
@@ -23,29 +21,26 @@ const ECHO: &[u8] = b"echo ";
 
 /// The victim, seen from the attacker. Its seed is 1; seeds 2 to 19 are admitted.
 pub(crate) struct Victim {
-    child: Child,
+    process: Watched,
     orders: ChildStdin,
     lines: mpsc::UnboundedReceiver<String>,
     pub(crate) address: Multiaddr,
     pub(crate) door: Multiaddr,
-    before_kib: u64,
 }
 
 impl Victim {
     /// Starts one. `role` is `fair`, `undecided` for one that gives no verdicts, `forgetful` for one that soon forgets
     /// what it sent, or `steady` for one with the heartbeat of production, by which libp2p counts ids.
     pub(crate) async fn start(role: &str) -> Self {
-        let mut child = Process::new(std::env::current_exe().unwrap())
-            .args(["--exact", "victim::victim", "--nocapture"])
-            .env(ROLE, role)
-            // The allocator gives back what is free, so that what is resident is what is held.
-            .env("MALLOC_TRIM_THRESHOLD_", "65536")
-            .env("MALLOC_ARENA_MAX", "2")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
+        let mut process = Watched::start(
+            Process::new(std::env::current_exe().unwrap())
+                .args(["--exact", "victim::victim", "--nocapture"])
+                .env(ROLE, role)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::inherit()),
+        );
+        let child = process.child();
         let (orders, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let (told, lines) = mpsc::unbounded_channel();
         std::thread::spawn(move || {
@@ -59,12 +54,11 @@ impl Victim {
             }
         });
         let mut victim = Self {
-            child,
+            process,
             orders,
             lines,
             address: Multiaddr::empty(),
             door: Multiaddr::empty(),
-            before_kib: 0,
         };
         while victim.address.is_empty() || victim.door.is_empty() {
             let line = victim.line("listens ").await;
@@ -105,36 +99,12 @@ impl Victim {
 
     /// Begins to watch its memory.
     pub(crate) fn watch(&mut self) {
-        std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").unwrap();
-        self.before_kib = self.status("VmRSS:");
+        self.process.watch();
     }
 
-    /// By how much it grew at most since then, in KiB.
-    pub(crate) fn grown_kib(&self) -> u64 {
-        self.status("VmHWM:").saturating_sub(self.before_kib)
-    }
-
-    /// It must not have grown by more, and still live.
+    /// It must not have grown by more since then, and still live.
     pub(crate) fn grew_at_most(&mut self, mib: u64) {
-        let grown_kib = self.grown_kib();
-        eprintln!("grew by {grown_kib} KiB of {} allowed", mib * 1_024);
-        assert!(self.child.try_wait().unwrap().is_none(), "the victim ended");
-        assert!(grown_kib <= mib * 1_024, "grew by {grown_kib} KiB");
-    }
-
-    fn status(&self, name: &str) -> u64 {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(path).unwrap();
-        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
-    }
-}
-
-impl Drop for Victim {
-    fn drop(&mut self) {
-        // It may have ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.process.grew_at_most(mib);
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! | an offer | because |
 //! |---|---|
-//! | comes | [a look](super::look) at a peer's frontier lists what is missing |
+//! | comes | [a look](super::frontier) at a peer's frontier lists what is missing |
 //! | shrinks by a range | its holder was asked for it and did not bring it |
 //! | waits | the author's quota here is used up, or nobody could be asked |
 //! | is dealt with | nothing in it is missing any more, or nothing is left of it |
@@ -224,7 +224,7 @@ impl<S: Store> Engine<S> {
             Err(why) => {
                 brought.over_quota |= matches!(why, NotTaken::Quota { .. });
                 brought.passes |= !why.is_for_good();
-                if why.is_of_no_use() {
+                if why.is_charged(Way::Asked) {
                     self.charge_peer(now, from, bytes);
                 }
             }

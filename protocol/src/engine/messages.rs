@@ -1,5 +1,6 @@
 //! What goes into an engine and what comes out of it.
 
+use super::Way;
 use crate::gate::{Blame, CheckedRemains, Frame, NotARequest, Refusal};
 use crate::ids::{BundleId, CertificateId, EnvelopeId, MemberId, NodeId};
 use crate::marking::Marking;
@@ -253,6 +254,12 @@ pub enum PublishRefusal {
     },
     /// Peers hold envelopes of this node that it does not hold itself: its next
     /// one would stand at a place that is taken.
+    ///
+    /// This is for the node that does not know by itself what is missing, when
+    /// its whole directory was put back from an old copy or made anew: a gap in
+    /// its own stream shows it, or more members who list a longer one than may
+    /// lie. It is blind until they are connected, and that case is the host's,
+    /// which notes beside its store how far it published.
     #[error(
         "publish refused: this node is fetching back envelopes that it published before; \
          see \"watchfire sync status\", and try again when nothing is missing"
@@ -385,12 +392,27 @@ pub enum NotTaken {
 }
 
 impl NotTaken {
-    /// Whether it was worth nothing here, so that whoever brought it pays.
-    pub(crate) fn is_of_no_use(&self) -> bool {
-        !matches!(
-            self,
-            Self::Held | Self::Conflict | Self::Quota { .. } | Self::Expired | Self::DiskBehind
-        )
+    /// Whether whoever brought it pays for its bytes, since they were worth
+    /// nothing here. What comes by itself is always paid for, but that the disk
+    /// is slow is nobody's doing. What was asked for is not where only this node
+    /// could know that it would not take it: it came meanwhile, it contradicts
+    /// what is held, its author's quota is used up, its time is over here.
+    pub(crate) const fn is_charged(&self, way: Way) -> bool {
+        match self {
+            Self::DiskBehind => false,
+            Self::Held | Self::Conflict | Self::Quota { .. } | Self::Expired => match way {
+                Way::Gossip => true,
+                Way::Asked => false,
+            },
+            Self::Gate(_)
+            | Self::NotExpired
+            | Self::NeverAlive
+            | Self::ExpiresTooLate
+            | Self::Ahead
+            | Self::Policy { .. }
+            | Self::TooFar
+            | Self::AuthorGone => true,
+        }
     }
 
     /// Whether the same would be said tomorrow: it is here, contradicts what

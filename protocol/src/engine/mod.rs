@@ -16,7 +16,8 @@
 //! | `opening` | hands bundles out to be opened and files what comes back |
 //! | `pulls` | fetches bodies that are announced |
 //! | `peers` | hello, sign of life |
-//! | `look` | reads a peer's frontier: what changed there, and is missing here |
+//! | `requests` | asks peers, and hands each answer to whose matter it is |
+//! | `frontier` | reads a peer's frontier: what changed there, and is missing here |
 //! | `catch_up` | fetches what was missed, from whoever offers it |
 //! | `serve` | answers members and the door |
 //! | `streams` | what is held of each stream, and what changed since a mark |
@@ -25,8 +26,8 @@
 //! | `rebuild` | makes every index again from the truth |
 
 mod catch_up;
+mod frontier;
 mod kept;
-mod look;
 mod messages;
 mod opening;
 mod peers;
@@ -35,11 +36,12 @@ mod pulls;
 mod quota;
 mod rebuild;
 mod receive;
+mod requests;
 mod serve;
 mod staged;
 mod streams;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use catch_up::Progress;
 pub use messages::*;
@@ -56,7 +58,7 @@ use crate::store::{Batch, CommitNo, Store, StoreError};
 use crate::table::{self, Arrival, StoreNames, StreamRow};
 use crate::time::{Instant, Now};
 use crate::wire::card::{CertificateBytes, Role};
-use crate::wire::exchange::{Request, StoreId, StreamId};
+use crate::wire::exchange::{StoreId, StreamId};
 use crate::wire::{List, Tag, codec};
 use catch_up::CatchUp;
 pub(crate) use catch_up::Way;
@@ -64,6 +66,7 @@ use kept::Kept;
 use opening::Opening;
 use peers::Peers;
 use pulls::Pulls;
+use requests::Asked;
 pub(crate) use staged::Staged;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -134,15 +137,6 @@ struct Evidence {
     kept: u32,
     /// It proves that two envelopes claim one place.
     is_fork: bool,
-}
-
-/// What a request of ours was about.
-#[derive(Clone, Copy, Debug)]
-enum Asked {
-    Hello,
-    Frontier,
-    Range,
-    Chunk { envelope: EnvelopeId, index: u32 },
 }
 
 /// Why the engine wants to be woken.
@@ -376,14 +370,6 @@ impl<S: Store> Engine<S> {
     fn nonce(&mut self) -> [u8; 16] {
         self.next_nonce += 1;
         self.chance.id("nonce", &[], self.next_nonce)
-    }
-
-    fn ask(&mut self, to: NodeId, request: Request, asked: Asked) -> RequestId {
-        let id = RequestId(self.next_request);
-        self.next_request += 1;
-        self.requests.insert(id, (to, asked));
-        self.outputs.push_back(Output::Request { to, id, request });
-        id
     }
 
     /// How near a member's node stands to a CLEAR or to an unread envelope.

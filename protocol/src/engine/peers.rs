@@ -1,13 +1,12 @@
 //! Members this node is connected to: hello, and sign of life.
 //!
-//! Every so often a peer's frontier is [looked at](super::look); the answer is
-//! also the sign that the link lives. A question that is not answered, or an
+//! Every so often a peer's [frontier](super::frontier) is looked at; the answer
+//! is also the sign that the link lives. A question that is not answered, or an
 //! author whose envelopes only ever come by catch-up, means that a link is open
 //! and dead: it is closed and dialled again.
 
-use super::catch_up::Dealt;
-use super::look::Look;
-use super::messages::{ClientToken, Event, Output, RequestId};
+use super::frontier::Frontier;
+use super::messages::{ClientToken, Event, Output};
 use super::quota::Quota;
 use super::{Asked, Engine};
 use crate::gate::{Content, Frame};
@@ -16,7 +15,7 @@ use crate::limits::{LIST_ALL_EVERY_MS, PROBE_AGAIN_MS, PROBE_EVERY_MS, RETRY_MS,
 use crate::store::{Store, StoreError};
 use crate::table;
 use crate::time::{Instant, Now};
-use crate::wire::exchange::{Answer, Mark, Request, Unavailable};
+use crate::wire::exchange::{Mark, Request};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A mark as it is kept: 16 bytes and a number.
@@ -48,7 +47,7 @@ pub(super) struct Peer {
     pub(super) mark: Option<Mark>,
     /// Frames to it may have been lost: it is told to ask.
     pub(super) has_news: bool,
-    pub(super) look: Look,
+    pub(super) frontier: Frontier,
 }
 
 impl Peers {
@@ -76,7 +75,7 @@ impl Peers {
     /// An envelope of this peer came by catch-up and not by gossip.
     pub(crate) fn missed_gossip(&mut self, author: &NodeId) {
         if let Some(peer) = self.peers.get_mut(author) {
-            peer.look.missed_gossip = true;
+            peer.frontier.missed_gossip = true;
         }
     }
 
@@ -85,7 +84,9 @@ impl Peers {
         self.peers
             .iter()
             .filter(|(_, peer)| {
-                peer.mark.is_none() || peer.look.redo.is_some() || !peer.look.open.is_empty()
+                peer.mark.is_none()
+                    || peer.frontier.redo.is_some()
+                    || !peer.frontier.open.is_empty()
             })
             .map(|(node, _)| *node)
     }
@@ -112,7 +113,7 @@ impl<S: Store> Engine<S> {
             silent: 0,
             mark: self.staged.get_as(&table::mark(&node), MARK_BYTES_MAX)?,
             has_news: false,
-            look: Look::new(now.mono),
+            frontier: Frontier::new(now.mono),
         };
         self.peers.peers.insert(node, peer);
         self.say_hello(node);
@@ -191,19 +192,19 @@ impl<S: Store> Engine<S> {
         peer.probed_at = now.mono;
         peer.probe_at = now.mono.plus_ms(PROBE_EVERY_MS + jitter_ms);
         if peer.heard_hello {
-            let look = &mut peer.look;
-            if look.asked.is_some() {
+            let frontier = &mut peer.frontier;
+            if frontier.asked.is_some() {
                 return;
             }
-            look.pages = 0;
-            if look.list_all_at <= now.mono {
-                look.list_all_at = now.mono.plus_ms(LIST_ALL_EVERY_MS);
+            frontier.pages = 0;
+            if frontier.list_all_at <= now.mono {
+                frontier.list_all_at = now.mono.plus_ms(LIST_ALL_EVERY_MS);
                 peer.mark = None;
-                look.reached = None;
-                look.redo = None;
-            } else if look.redo.is_some_and(|redo| redo <= now.mono) {
-                look.redo = None;
-                look.reached = None;
+                frontier.reached = None;
+                frontier.redo = None;
+            } else if frontier.redo.is_some_and(|redo| redo <= now.mono) {
+                frontier.redo = None;
+                frontier.reached = None;
             }
             self.ask_frontier(node);
         } else {
@@ -227,108 +228,36 @@ impl<S: Store> Engine<S> {
         self.start_pulls(now)
     }
 
-    pub(super) fn on_answered(
-        &mut self,
-        now: Now,
-        id: RequestId,
-        answer: Option<Answer>,
-    ) -> Result<(), StoreError> {
-        let Some((from, asked)) = self.requests.remove(&id) else {
+    /// A peer took our hello.
+    pub(super) fn hello_taken(&mut self, now: Now, node: NodeId) -> Result<(), StoreError> {
+        let Some(peer) = self.peers.peers.get_mut(&node) else {
             return Ok(());
         };
-        let Some(answer) = answer else {
-            self.unanswered(now, from);
-            match asked {
-                Asked::Chunk { envelope, index } => {
-                    return self.on_chunk(now, from, envelope, index, None);
-                }
-                Asked::Range => self.on_no_range(now, id, Dealt::Later),
-                Asked::Hello => {}
-                Asked::Frontier => self.on_no_frontier(now, from),
-            }
-            return Ok(());
-        };
-        if let Some(peer) = self.peers.peers.get_mut(&from) {
+        let first = !core::mem::replace(&mut peer.heard_hello, true);
+        if first && peer.said_hello {
+            self.peer_ready(now, node)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// A peer does not know our hello any more, or never took it: with the next
+    /// probe it is said again.
+    pub(super) fn hello_refused(&mut self, node: &NodeId) {
+        if let Some(peer) = self.peers.peers.get_mut(node) {
+            peer.heard_hello = false;
+        }
+    }
+
+    /// A peer answered something: its link lives.
+    pub(super) fn answered(&mut self, node: &NodeId) {
+        if let Some(peer) = self.peers.peers.get_mut(node) {
             peer.unanswered = 0;
         }
-        match (asked, answer) {
-            (Asked::Hello, Answer::Hello { federation, .. })
-                if federation == self.roster.federation() =>
-            {
-                if let Some(peer) = self.peers.peers.get_mut(&from) {
-                    let first = !core::mem::replace(&mut peer.heard_hello, true);
-                    if first && peer.said_hello {
-                        self.peer_ready(now, from)?;
-                    }
-                }
-            }
-            (Asked::Frontier, Answer::Frontier { at, entries, more }) => {
-                self.on_frontier(now, from, at, entries.into_vec(), more)?;
-            }
-            (Asked::Range, Answer::Range { items }) => self.on_range(now, id, items.into_vec()),
-            (Asked::Chunk { envelope, index }, Answer::Chunk { bytes, path }) => {
-                return self.on_chunk(now, from, envelope, index, Some((bytes.as_slice(), &path)));
-            }
-            (Asked::Chunk { envelope, index }, _) => {
-                return self.on_chunk(now, from, envelope, index, None);
-            }
-            // Unavailable, or an answer to another question.
-            (Asked::Range, answer) => {
-                let not_held = Answer::Unavailable {
-                    reason: Unavailable::NotHeld,
-                };
-                let dealt = if answer == not_held {
-                    Dealt::ForGood
-                } else {
-                    Dealt::Later
-                };
-                self.on_no_range(now, id, dealt);
-            }
-            (asked @ (Asked::Hello | Asked::Frontier), answer) => {
-                let refused = Answer::Unavailable {
-                    reason: Unavailable::Refused,
-                };
-                // It does not know our hello any more, or never took it: with
-                // the next probe it is said again.
-                if answer == refused
-                    && let Some(peer) = self.peers.peers.get_mut(&from)
-                {
-                    peer.heard_hello = false;
-                }
-                if matches!(asked, Asked::Frontier) {
-                    self.on_no_frontier(now, from);
-                }
-            }
-        }
-        Ok(())
     }
 
-    /// A request could not be sent from here: nothing is learned about the
-    /// peer, and it is tried again.
-    pub(super) fn on_not_asked(&mut self, now: Now, id: RequestId) -> Result<(), StoreError> {
-        let Some((from, asked)) = self.requests.remove(&id) else {
-            return Ok(());
-        };
-        if let Some(peer) = self.peers.peers.get_mut(&from) {
-            // Spread, so that what was too much at once does not come again.
-            let jitter_ms =
-                self.chance
-                    .below("again", from.as_bytes(), peer.probes, PROBE_EVERY_MS / 4);
-            peer.probe_at = peer.probe_at.min(now.mono.plus_ms(RETRY_MS + jitter_ms));
-        }
-        match asked {
-            Asked::Chunk { envelope, index } => {
-                return self.on_chunk(now, from, envelope, index, None);
-            }
-            Asked::Range => self.on_range_not_asked(now, id),
-            Asked::Hello => {}
-            // Whoever waits for this look goes on waiting.
-            Asked::Frontier => self.frontier_not_asked(&from),
-        }
-        Ok(())
-    }
-
-    fn unanswered(&mut self, now: Now, node: NodeId) {
+    /// A peer left something unanswered: too often, and the link is dead.
+    pub(super) fn unanswered(&mut self, now: Now, node: NodeId) {
         let Some(peer) = self.peers.peers.get_mut(&node) else {
             return;
         };
@@ -337,6 +266,17 @@ impl<S: Store> Engine<S> {
         if peer.unanswered >= UNANSWERED_MAX {
             peer.unanswered = 0;
             self.outputs.push_back(Output::Reconnect { node });
+        }
+    }
+
+    /// A peer could not be asked from here: its next probe comes forward,
+    /// spread, so that what was too much at once does not come again.
+    pub(super) fn probe_again(&mut self, now: Now, node: &NodeId) {
+        if let Some(peer) = self.peers.peers.get_mut(node) {
+            let jitter_ms =
+                self.chance
+                    .below("again", node.as_bytes(), peer.probes, PROBE_EVERY_MS / 4);
+            peer.probe_at = peer.probe_at.min(now.mono.plus_ms(RETRY_MS + jitter_ms));
         }
     }
 

@@ -168,6 +168,8 @@ impl<S: Store> Engine<S> {
     /// one would stand at a place that is taken. A gap proves it; a listing
     /// does when more members say so than may lie, since otherwise any one of
     /// them could keep this node from publishing.
+    ///
+    /// What others show, and no more: see [`PublishRefusal::Behind`].
     pub(super) fn is_fetching_back(&self) -> bool {
         let own = self.own_stream();
         let members: BTreeSet<MemberId> = self

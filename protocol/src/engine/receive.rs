@@ -44,11 +44,7 @@ impl<S: Store> Engine<S> {
             Err(NotTaken::Gate(refusal)) if refusal.blame() == Blame::Forwarder => Verdict::Reject,
             Err(_) => Verdict::Ignore,
         };
-        // That the disk is slow is not the peer's doing.
-        if taken
-            .as_ref()
-            .is_err_and(|why| *why != NotTaken::DiskBehind)
-        {
+        if taken.as_ref().is_err_and(|why| why.is_charged(Way::Gossip)) {
             self.charge_peer(now, from, length);
         }
         // A relay: it waits for no disk.

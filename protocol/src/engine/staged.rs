@@ -12,7 +12,9 @@
 //! disk, and a node that is killed files it again from its log.
 
 use super::Engine;
-use crate::limits::{FILED_PER_COMMIT_MAX, FILING_ENTRIES_MAX, INDEX_BLOCK_BYTES};
+use crate::limits::{
+    FILED_PER_COMMIT_MAX, FILING_ENTRIES_MAX, INDEX_BLOCK_BYTES, STAGED_BYTES_MAX,
+};
 use crate::store::{Batch, CommitNo, Entry, Store, StoreError};
 use crate::table::{self, Arrival, blocks};
 use crate::wire::codec;
@@ -57,13 +59,6 @@ struct InFlight {
 /// Batches handed out and not yet durable. More would not be faster, since the
 /// committer groups them anyway, and each is a layer to look through.
 const IN_FLIGHT_MAX: usize = 4;
-
-/// What may be written and not durable, in bytes, before nothing more is taken
-/// from others. Four of the largest bundles filed together, 4 x 60 MB, are
-/// below it; a disk that stands still is found after 256 MiB of frames, four
-/// minutes of an author at the published rate. A batch in flight is held twice,
-/// here and by the committer: 512 MiB at most, and what one step writes beyond.
-const STAGED_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// What an entry costs besides its bytes: its place in the tree and two
 /// allocations.

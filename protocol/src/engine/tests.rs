@@ -12,7 +12,7 @@ mod catching_up;
 mod filing;
 mod links;
 mod losses;
-mod room;
+pub(crate) mod room;
 
 use super::*;
 use crate::founding::Keys;
@@ -20,8 +20,7 @@ use crate::gate::{Refusal, check};
 use crate::limits::{PROBE_EVERY_MS, PULLS_ACTIVE_MAX, UNANSWERED_MAX};
 use crate::marking::Marking;
 use crate::wire::Bytes;
-use crate::wire::card::NodeCert;
-use crate::wire::exchange::{Answer, DoorAnswer, DoorRequest, RangeItem, Unavailable};
+use crate::wire::exchange::{Answer, DoorAnswer, RangeItem, Request, Unavailable};
 use room::*;
 use watchfire_crypto::sha256;
 
@@ -111,9 +110,7 @@ fn hello_comes_first() {
     // the good copy out.
     assert_eq!(verdict(&node.gossip(0, &frame)), Verdict::Accept);
     node.commit();
-    let refused = Some(Answer::Unavailable {
-        reason: Unavailable::Refused,
-    });
+    let refused = Some(unavailable(Unavailable::Refused));
     assert_eq!(answer(&node.request(0, frontier())), refused);
     let hello = node.hello();
     node.request(0, hello);
@@ -132,12 +129,7 @@ fn whoever_refuses_for_want_of_a_hello_gets_it_again() {
     let mut node = Node::start(1);
     let outputs = node.meet(0);
     let (probe, _) = asked(&outputs, 0).remove(0);
-    node.answered(
-        probe,
-        Some(Answer::Unavailable {
-            reason: Unavailable::Refused,
-        }),
-    );
+    node.answered(probe, Some(unavailable(Unavailable::Refused)));
     let outputs = node.later(2 * PROBE_EVERY_MS);
     assert!(matches!(
         asked(&outputs, 0).as_slice(),
@@ -153,10 +145,8 @@ fn what_a_quota_ignores_comes_by_catch_up_when_it_has_filled() {
     let mut node = Node::start(1);
     let probe = node.meet(0);
     node.commit();
-    let mut empty = Quota::author(node.now().mono);
-    empty.take(u64::MAX / 2_000);
     for way in [Way::Gossip, Way::Asked] {
-        node.engine.author_quotas.insert((node_id(0), way), empty);
+        node.exhaust(0, way);
     }
     let mut outputs = node.gossip(0, &frame);
     assert_eq!(verdict(&outputs), Verdict::Ignore);
@@ -208,17 +198,7 @@ fn a_range_is_not_given_before_it_is_durable() {
     let (number, batch) = author.engine.begin_commit().unwrap();
     author.engine.store().apply(&batch).unwrap();
     let stream = author.engine.own_stream();
-    assert_eq!(
-        answer(&author.request(
-            1,
-            Request::Range {
-                stream,
-                from: 1,
-                to: 9
-            }
-        )),
-        None
-    );
+    assert_eq!(answer(&author.request(1, range_of(stream))), None);
     let Some(Answer::Range { items, .. }) = answer(&author.feed(Input::Committed(number))) else {
         panic!("no range after the commit");
     };
@@ -275,12 +255,7 @@ fn a_chunk_that_one_does_not_have_or_spoils_is_asked_of_another() {
     node.meet(0);
     let outputs = node.gossip(2, &frame);
     let (id, index) = chunks_asked(&outputs, 2)[0];
-    let outputs = node.answered(
-        id,
-        Some(Answer::Unavailable {
-            reason: Unavailable::NotHeld,
-        }),
-    );
+    let outputs = node.answered(id, Some(unavailable(Unavailable::NotHeld)));
     assert!(chunks_asked(&outputs, 2).is_empty());
     let (to, (id, _)) = [0, 3]
         .into_iter()
@@ -342,10 +317,7 @@ fn bodies_that_are_withheld_keep_no_other_waiting() {
         asked_for_it |= of == envelope;
         answers += 1;
         assert!(answers < 100, "asks on and on");
-        let not_held = Answer::Unavailable {
-            reason: Unavailable::NotHeld,
-        };
-        queue.extend(node.answered(id, Some(not_held)));
+        queue.extend(node.answered(id, Some(unavailable(Unavailable::NotHeld))));
     }
     assert!(asked_for_it);
     // All rest now, and are asked for again later.
@@ -418,34 +390,13 @@ fn a_link_that_does_not_answer_is_dialled_again() {
 fn the_door_takes_a_certificate_of_a_member_for_the_key_that_knocks() {
     let member = keys(0);
     let new = keys(50);
-    let cert = NodeCert {
-        root_key: member.root.public().to_bytes(),
-        signing_key: new.signing.public().to_bytes(),
-        transport_key: new.transport.public().to_bytes(),
-        serial: 1,
-        incarnation: 1,
-        role: Role::Agency,
-        not_before_ms: WALL_MS - 1_000,
-        not_after_ms: WALL_MS + 1_000_000,
-    };
-    let good = CertificateBytes::sign(&cert, &member.root, &new.signing, &new.transport).unwrap();
-    let stranger = NodeCert {
-        root_key: new.root.public().to_bytes(),
-        ..cert.clone()
-    };
-    let foreign =
-        CertificateBytes::sign(&stranger, &new.root, &new.signing, &new.transport).unwrap();
+    let cert = newcomer(&member, &new);
+    let good = newcomer_certificate(&member, &new);
+    // Under a root that no member has.
+    let foreign = newcomer_certificate(&new, &new);
     let mut node = Node::start(1);
     let knock = |node: &mut Node, key: &Keys, certificate: &CertificateBytes| {
-        let request = Some(DoorRequest::Offer {
-            certificate: certificate.clone(),
-        });
-        let transport_key = key.transport.public().to_bytes();
-        let mut outputs = node.feed(Input::Door {
-            token: AnswerToken(1),
-            transport_key,
-            request,
-        });
+        let mut outputs = node.knock(key, certificate.clone());
         outputs.extend(node.commit());
         let accepted = outputs.iter().any(|output| {
             matches!(

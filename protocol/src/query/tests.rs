@@ -8,59 +8,44 @@
 )]
 
 use super::*;
-use crate::engine::{ClientToken, Config, Engine, Input, Output, header_of_frame};
-use crate::founding::{Keys, derived_federation};
+use crate::engine::header_of_frame;
+use crate::engine::tests::room::{Node, WALL_MS, keys};
 use crate::indicator::detect;
 use crate::limits::{INDEX_BLOCK_BYTES, SEARCH_PLACES_MAX};
-use crate::opening::{Draft, Wish};
 use crate::store::{Batch, MemoryStore};
 use crate::table::rows::{self, Filed};
 use crate::table::{self, Arrival, LogEntry, blocks};
-use crate::time::{Instant, Now};
-use crate::wire::card::Role;
 use crate::wire::{Bytes, Text};
+use std::sync::Arc;
 
-const WALL_MS: u64 = 1_800_000_000_000;
-const SEED: [u8; 32] = [5; 32];
 const ID: &str = "indicator--44444444-4444-4444-8444-444444444444";
 
 /// A store with genuine frames, and rows and keys as a test wants them.
 struct Shelf {
     store: MemoryStore,
-    roster: Roster,
-    authors: Vec<Engine<MemoryStore>>,
+    roster: Arc<Roster>,
+    authors: Vec<Node>,
     next: Arrival,
 }
 
 impl Shelf {
     fn new() -> Self {
-        let (file, roster, _) = derived_federation(&SEED, &[Role::Agency; 3], WALL_MS).unwrap();
-        let authors = (0..3).map(|number| {
-            let keys = Keys::derived(&SEED, number);
-            let config = Config {
-                roster: roster.clone(),
-                genesis_file: file.to_bytes(),
-                transport_key: keys.transport.public().to_bytes(),
-                signing_key: keys.signing,
-                seed: [1; 32],
-            };
-            Engine::open(MemoryStore::default(), config, now()).unwrap()
-        });
+        let authors: Vec<Node> = (0..3).map(Node::start).collect();
         Self {
             store: MemoryStore::default(),
-            authors: authors.collect(),
-            roster,
+            roster: authors[0].engine.roster(),
+            authors,
             next: 0,
         }
     }
 
     fn member(author: u64) -> MemberId {
-        MemberId::of_root(&Keys::derived(&SEED, author).root.public())
+        MemberId::of_root(&keys(author).root.public())
     }
 
     /// A bundle of one object of that id and version, found by these values.
     fn add(&mut self, author: usize, id: &str, modified_ms: u64, values: &[String]) -> Arrival {
-        let frame = frame(&mut self.authors[author], self.next);
+        let frame = self.authors[author].frame_of(&format!("n{}", self.next), 10);
         let logged = header_of_frame(&frame).unwrap();
         let arrival = self.next;
         self.next += 1;
@@ -137,42 +122,6 @@ impl Shelf {
         let prefix = detect(domain).unwrap().subdomain_prefix().unwrap();
         self.query().by_values(&[prefix], limit).unwrap()
     }
-}
-
-fn now() -> Now {
-    Now {
-        mono: Instant::ZERO,
-        wall_ms: WALL_MS,
-    }
-}
-
-fn frame(author: &mut Engine<MemoryStore>, number: u64) -> Vec<u8> {
-    let stix = format!(
-        "{{\"type\":\"domain-name\",\"spec_version\":\"2.1\",\
-         \"id\":\"domain-name--22222222-2222-4222-8222-222222222222\",\"value\":\"n{number}.example\"}}"
-    );
-    let wish = Wish {
-        flag: Some(Marking::Clear),
-        valid_ms: 86_400_000,
-        exercise: false,
-        permissible_actions: None,
-        supersedes: None,
-    };
-    let input = Input::Publish {
-        client: ClientToken(1),
-        draft: Box::new(Draft::prepare(stix.into_bytes(), None, wish).unwrap()),
-    };
-    author.handle(now(), input).unwrap();
-    while let Some((number, batch)) = author.begin_commit() {
-        author.store().apply(&batch).unwrap();
-        author.handle(now(), Input::Committed(number)).unwrap();
-    }
-    std::iter::from_fn(|| author.poll())
-        .find_map(|output| match output {
-            Output::Gossip { frame } => Some(frame.into_inner().bytes),
-            _ => None,
-        })
-        .unwrap()
 }
 
 fn id(number: u64) -> String {

@@ -33,6 +33,18 @@ pub(crate) enum Claim {
     Malformed(&'static str),
 }
 
+/// Whether what stands under a name refers to other objects: one under `_ref`,
+/// a list under `_refs` (the embedded relationships of STIX 2.1). Both names are
+/// read alike, as a string and as a list however nested: a marking is not lost
+/// to the wrong one of the two forms.
+fn is_reference_name(name: &str) -> bool {
+    match name {
+        // Markings are claims, and who made it is not what it is about.
+        "object_marking_refs" | "object_marking_ref" | "marking_ref" | "created_by_ref" => false,
+        _ => name.ends_with("_ref") || name.ends_with("_refs"),
+    }
+}
+
 /// Types that reveal something of what they refer to.
 const SPEAKING: [&str; 5] = [
     "language-content",
@@ -63,16 +75,18 @@ impl Links {
             }
         }
         // A stack of our own; the tree is at most as deep as strict JSON allows.
-        let mut open = vec![json];
-        while let Some(value) = open.pop() {
+        // With each value: whether a reference is expected there.
+        let mut open = vec![(json, false)];
+        while let Some((value, is_reference)) = open.pop() {
             match value {
-                Json::Array(items) => open.extend(items),
+                Json::Array(items) => open.extend(items.iter().map(|item| (item, is_reference))),
                 Json::Object(members) => {
                     for (name, value) in members.iter() {
                         links.member(name, value);
-                        open.push(value);
+                        open.push((value, is_reference_name(name)));
                     }
                 }
+                Json::Text(id) if is_reference => links.refs.push(id.clone()),
                 Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) => {}
             }
         }
@@ -92,16 +106,6 @@ impl Links {
                 Some(id) => Claim::Definition(id.to_owned()),
                 None => Claim::Malformed("its \"object_marking_ref\" is not a string"),
             }),
-            // Who made it is not what it is about.
-            "created_by_ref" | "marking_ref" => {}
-            _ if name.ends_with("_ref") => {
-                self.refs.extend(value.as_text().map(str::to_owned));
-            }
-            _ if name.ends_with("_refs") => {
-                let items = value.as_array().unwrap_or_default();
-                self.refs
-                    .extend(items.iter().filter_map(Json::as_text).map(str::to_owned));
-            }
             _ => {}
         }
     }

@@ -1,29 +1,18 @@
-//! The program under test: its data directory, its process, its control socket.
+//! The node under test as this test speaks to it: lines on its control socket,
+//! without waiting for answers.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::ops::Range;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 
-use watchfire_crypto::keyfile::ENTROPY_BYTES;
-use watchfire_crypto::{Cost, KeyFile, Passphrase, Purpose};
-use watchfire_node::cli::NodeSettings;
 use watchfire_node::control::{ControlAnswer, ControlRequest, Op, PublishOp, Reply};
 use watchfire_node::disk::SledStore;
-use watchfire_node::home::Home;
-use watchfire_node::keystore::{MODE_PUBLIC, Overwrite, write_key, write_new};
 use watchfire_protocol::ids::{BundleId, EnvelopeId};
 use watchfire_protocol::roster::Roster;
 use watchfire_protocol::wire::Tag;
 use watchfire_protocol::wire::exchange::StreamId;
 use watchfire_tests::mesh::{Listen, Mesh, document};
-
-const PASSPHRASE: &str = "only for this test";
+use watchfire_tests::program::{self, PASSPHRASE, Process};
 
 /// What the node said is durable.
 #[derive(Clone, Copy, Debug)]
@@ -36,50 +25,18 @@ pub(crate) struct Acknowledged {
 /// A data directory, and how to run the program on it.
 pub(crate) struct Program {
     mesh: Mesh,
-    home: Home,
-    passphrase_file: PathBuf,
+    program: program::Program,
 }
 
 impl Program {
-    /// Makes the data directory of the first of two members, as `init` and
-    /// `join` leave it. The other member is away.
+    /// Makes the data directory of the first of two members. The other member
+    /// is away.
     pub(crate) fn prepare() -> Self {
+        let binary = env!("CARGO_BIN_EXE_watchfire-under-test");
         let mesh = Mesh::of(&[Listen::Nowhere, Listen::Nowhere]);
-        let home = Home::create(&mesh.directory().join("home")).unwrap();
-        let keys = Mesh::keys(0);
-        let passphrase = Passphrase::new(PASSPHRASE.to_owned()).unwrap();
-        let sealed = [
-            (home.signing_key(), Purpose::Signing, &keys.signing, 1),
-            (home.transport_key(), Purpose::Transport, &keys.transport, 2),
-        ];
-        for (place, purpose, key, entropy) in sealed {
-            let file = KeyFile::seal_key(
-                purpose,
-                key,
-                &passphrase,
-                Cost::INTERACTIVE,
-                &[entropy; ENTROPY_BYTES],
-            )
-            .unwrap();
-            write_key(&place, file.to_string().as_bytes(), Overwrite::Never).unwrap();
-        }
-        write_new(&home.genesis(), &mesh.genesis_file(), MODE_PUBLIC).unwrap();
-        let listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
-        NodeSettings {
-            listen,
-            door_listen: Vec::new(),
-        }
-        .save(&home)
-        .unwrap();
-        drop(SledStore::create(&home.store()).unwrap());
-        let passphrase_file = mesh.directory().join("passphrase");
-        std::fs::write(&passphrase_file, PASSPHRASE).unwrap();
-        std::fs::set_permissions(&passphrase_file, PermissionsExt::from_mode(0o600)).unwrap();
-        Self {
-            mesh,
-            home,
-            passphrase_file,
-        }
+        let listen = ["/ip4/127.0.0.1/tcp/0"];
+        let program = program::Program::prepare(binary, &mesh, 0, PASSPHRASE, &listen);
+        Self { mesh, program }
     }
 
     pub(crate) const fn roster(&self) -> &Roster {
@@ -97,62 +54,22 @@ impl Program {
 
     /// The store, opened beside no node.
     pub(crate) fn open_store(&self, at: &str) -> SledStore {
-        SledStore::open(&self.home.store())
-            .unwrap_or_else(|error| panic!("{at}: the store does not open: {error}"))
+        self.program.open_store(at)
     }
 
     /// Starts the program and waits until it serves.
     pub(crate) fn serve(&self, at: &str) -> Serving {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_watchfire-under-test"))
-            .arg("serve")
-            .arg("--data-dir")
-            .arg(self.home.path())
-            .arg("--passphrase-file")
-            .arg(&self.passphrase_file)
-            .env("WATCHFIRE_LOG", "warn,watchfire_node::serve=info")
-            .env_remove("RUST_BACKTRACE")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut said = BufReader::new(child.stderr.take().unwrap());
-        let mut log = String::new();
-        while !log.contains("serving") {
-            if said.read_line(&mut log).unwrap() == 0 {
-                let status = child.wait().unwrap();
-                panic!("{at}: the node did not start, {status}: {log}");
-            }
-        }
-        let log = Arc::new(Mutex::new(log));
-        let further = Arc::clone(&log);
-        let listener = std::thread::spawn(move || {
-            let mut rest = String::new();
-            // What a killed process leaves may end anywhere.
-            let _ = said.read_to_string(&mut rest);
-            further.lock().unwrap().push_str(&rest);
-        });
-        let socket = self
-            .home
-            .control_socket(|name| std::env::var_os(name))
-            .unwrap();
-        let control = UnixStream::connect(socket)
+        let process = self.program.serve(at);
+        let control = UnixStream::connect(self.program.control_socket())
             .unwrap_or_else(|error| panic!("{at}: no control socket: {error}"));
-        Serving {
-            child,
-            control,
-            log,
-            listener: Some(listener),
-        }
+        Serving { process, control }
     }
 }
 
 /// A running program.
 pub(crate) struct Serving {
-    child: Child,
+    process: Process,
     control: UnixStream,
-    log: Arc<Mutex<String>>,
-    listener: Option<JoinHandle<()>>,
 }
 
 /// A request as it travels, with its payload behind it.
@@ -245,18 +162,11 @@ impl Serving {
             };
             acknowledged.push(one);
             if acknowledged.len() as u64 == count {
-                self.child.kill().unwrap();
+                self.process.strike();
             }
         }
-        let status = self.child.wait().unwrap();
+        self.process.struck(at);
         writer.join().unwrap();
-        self.listener.take().unwrap().join().unwrap();
-        assert_eq!(
-            status.signal(),
-            Some(9),
-            "{at}: it ended by itself: {}",
-            self.log.lock().unwrap()
-        );
         acknowledged
     }
 
@@ -270,28 +180,7 @@ impl Serving {
     }
 
     /// Ends it as a service manager does.
-    pub(crate) fn terminate(mut self, at: &str) {
-        let kill = Command::new("sh")
-            .arg("-c")
-            .arg(format!("kill -TERM {}", self.child.id()))
-            .status()
-            .unwrap();
-        assert!(kill.success());
-        let status = self.child.wait().unwrap();
-        self.listener.take().unwrap().join().unwrap();
-        assert!(
-            status.success(),
-            "{at}: it ended with {status}: {}",
-            self.log.lock().unwrap()
-        );
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        // After a failed expectation: no process is left behind. One that has
-        // been waited for is not touched.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    pub(crate) fn terminate(self, at: &str) {
+        self.process.terminate(at);
     }
 }

@@ -8,21 +8,17 @@ use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::{Command, Output, Stdio};
 
 use watchfire_crypto::keyfile::ENTROPY_BYTES;
 use watchfire_crypto::{Bounds, Cost, KeyFile, Passphrase, Purpose, Secret, SigningKey};
-use watchfire_node::cli::NodeSettings;
 use watchfire_node::control::{ControlAnswer, ControlRequest, Op, PublishOp, SearchOp};
-use watchfire_node::disk::SledStore;
-use watchfire_node::home::Home;
-use watchfire_node::keystore::{MODE_PUBLIC, Overwrite, write_key, write_new};
 use watchfire_node::node::NodeConfig;
 use watchfire_protocol::chance::Chance;
 use watchfire_protocol::engine;
 use watchfire_protocol::founding::Keys;
-use watchfire_tests::mesh::{Listen, Mesh, PATIENCE};
+use watchfire_tests::mesh::{Listen, Mesh};
+use watchfire_tests::program::{self, Process, Program};
 
 /// Nothing else in this repository says it.
 const PASSPHRASE: &str = "nine quiet lanterns above the quay";
@@ -120,62 +116,22 @@ impl Silence {
     }
 }
 
-/// A member's data directory, as `init` and `join` leave it.
-struct Prepared {
-    home: Home,
-    passphrase_file: PathBuf,
+/// A member's data directory, with the root key in it as `init` leaves it.
+fn prepare(mesh: &Mesh, number: u64, keys: &Keys) -> Program {
+    let binary = env!("CARGO_BIN_EXE_watchfire-under-test");
+    let listen = ["/ip4/127.0.0.1/tcp/0"];
+    let program = Program::prepare(binary, mesh, number, PASSPHRASE, &listen);
+    let words = Passphrase::new(PASSPHRASE.to_owned()).unwrap();
+    let place = program.home().root_key();
+    program::seal(&place, Purpose::Root, &keys.root, &words, 3);
+    program
 }
 
-impl Prepared {
-    fn of(mesh: &Mesh, number: u64, keys: &Keys) -> Self {
-        let home = Home::create(&mesh.directory().join("home")).unwrap();
-        let words = Passphrase::new(PASSPHRASE.to_owned()).unwrap();
-        let sealed = [
-            (home.root_key(), Purpose::Root, &keys.root, 1),
-            (home.signing_key(), Purpose::Signing, &keys.signing, 2),
-            (home.transport_key(), Purpose::Transport, &keys.transport, 3),
-        ];
-        for (place, purpose, key, entropy) in sealed {
-            let entropy = [entropy; ENTROPY_BYTES];
-            let file =
-                KeyFile::seal_key(purpose, key, &words, Cost::INTERACTIVE, &entropy).unwrap();
-            write_key(&place, file.to_string().as_bytes(), Overwrite::Never).unwrap();
-        }
-        write_new(&home.genesis(), &mesh.genesis_file(), MODE_PUBLIC).unwrap();
-        let settings = NodeSettings {
-            listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
-            door_listen: Vec::new(),
-        };
-        settings.save(&home).unwrap();
-        drop(SledStore::create(&home.store()).unwrap());
-        let passphrase_file = mesh.directory().join(format!("passphrase-{number}"));
-        write_private(&passphrase_file, PASSPHRASE.as_bytes());
-        Self {
-            home,
-            passphrase_file,
-        }
-    }
-
-    /// The program at its loudest.
-    fn program(&self, command: &str) -> Command {
-        let mut program = program(command);
-        program
-            .arg("--data-dir")
-            .arg(self.home.path())
-            .arg("--passphrase-file")
-            .arg(&self.passphrase_file)
-            .env("WATCHFIRE_LOG", LOUDEST);
-        program
-    }
-}
-
-fn program(command: &str) -> Command {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_watchfire-under-test"));
-    program
-        .arg(command)
-        .env("RUST_BACKTRACE", "full")
-        .stdin(Stdio::null());
-    program
+/// The program at its loudest.
+fn loudest(prepared: &Program) -> Command {
+    let mut command = prepared.serve_command(LOUDEST);
+    command.env("RUST_BACKTRACE", "full");
+    command
 }
 
 fn write_private(path: &Path, bytes: &[u8]) {
@@ -192,67 +148,6 @@ fn document(number: u64, filler_bytes: usize) -> Vec<u8> {
         r#"{{"type":"bundle","id":"bundle--00000000-0000-4000-8000-{number:012x}","objects":[{{"type":"indicator","spec_version":"2.1","id":"indicator--00000000-0000-4000-8000-{number:012x}","created":"2026-11-01T00:00:00Z","modified":"2026-11-01T00:00:00Z","name":"the {CONTENT} of {number}","description":"{filler}","pattern":"[domain-name:value = '{CONTENT}-{number}.example']","pattern_type":"stix","valid_from":"2026-11-01T00:00:00Z"}}]}}"#
     )
     .into_bytes()
-}
-
-/// The program while it serves; it does not outlive the test.
-struct Serving {
-    child: Child,
-    /// Its lines, read as they come: a program that nobody listens to stops
-    /// when the pipe is full.
-    lines: Receiver<String>,
-    log: String,
-}
-
-impl Serving {
-    fn start(mut command: Command) -> Self {
-        let mut child = command
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let said = BufReader::new(child.stderr.take().unwrap());
-        let (send, lines) = channel();
-        std::thread::spawn(move || {
-            said.split(b'\n')
-                .map_while(Result::ok)
-                .map(|line| String::from_utf8_lossy(&line).into_owned())
-                .try_for_each(|line| send.send(line))
-        });
-        let log = String::new();
-        Self { child, lines, log }
-    }
-
-    /// Listens until so many lines more have this text.
-    fn until(&mut self, text: &str, count: usize) {
-        let mut seen = 0;
-        while seen < count {
-            let line = self.lines.recv_timeout(PATIENCE);
-            let line = line.unwrap_or_else(|why| panic!("no {text:?}, {why}: {}", self.log));
-            seen += usize::from(line.contains(text));
-            writeln!(self.log, "{line}").unwrap();
-        }
-    }
-
-    /// Ends it as a service manager does, and returns all it said.
-    fn stop(mut self) -> String {
-        let kill = format!("kill -TERM {}", self.child.id());
-        let killed = Command::new("sh").args(["-c", &kill]).status().unwrap();
-        assert!(killed.success());
-        for line in &self.lines {
-            writeln!(self.log, "{line}").unwrap();
-        }
-        let status = self.child.wait().unwrap();
-        assert!(status.success(), "{status}: {}", self.log);
-        std::mem::take(&mut self.log)
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        // After a failed expectation; one that has been waited for is not touched.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 fn ask(control: &UnixStream, op: Op, body: &[u8]) -> ControlAnswer {
@@ -278,19 +173,16 @@ fn attack_49_the_log_and_the_disk_hold_no_secret() {
     let mesh = Mesh::of(&[Listen::Tcp, Listen::Tcp]);
     let mut north = mesh.start(0);
     let keys = Mesh::keys(1);
-    let prepared = Prepared::of(&mesh, 1, &keys);
-    let mut south = Serving::start(prepared.program("serve"));
-    south.until("serving", 1);
+    let prepared = prepare(&mesh, 1, &keys);
+    let mut south = Process::start(loudest(&prepared));
+    south.until("serving", 1, "at its loudest");
     north.meets(mesh.node(1));
 
     // One that travels inside the gossip, and one that is pulled in pieces.
     let documents = [document(1, 600), document(2, 300_000)];
     let published = north.publish_all(documents.to_vec());
-    south.until("searchable", 2);
-    let socket = prepared
-        .home
-        .control_socket(|name| std::env::var_os(name))
-        .unwrap();
+    south.until("searchable", 2, "what the north published");
+    let socket = prepared.control_socket();
     let control = UnixStream::connect(&socket).unwrap();
     let own = document(3, 600);
     let publish = PublishOp {
@@ -333,7 +225,7 @@ fn attack_49_the_log_and_the_disk_hold_no_secret() {
         .read_line(&mut String::new())
         .unwrap();
     north.finds(&[published[0].published.bundle]);
-    let log = south.stop();
+    let log = south.terminate("at its loudest");
     north.stop();
 
     // It was loud, or nothing would be shown by its silence.
@@ -343,7 +235,7 @@ fn attack_49_the_log_and_the_disk_hold_no_secret() {
     assert!(log.lines().count() > 100, "{log}");
     let mut silence = Silence::of_keys(&keys);
     silence.holds_in("the log", log.as_bytes());
-    for (_, path) in files(prepared.home.path()) {
+    for (_, path) in files(prepared.home().path()) {
         silence.holds_in(&path.display().to_string(), &std::fs::read(&path).unwrap());
     }
     // The disk holds content, as it must; the log does not.
@@ -440,7 +332,7 @@ fn attack_49_a_panic_prints_no_secret() {
 fn attack_49_refusals_repeat_no_secret() {
     let mesh = Mesh::of(&[Listen::Nowhere, Listen::Nowhere]);
     let keys = Mesh::keys(1);
-    let prepared = Prepared::of(&mesh, 1, &keys);
+    let prepared = prepare(&mesh, 1, &keys);
     let silence = Silence::of_keys(&keys);
     let refused = |what: &str, output: Output| {
         let said = [output.stdout, output.stderr].concat();
@@ -462,20 +354,20 @@ fn attack_49_refusals_repeat_no_secret() {
     ];
     passphrases.push(("a passphrase not of text", format!("{PASSPHRASE}\u{0}")));
     for (what, text) in passphrases {
-        write_private(&prepared.passphrase_file, text.as_bytes());
-        refused(what, prepared.program("serve").output().unwrap());
-        let mut json = prepared.program("serve");
+        write_private(prepared.passphrase_file(), text.as_bytes());
+        refused(what, loudest(&prepared).output().unwrap());
+        let mut json = loudest(&prepared);
         refused(what, json.arg("--json").output().unwrap());
     }
     write_private(
-        &prepared.passphrase_file,
+        prepared.passphrase_file(),
         &[PASSPHRASE.as_bytes(), &[0xff]].concat(),
     );
-    refused("bytes", prepared.program("serve").output().unwrap());
+    refused("bytes", loudest(&prepared).output().unwrap());
 
     // The seed itself in the place of the sealed file, whole and in part.
-    write_private(&prepared.passphrase_file, PASSPHRASE.as_bytes());
-    let place = prepared.home.signing_key();
+    write_private(prepared.passphrase_file(), PASSPHRASE.as_bytes());
+    let place = prepared.home().signing_key();
     let sealed = std::fs::read_to_string(&place).unwrap();
     let seed = hex::encode(keys.signing.expose_seed().expose());
     let mut with_seed = String::new();
@@ -491,16 +383,16 @@ fn attack_49_refusals_repeat_no_secret() {
     for text in [seed, with_seed, with_first, with_purpose] {
         std::fs::remove_file(&place).unwrap();
         write_private(&place, text.as_bytes());
-        refused(
-            "a seed in clear",
-            prepared.program("serve").output().unwrap(),
-        );
+        refused("a seed in clear", loudest(&prepared).output().unwrap());
     }
 
     // A passphrase where an argument is expected.
     refused(
         "an argument",
-        program("search")
+        Command::new(env!("CARGO_BIN_EXE_watchfire-under-test"))
+            .arg("search")
+            .env("RUST_BACKTRACE", "full")
+            .stdin(Stdio::null())
             .arg("--data-dir")
             .arg(mesh.directory().join("nothing"))
             .arg("x")

@@ -75,11 +75,7 @@ fn what_the_disk_had_no_room_for_is_told_at_once_and_costs_the_peer_nothing() {
             checked,
         });
         assert_eq!(not_taken(&outputs), Some(&NotTaken::DiskBehind));
-        assert!(
-            !outputs
-                .iter()
-                .any(|output| matches!(output, Output::Reconnect { .. }))
-        );
+        assert_eq!(reconnects(&outputs), 0);
     }
     assert!(node.engine.claims.values().map(Vec::len).sum::<usize>() < 8);
 }
@@ -107,12 +103,6 @@ fn range(node: &mut Node, frames: &[Vec<u8>]) -> usize {
         .iter()
         .map(|frame| RangeItem::Frame(Bytes::new(frame.clone()).unwrap()))
         .collect();
-    let work = Work::Check {
-        id: RequestId(0),
-        from: node_id(0),
-        items,
-        roster: node.engine.roster(),
-    };
-    node.feed(Input::Done(work.run()));
+    node.brought(0, items);
     frames.iter().filter(|frame| node.holds(frame)).count()
 }

@@ -34,32 +34,6 @@ fn page(change: u64, entries: Vec<FrontierEntry>, more: bool) -> Option<Answer> 
     })
 }
 
-pub(super) fn public_of(number: u64, incarnation: u64) -> StreamId {
-    StreamId {
-        node: node_id(number),
-        incarnation,
-        tag: Tag::PUBLIC,
-    }
-}
-
-fn reconnects(outputs: &[Output]) -> bool {
-    outputs
-        .iter()
-        .any(|output| matches!(output, Output::Reconnect { .. }))
-}
-
-/// An author that is connected to peers 1 and 2, with so many frames.
-pub(super) fn author_of(frames: usize) -> (Node, Vec<Vec<u8>>) {
-    let mut author = Node::start(0);
-    let made = (0..frames)
-        .map(|at| author.frame_of(&format!("f{at}"), 10))
-        .collect();
-    author.meet(1);
-    author.meet(2);
-    author.commit();
-    (author, made)
-}
-
 #[test]
 fn who_was_away_gets_all_of_it_and_then_nothing_costs_under_200_bytes() {
     let (mut author, frames) = author_of(2 * RANGE_FRAMES_MAX + 3);
@@ -91,9 +65,7 @@ fn a_stream_that_changed_costs_at_most_28_bytes() {
     let ask = |node: &mut Node, author: &mut Node| {
         let outputs = node.later(2 * PROBE_EVERY_MS);
         let (id, request) = asked(&outputs, 0).remove(0);
-        let mut said = author.request(1, request);
-        said.extend(author.commit());
-        let answer = answer(&said);
+        let answer = author.serves(1, request);
         let bytes = codec::encode(answer.as_ref().unwrap()).len();
         (node.answered(id, answer), bytes)
     };
@@ -128,9 +100,7 @@ fn several_holders_serve_different_ranges() {
         } else {
             &mut holder
         };
-        let mut said = other.request(1, request);
-        said.extend(other.commit());
-        outputs.extend(node.answered(id, answer(&said)));
+        outputs.extend(node.answered(id, other.serves(1, request)));
     }
     let carried = node.carry(1, outputs, &mut [(0, &mut author), (2, &mut holder)]);
     let ranges = carried.ranges();
@@ -175,9 +145,7 @@ fn a_timeout_is_no_answer_and_the_mark_does_not_move() {
     let mut node = Node::start(1);
     let outputs = node.meet(0);
     let (id, request) = asked(&outputs, 0).remove(0);
-    let mut said = author.request(1, request);
-    said.extend(author.commit());
-    let outputs = node.answered(id, answer(&said));
+    let outputs = node.answered(id, author.serves(1, request));
     let (id, _) = asked(&outputs, 0).remove(0);
     node.answered(id, None);
     assert_eq!(node.engine.status().behind, [node_id(0)]);
@@ -195,11 +163,7 @@ fn one_author_over_its_quota_holds_up_nobody_else() {
     author.gossip(3, &frame);
     author.commit();
     let mut node = Node::start(1);
-    let mut empty = Quota::author(node.now().mono);
-    empty.take(u64::MAX / 2_000);
-    node.engine
-        .author_quotas
-        .insert((node_id(0), Way::Asked), empty);
+    node.exhaust(0, Way::Asked);
     let outputs = node.meet(0);
     node.carry(1, outputs, &mut [(0, &mut author)]);
     assert!(node.holds(&frame));
@@ -216,29 +180,14 @@ fn one_author_over_its_quota_holds_up_nobody_else() {
 fn what_no_certificate_stands_for_is_looked_at_again_when_one_does() {
     let member = keys(0);
     let new = keys(50);
-    let cert = NodeCert {
-        root_key: member.root.public().to_bytes(),
-        signing_key: new.signing.public().to_bytes(),
-        transport_key: new.transport.public().to_bytes(),
-        serial: 1,
-        incarnation: 1,
-        role: Role::Agency,
-        not_before_ms: WALL_MS - 1_000,
-        not_after_ms: WALL_MS + 1_000_000,
-    };
-    let certificate =
-        CertificateBytes::sign(&cert, &member.root, &new.signing, &new.transport).unwrap();
+    let certificate = newcomer_certificate(&member, &new);
     let mut node = Node::start(1);
     let outputs = node.meet(2);
     let (id, _) = asked(&outputs, 2).remove(0);
     let outputs = node.answered(id, page(1, vec![entry(public_of(50, 1), 1)], false));
     assert!(asked(&outputs, 2).is_empty());
     node.commit();
-    node.feed(Input::Door {
-        token: AnswerToken(1),
-        transport_key: new.transport.public().to_bytes(),
-        request: Some(DoorRequest::Offer { certificate }),
-    });
+    node.knock(&new, certificate);
     // The mark had not moved: it asks from the beginning.
     let outputs = node.later(0);
     let [(_, Request::Frontier { since: None, .. })] = asked(&outputs, 2)[..] else {
@@ -321,7 +270,7 @@ fn what_makes_no_sense_closes_the_link() {
         let outputs = node.meet(0);
         let (id, _) = asked(&outputs, 0).remove(0);
         let outputs = node.answered(id, page(1, entries.clone(), false));
-        assert!(reconnects(&outputs), "{entries:?}");
+        assert_eq!(reconnects(&outputs), 1, "{entries:?}");
     }
 }
 
@@ -358,7 +307,7 @@ fn a_server_of_spoiled_or_foreign_ranges_loses_its_link() {
             .collect();
         let items = List::new(items).unwrap();
         let outputs = node.answered(id, Some(Answer::Range { items }));
-        assert!(reconnects(&node.work(outputs)));
+        assert_eq!(reconnects(&node.work(outputs)), 1);
     }
 }
 
@@ -370,9 +319,7 @@ fn who_lists_and_does_not_serve_is_asked_once_and_another_instead() {
     let (id, _) = asked(&liar, 2).remove(0);
     let outputs = node.answered(id, page(7, vec![entry(public_of(0, 1), 900)], false));
     let mut ranges = asked(&outputs, 2);
-    let not_held = Answer::Unavailable {
-        reason: Unavailable::NotHeld,
-    };
+    let not_held = unavailable(Unavailable::NotHeld);
     let mut questions = 0;
     while let Some((id, _)) = ranges.pop() {
         questions += 1;

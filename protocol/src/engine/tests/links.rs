@@ -21,7 +21,7 @@ fn a_link_on_which_gossip_is_dead_is_dialled_again() {
     node.carry(1, outputs, &mut [(0, &mut author)]);
     node.pass(2 * PROBE_EVERY_MS);
     author.pass(2 * PROBE_EVERY_MS);
-    let mut reconnects = 0;
+    let mut dialled = 0;
     // The link is up and requests pass; what its author publishes never comes
     // by gossip, only when it is asked for.
     for turn in 0..u64::from(crate::limits::SILENT_PROBES_MAX) {
@@ -30,35 +30,21 @@ fn a_link_on_which_gossip_is_dead_is_dialled_again() {
         author.pass(PROBE_EVERY_MS * 2);
         let carried = node.carry(1, probe, &mut [(0, &mut author)]);
         assert!(node.holds(&frame));
-        reconnects += carried
-            .outputs
-            .iter()
-            .filter(|output| matches!(output, Output::Reconnect { .. }))
-            .count();
+        dialled += reconnects(&carried.outputs);
     }
-    assert_eq!(reconnects, 1);
+    assert_eq!(dialled, 1);
 }
 
 #[test]
 fn an_expired_envelope_leaves_its_header_and_its_stream_goes_on() {
-    const HOUR_MS: u64 = 60 * 60 * 1_000;
     let mut author = Node::start(0);
     author.meet(1);
-    let mut short = draft("short", 10, Marking::Clear);
-    short.wish.valid_ms = 1;
-    author.publish(short);
+    author.publish(short_lived("short", 1));
     author.publish(draft("long", 10, Marking::Clear));
     author.commit();
     author.pass(2 * HOUR_MS);
     let stream = author.engine.own_stream();
-    let Some(Answer::Range { items, .. }) = answer(&author.request(
-        1,
-        Request::Range {
-            stream,
-            from: 1,
-            to: 9,
-        },
-    )) else {
+    let Some(Answer::Range { items, .. }) = answer(&author.request(1, range_of(stream))) else {
         panic!("a range is answered");
     };
     assert!(matches!(
@@ -74,14 +60,7 @@ fn an_expired_envelope_leaves_its_header_and_its_stream_goes_on() {
     assert_eq!(late.engine.streams.through(&stream).unwrap().sequence, 2);
     // And serves the header on.
     late.meet(2);
-    let Some(Answer::Range { items, .. }) = answer(&late.request(
-        2,
-        Request::Range {
-            stream,
-            from: 1,
-            to: 9,
-        },
-    )) else {
+    let Some(Answer::Range { items, .. }) = answer(&late.request(2, range_of(stream))) else {
         panic!("a range is answered");
     };
     assert!(matches!(
@@ -100,14 +79,7 @@ fn a_header_alone_does_not_stand_for_a_living_envelope() {
     };
     let mut node = Node::start(1);
     node.meet(0);
-    let roster = node.engine.roster();
-    let work = Work::Check {
-        id: RequestId(0),
-        from: node_id(0),
-        items: vec![RangeItem::Remains(remains)],
-        roster,
-    };
-    let outputs = node.feed(Input::Done(work.run()));
+    let outputs = node.brought(0, vec![RangeItem::Remains(remains)]);
     assert_eq!(not_taken(&outputs), Some(&NotTaken::NotExpired));
     assert_eq!(verdict(&node.gossip(0, &frame)), Verdict::Accept);
 }
@@ -132,20 +104,60 @@ fn a_peer_that_brings_only_junk_loses_its_link_and_keeps_nothing_out() {
     for token in 1_000..1_010 {
         let outputs = node.feed(junk(token));
         assert_eq!(verdict(&outputs), Verdict::Ignore);
-        assert!(
-            !outputs
-                .iter()
-                .any(|output| matches!(output, Output::Reconnect { .. }))
-        );
+        assert_eq!(reconnects(&outputs), 0);
     }
     let outputs = node.feed(junk(1_010));
-    assert!(
-        outputs
-            .iter()
-            .any(|output| matches!(output, Output::Reconnect { .. }))
-    );
+    assert_eq!(reconnects(&outputs), 1);
     // What it brings of others still counts: only it pays.
     assert_eq!(verdict(&node.gossip(0, &frame)), Verdict::Accept);
+}
+
+#[test]
+fn what_was_asked_for_and_only_this_node_knew_not_to_want_costs_its_server_nothing() {
+    let held = Node::start(0).frame_of("a", 10);
+    let conflicting = Node::start(0).frame_of("b", 10);
+    let mut author = Node::start(2);
+    let over_quota = author.frame_of("c", 10);
+    author.publish(short_lived("d", 1));
+    let expired = gossiped(author.commit()).unwrap();
+    let whole = |frame: &Vec<u8>| RangeItem::Frame(Bytes::new(frame.clone()).unwrap());
+    let mut node = Node::start(1);
+    node.meet(0);
+    node.pass(2 * HOUR_MS);
+    node.gossip(0, &held);
+    node.commit();
+    for way in [Way::Gossip, Way::Asked] {
+        node.exhaust(2, way);
+    }
+    // Whatever it brings in vain now is too much.
+    let spend = |node: &mut Node| {
+        let now = node.now().mono;
+        let quota = node.engine.peers.quota(&node_id(0)).unwrap();
+        assert!(quota.has(0, now), "it is filled up to now");
+        quota.take(u64::MAX / 2_000);
+    };
+    for (frame, why) in [
+        (&held, None),
+        (&conflicting, Some(&NotTaken::Conflict)),
+        (&over_quota, Some(&NotTaken::Quota { whose: "author" })),
+        (&expired, Some(&NotTaken::Expired)),
+    ] {
+        spend(&mut node);
+        let outputs = node.brought(0, vec![whole(frame)]);
+        assert_eq!((not_taken(&outputs), reconnects(&outputs)), (why, 0));
+        let outputs = node.gossip(0, frame);
+        assert_eq!((not_taken(&outputs), reconnects(&outputs)), (why, 1));
+    }
+    // That an envelope is not over, its server could know.
+    let late = Node::start(0).frame_of("late", 10);
+    let unexpired = Remains {
+        header: header_of_frame(&late).unwrap().signed,
+        second_signature: None,
+    };
+    spend(&mut node);
+    let outputs = node.brought(0, vec![RangeItem::Remains(unexpired)]);
+    assert_eq!(not_taken(&outputs), Some(&NotTaken::NotExpired));
+    assert_eq!(reconnects(&outputs), 1);
 }
 
 #[test]
@@ -201,11 +213,7 @@ fn what_could_not_be_sent_from_here_says_nothing_about_the_peer() {
         let outputs = node.later(2 * PROBE_EVERY_MS);
         for (id, _) in asked(&outputs, 0) {
             let outputs = node.feed(Input::NotAsked { id });
-            assert!(
-                !outputs
-                    .iter()
-                    .any(|output| matches!(output, Output::Reconnect { .. }))
-            );
+            assert_eq!(reconnects(&outputs), 0);
         }
     }
 }
@@ -220,34 +228,20 @@ fn a_damaged_value_is_not_held_and_ends_nothing_else() {
     batch.put(table::log(0), b"not a log entry".to_vec());
     node.engine.store().apply(&batch).unwrap();
     let stream = node.engine.own_stream();
-    let outputs = node.request(
-        1,
-        Request::Range {
-            stream,
-            from: 1,
-            to: 9,
-        },
-    );
-    let not_held = Answer::Unavailable {
-        reason: Unavailable::NotHeld,
-    };
-    assert_eq!(answer(&outputs), Some(not_held));
+    let outputs = node.request(1, range_of(stream));
+    assert_eq!(answer(&outputs), Some(unavailable(Unavailable::NotHeld)));
     node.publish(draft("b", 10, Marking::Clear));
     assert!(!node.commit().is_empty());
 }
 
 #[test]
 fn a_body_is_given_up_when_its_envelope_expires() {
-    const HOUR_MS: u64 = 60 * 60 * 1_000;
     let mut author = Node::start(0);
     let mut large = draft("large", 400_000, Marking::Clear);
     large.wish.valid_ms = HOUR_MS;
     let outputs = author.publish(large);
     assert!(outputs.is_empty());
-    let frame = author.commit().into_iter().find_map(|output| match output {
-        Output::Gossip { frame } => Some(frame.into_inner().bytes),
-        _ => None,
-    });
+    let frame = gossiped(author.commit());
     let mut node = Node::start(1);
     node.meet(0);
     let outputs = node.gossip(0, &frame.unwrap());
@@ -274,23 +268,15 @@ fn a_body_is_given_up_when_its_envelope_expires() {
 
 #[test]
 fn who_announces_much_keeps_one_place_in_the_line_of_bodies() {
-    let frame = |author: &mut Node, name: &str| {
-        author.publish(draft(name, 400_000, Marking::Clear));
-        let out = author.commit().into_iter().find_map(|output| match output {
-            Output::Gossip { frame } => Some(frame.into_inner().bytes),
-            _ => None,
-        });
-        out.unwrap()
-    };
     let mut node = Node::start(2);
     node.meet(0);
     node.meet(1);
     let mut greedy = Node::start(0);
     for at in 0..8 {
-        let frame = frame(&mut greedy, &format!("greedy {at}"));
+        let frame = greedy.frame_of(&format!("greedy {at}"), 400_000);
         node.gossip(0, &frame);
     }
-    let honest = frame(&mut Node::start(1), "honest");
+    let honest = Node::start(1).frame_of("honest", 400_000);
     let outputs = node.gossip(1, &honest);
     assert!(!chunks_asked(&outputs, 1).is_empty());
 }

@@ -8,10 +8,8 @@
     clippy::wildcard_enum_match_arm
 )]
 
-use super::catching_up::{author_of, public_of};
 use super::room::*;
 use super::*;
-use crate::store::MemoryStore;
 
 #[test]
 fn a_fork_is_fetched_as_evidence_and_does_not_keep_two_honest_nodes_asking() {
@@ -66,7 +64,6 @@ fn a_poisoned_successor_does_not_stop_a_stream() {
 
 #[test]
 fn remains_that_are_displaced_end_nothing_and_are_evidence() {
-    const HOUR_MS: u64 = 60 * 60 * 1_000;
     // 1, 2 for the world; 1, 2', 3' in secret, and 3' has expired.
     let mut author = Node::start(0);
     let first = author.frame_of("first", 10);
@@ -74,13 +71,8 @@ fn remains_that_are_displaced_end_nothing_and_are_evidence() {
     let mut twin = Node::start(0);
     twin.gossip(0, &first);
     let _ = twin.frame_of("secret", 10);
-    let mut short = draft("short", 10, Marking::Clear);
-    short.wish.valid_ms = 1;
-    twin.publish(short);
-    let third = twin.commit().into_iter().find_map(|output| match output {
-        Output::Gossip { frame } => Some(frame.into_inner().bytes),
-        _ => None,
-    });
+    twin.publish(short_lived("short", 1));
+    let third = gossiped(twin.commit());
     let mut node = Node::start(1);
     node.pass(2 * HOUR_MS);
     assert_eq!(verdict(&node.gossip(0, &first)), Verdict::Accept);
@@ -99,11 +91,8 @@ fn remains_that_are_displaced_end_nothing_and_are_evidence() {
 
 #[test]
 fn an_author_that_lost_its_store_and_its_newest_has_expired_starts_and_goes_on() {
-    const HOUR_MS: u64 = 60 * 60 * 1_000;
     let mut author = Node::start(0);
-    let mut short = draft("short", 10, Marking::Clear);
-    short.wish.valid_ms = 1;
-    author.publish(short);
+    author.publish(short_lived("short", 1));
     author.commit();
     let mut holder = Node::start(1);
     author.meet(1);
@@ -129,9 +118,7 @@ fn an_author_that_lost_its_store_and_its_newest_has_expired_starts_and_goes_on()
         assert!(!author.engine.is_fetching_back());
         let outputs = author.meet(number);
         let frontier = asked(&outputs, number).remove(0);
-        let mut said = peer.request(0, frontier.1);
-        said.extend(peer.commit());
-        ranges.extend(author.answered(frontier.0, answer(&said)));
+        ranges.extend(author.answered(frontier.0, peer.serves(0, frontier.1)));
     }
     let refused = author.publish(draft("too early", 10, Marking::Clear));
     assert!(matches!(
@@ -152,7 +139,7 @@ fn an_author_that_lost_its_store_and_its_newest_has_expired_starts_and_goes_on()
 
 #[test]
 fn who_took_an_envelope_for_expired_takes_it_whole_when_its_clock_is_right() {
-    const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+    const DAY_MS: u64 = 24 * HOUR_MS;
     let frame = Node::start(0).frame_of("a", 10);
     let mut node = Node::start(1);
     node.pass(2 * DAY_MS);
@@ -177,13 +164,7 @@ fn numbers_that_a_crash_gave_out_again_hide_nothing() {
     let outputs = node.meet(0);
     node.carry(1, outputs, &mut [(0, &mut author)]);
     // An old copy of the disk comes back, and grows past the old number.
-    let store = MemoryStore::default();
-    let mut batch = Batch::default();
-    for (key, value) in backup {
-        batch.put(key, value);
-    }
-    store.apply(&batch).unwrap();
-    let mut author = Node::on(store, 0);
+    let mut author = Node::on(store_of(backup), 0);
     let mut other = Node::start(3);
     author.meet(1);
     author.meet(3);

@@ -1,4 +1,5 @@
-//! A node to test with, and what to look for in what it says.
+//! A node to test with, and what to look for in what it says. The tests of
+//! other modules take their genuine frames from it too.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,16 +14,19 @@ use crate::gate::check;
 use crate::ids::EnvelopeId;
 use crate::marking::Marking;
 use crate::opening::{Draft, Wish};
-use crate::store::MemoryStore;
+use crate::store::{Entry, MemoryStore};
+use crate::wire::card::NodeCert;
 use crate::wire::codec;
-use crate::wire::exchange::{Answer, Scope};
+use crate::wire::exchange::{Answer, DoorRequest, RangeItem, Request, Scope, Unavailable};
 
-pub(super) const WALL_MS: u64 = 1_800_000_000_000;
+pub(crate) const WALL_MS: u64 = 1_800_000_000_000;
+pub(super) use crate::engine::receive::HOUR_MS;
+
 const SEED: [u8; 32] = [9; 32];
 
 /// An engine, the time at which it is, and what it said last.
-pub(super) struct Node {
-    pub(super) engine: Engine<MemoryStore>,
+pub(crate) struct Node {
+    pub(crate) engine: Engine<MemoryStore>,
     pub(super) ms: u64,
     /// Commits handed out and not reported durable.
     begun: Vec<(CommitNo, Batch)>,
@@ -60,7 +64,20 @@ pub(super) fn frontier() -> Request {
     }
 }
 
-pub(super) fn keys(number: u64) -> Keys {
+/// The request for the beginning of a stream: more than a test publishes.
+pub(super) const fn range_of(stream: StreamId) -> Request {
+    Request::Range {
+        stream,
+        from: 1,
+        to: 9,
+    }
+}
+
+pub(super) const fn unavailable(reason: Unavailable) -> Answer {
+    Answer::Unavailable { reason }
+}
+
+pub(crate) fn keys(number: u64) -> Keys {
     Keys::derived(&SEED, number)
 }
 
@@ -68,8 +85,60 @@ pub(super) fn node_id(number: u64) -> NodeId {
     NodeId::of_transport(&keys(number).transport.public().to_bytes())
 }
 
+/// What a member publishes for everybody, in a life of its node.
+pub(super) fn public_of(number: u64, incarnation: u64) -> StreamId {
+    StreamId {
+        node: node_id(number),
+        incarnation,
+        tag: Tag::PUBLIC,
+    }
+}
+
+/// A certificate's contents for a new node of a member, with the keys `new`.
+pub(super) fn newcomer(member: &Keys, new: &Keys) -> NodeCert {
+    NodeCert {
+        root_key: member.root.public().to_bytes(),
+        signing_key: new.signing.public().to_bytes(),
+        transport_key: new.transport.public().to_bytes(),
+        serial: 1,
+        incarnation: 1,
+        role: Role::Agency,
+        not_before_ms: WALL_MS - 1_000,
+        not_after_ms: WALL_MS + 1_000_000,
+    }
+}
+
+/// [`newcomer`], signed by all who must.
+pub(super) fn newcomer_certificate(member: &Keys, new: &Keys) -> CertificateBytes {
+    let cert = newcomer(member, new);
+    CertificateBytes::sign(&cert, &member.root, &new.signing, &new.transport).unwrap()
+}
+
+/// An author that is connected to peers 1 and 2, with so many frames.
+pub(super) fn author_of(frames: usize) -> (Node, Vec<Vec<u8>>) {
+    let mut author = Node::start(0);
+    let made = (0..frames)
+        .map(|at| author.frame_of(&format!("f{at}"), 10))
+        .collect();
+    author.meet(1);
+    author.meet(2);
+    author.commit();
+    (author, made)
+}
+
+/// A store that holds these.
+pub(super) fn store_of(entries: Vec<Entry>) -> MemoryStore {
+    let store = MemoryStore::default();
+    let mut batch = Batch::default();
+    for (key, value) in entries {
+        batch.put(key, value);
+    }
+    store.apply(&batch).unwrap();
+    store
+}
+
 impl Node {
-    pub(super) fn start(number: u64) -> Self {
+    pub(crate) fn start(number: u64) -> Self {
         Self::on(MemoryStore::default(), number)
     }
 
@@ -110,13 +179,7 @@ impl Node {
 
     /// What a power cut leaves, started again.
     pub(super) fn restart(self, number: u64) -> Self {
-        let store = MemoryStore::default();
-        let mut batch = Batch::default();
-        for (key, value) in self.engine.store().snapshot() {
-            batch.put(key, value);
-        }
-        store.apply(&batch).unwrap();
-        Self::on(store, number)
+        Self::on(store_of(self.engine.store().snapshot()), number)
     }
 
     pub(super) fn now(&self) -> Now {
@@ -162,16 +225,10 @@ impl Node {
     }
 
     /// Publishes, makes it durable, and gives the frame.
-    pub(super) fn frame_of(&mut self, name: &str, bytes: usize) -> Vec<u8> {
+    pub(crate) fn frame_of(&mut self, name: &str, bytes: usize) -> Vec<u8> {
         let mut outputs = self.publish(draft(name, bytes, Marking::Clear));
         outputs.extend(self.commit());
-        outputs
-            .into_iter()
-            .find_map(|output| match output {
-                Output::Gossip { frame } => Some(frame.into_inner().bytes),
-                _ => None,
-            })
-            .unwrap()
+        gossiped(outputs).unwrap()
     }
 
     pub(super) fn gossip(&mut self, from: u64, frame: &[u8]) -> Vec<Output> {
@@ -192,6 +249,42 @@ impl Node {
             token: AnswerToken(self.token),
             request: Ok(request),
         })
+    }
+
+    /// What it answers, once that is durable.
+    pub(super) fn serves(&mut self, from: u64, request: Request) -> Option<Answer> {
+        let mut outputs = self.request(from, request);
+        outputs.extend(self.commit());
+        answer(&outputs)
+    }
+
+    /// Items of a range, as a peer brings them.
+    pub(super) fn brought(&mut self, from: u64, items: Vec<RangeItem>) -> Vec<Output> {
+        let work = Work::Check {
+            id: RequestId(0),
+            from: node_id(from),
+            items,
+            roster: self.engine.roster(),
+        };
+        self.feed(Input::Done(work.run()))
+    }
+
+    /// Somebody with these keys offers a certificate at the door.
+    pub(super) fn knock(&mut self, key: &Keys, certificate: CertificateBytes) -> Vec<Output> {
+        self.feed(Input::Door {
+            token: AnswerToken(1),
+            transport_key: key.transport.public().to_bytes(),
+            request: Some(DoorRequest::Offer { certificate }),
+        })
+    }
+
+    /// An author has used up what it may bring that way.
+    pub(super) fn exhaust(&mut self, author: u64, way: Way) {
+        let mut empty = Quota::author(self.now().mono);
+        empty.take(u64::MAX / 2_000);
+        self.engine
+            .author_quotas
+            .insert((node_id(author), way), empty);
     }
 
     pub(super) fn hello(&self) -> Request {
@@ -238,9 +331,7 @@ impl Node {
                         continue;
                     };
                     carried.bytes += codec::encode(&request).len();
-                    let mut said = other.request(me, request.clone());
-                    said.extend(other.commit());
-                    let answer = answer(&said);
+                    let answer = other.serves(me, request.clone());
                     carried.bytes += answer
                         .iter()
                         .map(|it| codec::encode(it).len())
@@ -312,6 +403,13 @@ pub(super) fn draft(name: &str, bytes: usize, marking: Marking) -> Draft {
     Draft::prepare(stix.into_bytes(), None, wish).unwrap()
 }
 
+/// One that expires after so long; its bundle is small.
+pub(super) fn short_lived(name: &str, valid_ms: u64) -> Draft {
+    let mut draft = draft(name, 10, Marking::Clear);
+    draft.wish.valid_ms = valid_ms;
+    draft
+}
+
 pub(super) fn asked(outputs: &[Output], of: u64) -> Vec<(RequestId, Request)> {
     outputs
         .iter()
@@ -332,6 +430,22 @@ pub(super) fn chunks_asked(outputs: &[Output], of: u64) -> Vec<(RequestId, u32)>
             _ => None,
         })
         .collect()
+}
+
+/// The first frame that goes out.
+pub(super) fn gossiped(outputs: Vec<Output>) -> Option<Vec<u8>> {
+    outputs.into_iter().find_map(|output| match output {
+        Output::Gossip { frame } => Some(frame.into_inner().bytes),
+        _ => None,
+    })
+}
+
+/// How often a link is to be closed and dialled again.
+pub(super) fn reconnects(outputs: &[Output]) -> usize {
+    outputs
+        .iter()
+        .filter(|output| matches!(output, Output::Reconnect { .. }))
+        .count()
 }
 
 pub(super) fn verdict(outputs: &[Output]) -> Verdict {

@@ -27,6 +27,46 @@ fn containers_hand_down_to_their_members() {
     }
 }
 
+/// `_ref` is for one and `_refs` for a list; whoever takes the other form, by
+/// mistake or to get rid of a marking, hands it down all the same.
+#[test]
+fn attack_40_a_reference_in_the_wrong_form_hands_its_marking_down() {
+    let (first, second) = (id("url", 2), id("url", 3));
+    for more in [
+        format!(r#""object_refs":"{first}","sample_ref":"{second}""#),
+        format!(r#""x_thing_ref":["{first}","{second}"]"#),
+        format!(r#""x_thing_ref":[["{first}"],[[["{second}"]]]]"#),
+        format!(r#""object_refs":[["{first}"],7,null,["{second}"]]"#),
+        format!(r#""extensions":{{"x":{{"a_ref":["{first}"],"b_refs":"{second}"}}}}"#),
+        format!(r#""object_refs":[{{"a_ref":["{first}"]}},"{second}"]"#),
+    ] {
+        let container = marked("report", 1, RED1, &more);
+        let objects = [container, object("url", 2, ""), object("url", 3, "")];
+        let red = ObjectMarking::Marked(Marking::Red);
+        let found = survey_of(&objects);
+        assert_eq!(found[1..], [red.clone(), red], "{more}");
+        // And what speaks about an object takes its marking for itself.
+        let objects = [
+            object("note", 1, &more),
+            marked("url", 2, RED1, ""),
+            marked("url", 3, GREEN1, ""),
+        ];
+        assert_eq!(
+            survey_of(&objects)[0],
+            ObjectMarking::Marked(Marking::Red),
+            "{more}"
+        );
+    }
+    // Who made it refers to nothing, in whatever form, and is no reference name.
+    for more in [
+        format!(r#""created_by_ref":["{first}"]"#),
+        format!(r#""x_things":["{first}"]"#),
+    ] {
+        let objects = [marked("report", 1, RED1, &more), object("url", 2, "")];
+        assert_eq!(survey_of(&objects)[1], ObjectMarking::Unmarked, "{more}");
+    }
+}
+
 #[test]
 fn referrers_hand_down_the_strictest_over_several_steps() {
     let objects = [

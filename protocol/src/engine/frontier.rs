@@ -17,9 +17,9 @@ use crate::wire::exchange::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How far a peer's frontier has been looked at.
+/// A peer's frontier, as far as it has been looked at.
 #[derive(Debug)]
-pub(super) struct Look {
+pub(super) struct Frontier {
     /// The question that is under way. While one is, nothing below moves but
     /// `open` and `redo`.
     pub(super) asked: Option<AskedFor>,
@@ -51,7 +51,7 @@ pub(super) struct AskedFor {
     news: bool,
 }
 
-impl Look {
+impl Frontier {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             asked: None,
@@ -97,12 +97,12 @@ impl<S: Store> Engine<S> {
         self.peers.waiting.insert(client, nodes.clone());
         for node in &nodes {
             if let Some(peer) = self.peers.peers.get_mut(node)
-                && peer.look.redo.is_some()
+                && peer.frontier.redo.is_some()
             {
-                peer.look.redo = Some(now.mono);
+                peer.frontier.redo = Some(now.mono);
             }
             match self.peers.peers.get_mut(node) {
-                Some(peer) if !peer.look.is_quiet() => peer.look.again = true,
+                Some(peer) if !peer.frontier.is_quiet() => peer.frontier.again = true,
                 Some(_) | None => self.probe(now, *node),
             }
         }
@@ -137,7 +137,7 @@ impl<S: Store> Engine<S> {
         let Some(peer) = self.peers.peers.get_mut(&node) else {
             return;
         };
-        if peer.look.asked.is_some() {
+        if peer.frontier.asked.is_some() {
             return;
         }
         let asked = AskedFor {
@@ -145,10 +145,10 @@ impl<S: Store> Engine<S> {
             full: full || peer.mark.is_none(),
             news: core::mem::take(&mut peer.has_news),
         };
-        peer.look.asked = Some(asked);
+        peer.frontier.asked = Some(asked);
         let request = Request::Frontier {
             scope: Scope::OPEN,
-            since: peer.look.reached.or(peer.mark),
+            since: peer.frontier.reached.or(peer.mark),
             full: asked.full,
             news: asked.news,
         };
@@ -158,10 +158,10 @@ impl<S: Store> Engine<S> {
     /// It did not answer, or not with a frontier: the next probe asks again.
     pub(super) fn on_no_frontier(&mut self, now: Now, node: NodeId) {
         if let Some(peer) = self.peers.peers.get_mut(&node) {
-            let asked = peer.look.asked.take();
+            let asked = peer.frontier.asked.take();
             peer.has_news |= asked.is_some_and(|asked| asked.news);
-            peer.look.more = false;
-            peer.look.try_again(now.mono);
+            peer.frontier.more = false;
+            peer.frontier.try_again(now.mono);
         }
         self.looked_at(&node);
     }
@@ -169,7 +169,7 @@ impl<S: Store> Engine<S> {
     /// It could not be asked from here: the next probe does.
     pub(super) fn frontier_not_asked(&mut self, node: &NodeId) {
         if let Some(peer) = self.peers.peers.get_mut(node) {
-            let asked = peer.look.asked.take();
+            let asked = peer.frontier.asked.take();
             peer.has_news |= asked.is_some_and(|asked| asked.news);
         }
     }
@@ -186,9 +186,9 @@ impl<S: Store> Engine<S> {
         let Some(peer) = self.peers.peers.get_mut(&from) else {
             return Ok(());
         };
-        let was_full = peer.look.asked.take().is_none_or(|asked| asked.full);
-        peer.look.pages += 1;
-        if peer.look.open.len() >= OPEN_PER_PEER_MAX {
+        let was_full = peer.frontier.asked.take().is_none_or(|asked| asked.full);
+        peer.frontier.pages += 1;
+        if peer.frontier.open.len() >= OPEN_PER_PEER_MAX {
             // A sign of life, and no more: what is open comes first.
             return Ok(());
         }
@@ -214,16 +214,17 @@ impl<S: Store> Engine<S> {
             }
         }
         if let Some(peer) = self.peers.peers.get_mut(&from) {
-            let look = &mut peer.look;
-            look.open.extend(open);
-            look.open.retain(|stream| !refused.contains(stream));
-            let room = UNKNOWN_LIVES_MAX.saturating_sub(look.unknown_lives.len());
-            look.unknown_lives
+            let frontier = &mut peer.frontier;
+            frontier.open.extend(open);
+            frontier.open.retain(|stream| !refused.contains(stream));
+            let room = UNKNOWN_LIVES_MAX.saturating_sub(frontier.unknown_lives.len());
+            frontier
+                .unknown_lives
                 .extend(page.unknown_lives.into_iter().take(room));
-            look.reached = Some(at);
-            look.more = more && !entries.is_empty() && look.pages < FRONTIER_PAGES_MAX;
+            frontier.reached = Some(at);
+            frontier.more = more && !entries.is_empty() && frontier.pages < FRONTIER_PAGES_MAX;
             if passed_over {
-                look.try_again(now.mono);
+                frontier.try_again(now.mono);
             }
         }
         self.go_on(now, from);
@@ -300,8 +301,8 @@ impl<S: Store> Engine<S> {
     /// at again.
     pub(super) fn learned_life(&mut self, now: Now, life: (NodeId, u64)) {
         for peer in self.peers.peers.values_mut() {
-            if peer.look.unknown_lives.remove(&life) {
-                peer.look.redo = Some(now.mono);
+            if peer.frontier.unknown_lives.remove(&life) {
+                peer.frontier.redo = Some(now.mono);
                 peer.probe_at = peer.probe_at.min(now.mono);
             }
         }
@@ -311,7 +312,7 @@ impl<S: Store> Engine<S> {
     /// its mark stays until then.
     pub(super) fn try_again(&mut self, now: Now, node: &NodeId) {
         if let Some(peer) = self.peers.peers.get_mut(node) {
-            peer.look.try_again(now.mono);
+            peer.frontier.try_again(now.mono);
         }
     }
 
@@ -320,7 +321,7 @@ impl<S: Store> Engine<S> {
         let Some(peer) = self.peers.peers.get_mut(node) else {
             return;
         };
-        if peer.look.open.remove(stream) {
+        if peer.frontier.open.remove(stream) {
             self.go_on(now, *node);
         }
     }
@@ -330,31 +331,31 @@ impl<S: Store> Engine<S> {
         let Some(peer) = self.peers.peers.get_mut(&node) else {
             return;
         };
-        let look = &mut peer.look;
-        if look.asked.is_none() && look.more && look.open.len() < OPEN_PER_PEER_MAX {
-            look.more = false;
+        let frontier = &mut peer.frontier;
+        if frontier.asked.is_none() && frontier.more && frontier.open.len() < OPEN_PER_PEER_MAX {
+            frontier.more = false;
             self.ask_frontier(node);
             return;
         }
-        if !look.is_quiet() {
+        if !frontier.is_quiet() {
             return;
         }
-        if look.redo.is_none()
-            && let Some(reached) = look.reached
+        if frontier.redo.is_none()
+            && let Some(reached) = frontier.reached
         {
-            look.redo_after_ms = REDO_FIRST_MS;
+            frontier.redo_after_ms = REDO_FIRST_MS;
             if peer.mark.replace(reached) != Some(reached) {
                 self.staged.put_as(table::mark(&node), &reached);
             }
         }
-        if core::mem::take(&mut look.missed_gossip) {
+        if core::mem::take(&mut frontier.missed_gossip) {
             peer.silent += 1;
         }
         if peer.silent >= SILENT_PROBES_MAX {
             peer.silent = 0;
             self.outputs.push_back(Output::Reconnect { node });
         }
-        if core::mem::take(&mut look.again) {
+        if core::mem::take(&mut frontier.again) {
             self.probe(now, node);
         } else {
             self.looked_at(&node);
