@@ -440,19 +440,36 @@ fn restore_certificates<S: Store>(
 ) -> Result<(), StoreError> {
     let mut held = Vec::new();
     for_each(staged, table::CERTIFICATES, |key, value| {
-        let certificate: CertificateBytes =
-            codec::decode(value, crate::limits::DOOR_BYTES_MAX).map_err(|_| damaged(key))?;
-        let claimed = certificate.claims().map_err(|_| damaged(key))?;
-        held.push((claimed.serial, claimed.not_before_ms, certificate));
+        held.push(certificate_of(value).ok_or_else(|| damaged(key))?);
         Ok(())
     })?;
-    held.sort_by_key(|(serial, _, _)| *serial);
-    for (_, valid_at_ms, certificate) in held {
+    admit_held(roster, held);
+    Ok(())
+}
+
+/// A certificate as a store holds it; nothing from a value that does not read.
+pub fn certificate_of(value: &[u8]) -> Option<CertificateBytes> {
+    let certificate: CertificateBytes = codec::decode(value, crate::limits::DOOR_BYTES_MAX).ok()?;
+    certificate.claims().is_ok().then_some(certificate)
+}
+
+/// Admits to a roster the certificates that were taken at the door and are held
+/// in a store, as every start does. One that the roster no longer takes is left
+/// out.
+pub fn admit_held(roster: &mut Roster, held: Vec<CertificateBytes>) {
+    let mut by_serial: Vec<(u64, u64, CertificateBytes)> = held
+        .into_iter()
+        .filter_map(|certificate| {
+            let claimed = certificate.claims().ok()?;
+            Some((claimed.serial, claimed.not_before_ms, certificate))
+        })
+        .collect();
+    by_serial.sort_by_key(|(serial, _, _)| *serial);
+    for (_, valid_at_ms, certificate) in by_serial {
         // Judged at a moment of its own life: it was current when it was
-        // admitted. One that the roster no longer takes is left out.
+        // admitted.
         let _ = roster.admit_certificate(&certificate, valid_at_ms);
     }
-    Ok(())
 }
 
 fn restore_streams<S: Store>(staged: &Staged<S>) -> Result<Streams, StoreError> {
