@@ -39,6 +39,7 @@ mod durable;
 mod error;
 pub mod lock;
 pub(crate) mod marks;
+mod point;
 pub mod published;
 pub mod recovery;
 pub mod repair;
@@ -129,6 +130,7 @@ impl SledStore {
     /// store is ever written over; otherwise as [`SledStore::open`].
     pub fn create(path: &Path) -> Result<Self, OpenError> {
         let io = |operation| move |cause| OpenError::io(operation, path, cause);
+        point::before("make the store's directory");
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -141,6 +143,7 @@ impl SledStore {
         }
         let lock = take_lock(path)?;
         let database = path.join(DATABASE_DIR);
+        point::before("make the database's directory");
         DirBuilder::new()
             .mode(0o700)
             .create(&database)
@@ -300,6 +303,7 @@ impl SledStore {
     fn write_batch(&self, mut writes: sled::Batch, totals: Totals) -> Result<(), StoreError> {
         writes.insert(TOTALS_KEY, value::seal(TOTALS_KEY, &totals.to_bytes()));
         let database = self.database()?;
+        point::before("apply a batch");
         guarded("apply a batch", || database.apply_batch(writes))
             .map_err(|fault| self.fail(fault.failed("apply a batch")))
     }
@@ -387,6 +391,7 @@ impl Store for SledStore {
             let applied = held(&self.applied);
             (applied.batches, durable.list_blobs().map_err(failed)?)
         };
+        point::before("flush the database");
         guarded("flush", || database.flush()).map_err(|fault| self.fail(fault.failed("flush")))?;
         durable.sync(upto, blobs).map_err(failed)
     }
@@ -488,6 +493,7 @@ fn take_lock(path: &Path) -> Result<PidLock, OpenError> {
 /// only make other moments durable. The mode (`LowSpace`, `HighThroughput`) is
 /// left alone, since version 0.34.7 reads it nowhere.
 fn open_database(path: &Path) -> Result<sled::Db, OpenError> {
+    point::before("open the database");
     let mut tries = 0;
     loop {
         let opened = catch_unwind(AssertUnwindSafe(|| {

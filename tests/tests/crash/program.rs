@@ -17,11 +17,12 @@ use watchfire_node::control::{ControlAnswer, ControlRequest, Op, PublishOp, Repl
 use watchfire_node::disk::SledStore;
 use watchfire_node::home::Home;
 use watchfire_node::keystore::{MODE_PUBLIC, Overwrite, write_key, write_new};
-use watchfire_protocol::ids::{BundleId, EnvelopeId};
-use watchfire_protocol::roster::Roster;
+use watchfire_protocol::ids::{BundleId, EnvelopeId, NodeId};
 use watchfire_protocol::wire::Tag;
 use watchfire_protocol::wire::exchange::StreamId;
 use watchfire_tests::mesh::{Listen, Mesh, document};
+
+use super::held::Author;
 
 const PASSPHRASE: &str = "only for this test";
 
@@ -31,6 +32,15 @@ pub(crate) struct Acknowledged {
     pub(crate) bundle: BundleId,
     pub(crate) envelope: EnvelopeId,
     pub(crate) sequence: u64,
+}
+
+/// The stream in which a node of a mesh publishes.
+pub(crate) const fn public_stream(node: NodeId) -> StreamId {
+    StreamId {
+        node,
+        incarnation: 1,
+        tag: Tag::PUBLIC,
+    }
 }
 
 /// A data directory, and how to run the program on it.
@@ -82,16 +92,11 @@ impl Program {
         }
     }
 
-    pub(crate) const fn roster(&self) -> &Roster {
-        self.mesh.roster()
-    }
-
-    /// The stream of what it publishes.
-    pub(crate) fn stream(&self) -> StreamId {
-        StreamId {
-            node: self.mesh.node(0),
-            incarnation: 1,
-            tag: Tag::PUBLIC,
+    /// Who publishes, and where.
+    pub(crate) fn author(&self) -> Author<'_> {
+        Author {
+            roster: self.mesh.roster(),
+            stream: public_stream(self.mesh.node(0)),
         }
     }
 
