@@ -22,9 +22,11 @@
 //! | `streams` | what is held of each stream, and what changed since a mark |
 //! | `staged` | the store under what is on its way to it |
 //! | `quota` | what authors and peers may cost |
+//! | `healing` | makes damaged values whole again while the node runs |
 //! | `rebuild` | makes every index again from the truth |
 
 mod catch_up;
+mod healing;
 mod kept;
 mod look;
 mod messages;
@@ -42,6 +44,7 @@ mod streams;
 mod tests;
 
 pub use catch_up::Progress;
+pub use healing::{Damage, examine};
 pub use messages::*;
 pub(crate) use opening::header_of_frame;
 pub use quota::{Bucket, Quota, Rate};
@@ -165,6 +168,8 @@ pub struct Status {
     pub unopened: usize,
     /// Bodies that are still being fetched.
     pub pulls: usize,
+    /// Envelopes that the store cannot read any more: asked of peers again.
+    pub lost: u64,
     /// Peers that have said hello both ways.
     pub peers: Vec<NodeId>,
     /// Of whose frontier something has not been dealt with.
@@ -279,6 +284,7 @@ impl<S: Store> Engine<S> {
                 self.on_congested(now, node);
                 Ok(())
             }
+            Input::Damaged(damages) => self.on_damaged(now, damages),
             Input::Wake => self.on_wake(now),
         }
     }
@@ -326,6 +332,7 @@ impl<S: Store> Engine<S> {
             envelopes: self.next_arrival,
             unopened: self.opening.waiting(),
             pulls: self.pulls.len(),
+            lost: self.streams.all_lost(),
             peers: self.peers.ready().collect(),
             behind: self.peers.behind().collect(),
             catch_up: self.catch_up.progress(&self.streams),

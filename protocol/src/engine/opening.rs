@@ -76,7 +76,14 @@ impl<S: Store> Engine<S> {
                 OpenFrame::Logged(bytes) => bytes,
             };
             let payload = match header_of(bytes) {
-                Some((id, header)) if !header.body_is_inline() => self.assemble(&id, &header)?,
+                Some((id, header)) if !header.body_is_inline() => {
+                    match self.assemble(&id, &header) {
+                        Ok(payload) => payload,
+                        // In line on disk until that chunk has come again.
+                        Err(StoreError::Damaged { .. }) => continue,
+                        Err(failed @ StoreError::Failed { .. }) => return Err(failed),
+                    }
+                }
                 Some(_) | None => None,
             };
             self.opening.active.insert(arrival);
@@ -137,7 +144,12 @@ impl<S: Store> Engine<S> {
                     .put_as(table::outcome(arrival), &Outcome::NeedsUpgrade);
             }
             (Ok(opened), Some((bundle, author))) => {
-                let objects = self.file_opened(arrival, &opened, true)?;
+                let objects = match self.file_opened(arrival, &opened, true) {
+                    Ok(objects) => objects,
+                    // Its log entry: it is opened again when that has come back.
+                    Err(StoreError::Damaged { .. }) => return self.start_opening(),
+                    Err(failed @ StoreError::Failed { .. }) => return Err(failed),
+                };
                 self.event(Event::Searchable {
                     bundle,
                     author,
