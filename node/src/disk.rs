@@ -3,7 +3,7 @@
 //! No other file names sled. What is added to it here:
 //!
 //! - **A checksum per value** (`disk/value.rs`) bound to its key: a bad value is an
-//!   error that names the key, and is never served.
+//!   error that names the key, is never served, and is made whole (`disk/met.rs`).
 //! - **A real flush.** On Linux sled ends a flush with `sync_file_range`, which
 //!   neither writes the file's length nor empties the disk's own cache, and it
 //!   never syncs the files in which it puts large values. A commit counts here
@@ -37,15 +37,18 @@
 pub mod audit;
 mod durable;
 mod error;
+mod fault;
 pub mod lock;
 pub(crate) mod marks;
+pub(crate) mod met;
+mod point;
 pub mod published;
 pub mod recovery;
 pub mod repair;
 mod report;
 pub mod space;
 pub mod survey;
-mod tables;
+pub(crate) mod tables;
 mod totals;
 mod value;
 mod walk;
@@ -62,7 +65,10 @@ use watchfire_protocol::store::{Batch, Entry, Store, StoreError};
 
 use durable::{Durable, sync};
 pub use error::OpenError;
+use fault::{Fault, guarded};
 use lock::{LockError, PidLock};
+pub use met::Damaged;
+use met::Met;
 pub use report::{CheckReport, Loss};
 use totals::Totals;
 use witness::Witness;
@@ -115,6 +121,8 @@ pub struct SledStore {
     durable: Mutex<Durable>,
     /// The first failure to write, after which nothing is written.
     fault: OnceLock<StoreError>,
+    /// Damaged values that somebody read.
+    met: Met,
     /// Fields are dropped in order: last, so that nobody else opens the
     /// database before it is closed.
     _lock: PidLock,
@@ -129,6 +137,7 @@ impl SledStore {
     /// store is ever written over; otherwise as [`SledStore::open`].
     pub fn create(path: &Path) -> Result<Self, OpenError> {
         let io = |operation| move |cause| OpenError::io(operation, path, cause);
+        point::before("make the store's directory");
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -141,6 +150,7 @@ impl SledStore {
         }
         let lock = take_lock(path)?;
         let database = path.join(DATABASE_DIR);
+        point::before("make the database's directory");
         DirBuilder::new()
             .mode(0o700)
             .create(&database)
@@ -275,6 +285,7 @@ impl SledStore {
             applied: Mutex::new(Totals::default()),
             durable: Mutex::new(durable),
             fault: OnceLock::new(),
+            met: Met::default(),
             _lock: lock,
         })
     }
@@ -284,6 +295,27 @@ impl SledStore {
             operation: "use",
             cause: "it is closed".to_owned(),
         })
+    }
+
+    /// The value to serve, or the key of a damaged one, which is noted.
+    fn served(&self, physical: &[u8], stored: &[u8]) -> Result<Vec<u8>, StoreError> {
+        value::open(physical, stored)
+            .map(<[u8]>::to_vec)
+            .ok_or_else(|| {
+                self.met.note(logical(physical));
+                StoreError::Damaged {
+                    key: hex::encode(logical(physical)),
+                }
+            })
+    }
+
+    /// Damaged values that were read and not replaced since.
+    pub fn damaged(&self) -> Damaged {
+        self.met.count()
+    }
+
+    pub(crate) const fn met(&self) -> &Met {
+        &self.met
     }
 
     /// Refuses once a write has failed.
@@ -300,6 +332,7 @@ impl SledStore {
     fn write_batch(&self, mut writes: sled::Batch, totals: Totals) -> Result<(), StoreError> {
         writes.insert(TOTALS_KEY, value::seal(TOTALS_KEY, &totals.to_bytes()));
         let database = self.database()?;
+        point::before("apply a batch");
         guarded("apply a batch", || database.apply_batch(writes))
             .map_err(|fault| self.fail(fault.failed("apply a batch")))
     }
@@ -311,7 +344,7 @@ impl Store for SledStore {
         let physical = physical(key);
         guarded("read", || database.get(&physical))
             .map_err(|fault| fault.reading("read", key))?
-            .map(|stored| served(&physical, &stored))
+            .map(|stored| self.served(&physical, &stored))
             .transpose()
     }
 
@@ -333,7 +366,7 @@ impl Store for SledStore {
         .map_err(|fault| fault.reading("scan", from))?;
         found
             .into_iter()
-            .map(|(key, stored)| Ok((logical(&key).to_vec(), served(&key, &stored)?)))
+            .map(|(key, stored)| Ok((logical(&key).to_vec(), self.served(&key, &stored)?)))
             .collect()
     }
 
@@ -354,13 +387,18 @@ impl Store for SledStore {
                         failed @ StoreError::Failed { .. } => self.fail(failed),
                     }
                 })?;
-            if let Some(stored) = replaced {
+            // What a damaged value added to the totals is not in it any more,
+            // and is what its replacement adds: it is made whole, not changed.
+            let is_healed = value.is_some() && self.met.is_known(logical(&key));
+            if let Some(stored) = replaced.filter(|_| !is_healed) {
                 totals.subtract(&stored);
             }
             match value {
                 Some(value) => {
                     let stored = value::seal(&key, value);
-                    totals.add(&stored);
+                    if !is_healed {
+                        totals.add(&stored);
+                    }
                     writes.insert(key, stored);
                 }
                 None => writes.remove(key),
@@ -368,6 +406,7 @@ impl Store for SledStore {
         }
         self.write_batch(writes, totals)?;
         *applied = totals;
+        self.met.written(batch);
         Ok(())
     }
 
@@ -387,6 +426,7 @@ impl Store for SledStore {
             let applied = held(&self.applied);
             (applied.batches, durable.list_blobs().map_err(failed)?)
         };
+        point::before("flush the database");
         guarded("flush", || database.flush()).map_err(|fault| self.fail(fault.failed("flush")))?;
         durable.sync(upto, blobs).map_err(failed)
     }
@@ -421,57 +461,6 @@ impl Drop for SledStore {
     }
 }
 
-/// How sled failed.
-enum Fault {
-    Corrupt(String),
-    Failed(String),
-}
-
-impl Fault {
-    fn cause(self) -> String {
-        match self {
-            Self::Corrupt(cause) | Self::Failed(cause) => cause,
-        }
-    }
-
-    /// The failure of a write.
-    fn failed(self, operation: &'static str) -> StoreError {
-        StoreError::Failed {
-            operation,
-            cause: self.cause(),
-        }
-    }
-
-    /// The failure of a read at or after `key`.
-    fn reading(self, operation: &'static str, key: &[u8]) -> StoreError {
-        match self {
-            Self::Corrupt(_) => StoreError::Damaged {
-                key: hex::encode(key),
-            },
-            Self::Failed(cause) => StoreError::Failed { operation, cause },
-        }
-    }
-}
-
-/// Runs one operation of sled and turns every way it fails into a value.
-///
-/// sled asserts what a sound file guarantees, on a file that may not be sound.
-/// Asserting unwind safety is right because nothing sled has touched is
-/// trusted afterwards: a failed open is dropped, a failed write stops all
-/// writing, and a read leaves nothing behind.
-fn guarded<T>(operation: &'static str, work: impl FnOnce() -> sled::Result<T>) -> Result<T, Fault> {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(Ok(done)) => Ok(done),
-        Ok(Err(cause)) if matches!(cause, sled::Error::Corruption { .. }) => {
-            Err(Fault::Corrupt(cause.to_string()))
-        }
-        Ok(Err(cause)) => Err(Fault::Failed(cause.to_string())),
-        Err(_) => Err(Fault::Failed(format!(
-            "the database panicked when asked to {operation}"
-        ))),
-    }
-}
-
 fn take_lock(path: &Path) -> Result<PidLock, OpenError> {
     PidLock::acquire(&path.join(LOCK_FILE)).map_err(|refused| match refused {
         LockError::Held { pid } => OpenError::InUse {
@@ -488,6 +477,7 @@ fn take_lock(path: &Path) -> Result<PidLock, OpenError> {
 /// only make other moments durable. The mode (`LowSpace`, `HighThroughput`) is
 /// left alone, since version 0.34.7 reads it nowhere.
 fn open_database(path: &Path) -> Result<sled::Db, OpenError> {
+    point::before("open the database");
     let mut tries = 0;
     loop {
         let opened = catch_unwind(AssertUnwindSafe(|| {
@@ -533,15 +523,6 @@ fn physical(key: &[u8]) -> Vec<u8> {
 /// The key as the engine has it.
 fn logical(physical: &[u8]) -> &[u8] {
     physical.get(1..).unwrap_or_default()
-}
-
-/// The value to serve, or the key of a damaged one.
-fn served(physical: &[u8], stored: &[u8]) -> Result<Vec<u8>, StoreError> {
-    value::open(physical, stored)
-        .map(<[u8]>::to_vec)
-        .ok_or_else(|| StoreError::Damaged {
-            key: hex::encode(logical(physical)),
-        })
 }
 
 /// A lock whose holder panicked still guards sound data here: a number or

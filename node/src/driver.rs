@@ -4,6 +4,7 @@
 //! belongs in `watchfire-protocol`.
 
 mod commands;
+mod healing;
 mod log;
 mod owed;
 mod work;
@@ -14,13 +15,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use watchfire_protocol::engine::{
-    AnswerToken, ClientToken, Done, Engine, Event, GossipToken, Input, Output, PublishRefusal,
-    Published, RequestId, Work,
+    AnswerToken, ClientToken, Engine, Event, GossipToken, Input, Output, PublishRefusal, Published,
+    RequestId, Work,
 };
 use watchfire_protocol::gate;
 use watchfire_protocol::ids::NodeId;
 use watchfire_protocol::limits::{ANSWER_BYTES_MAX, CHUNK_BYTES, KEY_BLOCK_BYTES_MAX};
-use watchfire_protocol::opening::{Draft, PrepareError};
+use watchfire_protocol::opening::Draft;
 use watchfire_protocol::roster::Roster;
 use watchfire_protocol::store::{CommitNo, StoreError};
 use watchfire_protocol::wire::codec;
@@ -35,9 +36,12 @@ use crate::transport::{
     self, Admitted, Command, Event as Net, MessageId, RequestFailure, peer_id_of, transport_key_of,
 };
 
+pub(crate) use healing::Healing;
 use log::log;
 use owed::Owed;
 use work::unless_it_panics;
+
+pub(crate) use work::Ready;
 
 pub use commands::{
     NodeCommand, NodeEvent, NodeStatus, Publication, PublishFailure, PublishedBundle, Summary,
@@ -52,21 +56,6 @@ pub enum DriverError {
     /// The transport ended.
     #[error("the network task has ended; start the node again")]
     Transport,
-}
-
-/// A result of the pool.
-pub(crate) enum Ready {
-    Gossip {
-        from: NodeId,
-        token: GossipToken,
-        length: u64,
-        checked: Box<Result<Box<watchfire_crypto::Verified<gate::Frame>>, gate::Refusal>>,
-    },
-    Done(Box<Done>),
-    Draft {
-        client: ClientToken,
-        draft: Box<Result<Draft, PrepareError>>,
-    },
 }
 
 /// A person who waits for the outcome of a publication.
@@ -92,6 +81,7 @@ pub(crate) struct Driver {
     pub(crate) events: broadcast::Sender<NodeEvent>,
     pub(crate) roster: watch::Sender<Arc<Roster>>,
     pub(crate) book: Book,
+    pub(crate) healing: Healing,
 }
 
 /// Names that the engine and the world outside have for the same thing.
@@ -156,6 +146,7 @@ impl Driver {
                     self.on_publication(publication);
                     None
                 }
+                () = self.healing.wait(), if self.openers.has_room() => self.examine(),
                 () = tokio::time::sleep_until(wake.into()) => Some(Input::Wake),
                 _ = admission.tick() => {
                     self.admit().await?;
@@ -328,6 +319,7 @@ impl Driver {
                 checked: *checked,
             }),
             Ready::Done(done) => Some(Input::Done(*done)),
+            Ready::Examined(damages) => self.on_examined(damages),
             Ready::Draft { client, draft } => match *draft {
                 Ok(draft) => {
                     if let Some(waiting) = self.book.clients.get_mut(&client) {

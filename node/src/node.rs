@@ -20,10 +20,10 @@ use crate::clock::Clock;
 use crate::committer::Committer;
 use crate::disk::published::{OwnStreams, Recovering, Witnessed};
 use crate::disk::recovery::{self, Happened};
-use crate::disk::{OpenError as DiskError, SledStore};
+use crate::disk::{Damaged, OpenError as DiskError, SledStore};
 use crate::driver::{
-    Book, Driver, DriverError, NodeCommand, NodeEvent, NodeStatus, Publication, PublishFailure,
-    PublishedBundle, admitted,
+    Book, Driver, DriverError, Healing, NodeCommand, NodeEvent, NodeStatus, Publication,
+    PublishFailure, PublishedBundle, admitted,
 };
 use crate::pool::Pool;
 use crate::transport::{self, TransportConfig, TransportError, keypair_of};
@@ -150,6 +150,7 @@ impl Node {
         let (publication_sender, publications) = mpsc::channel(COMMANDS_MAX);
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let (roster_sender, roster) = watch::channel(roster);
+        let healing = Healing::new(Arc::clone(&store), config.store.clone());
         let node = Self {
             me: engine.me().clone(),
             commands: command_sender,
@@ -177,6 +178,7 @@ impl Node {
             events,
             roster: roster_sender,
             book: Book::default(),
+            healing,
         };
         let end = tokio::spawn(async move {
             let ended = driver.run().await;
@@ -283,6 +285,11 @@ impl Node {
     /// What happened to its store as it started; empty as a rule.
     pub fn happened(&self) -> &[Happened] {
         &self.happened
+    }
+
+    /// Damaged values that were read while it runs.
+    pub fn damaged(&self) -> Damaged {
+        self.store.damaged()
     }
 
     /// Where its store is.

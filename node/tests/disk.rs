@@ -8,6 +8,8 @@
 
 #[path = "disk/damage.rs"]
 mod damage;
+#[path = "disk/healing.rs"]
+mod healing;
 #[path = "disk/held.rs"]
 mod held;
 #[path = "disk/recovery.rs"]

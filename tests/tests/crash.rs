@@ -1,4 +1,5 @@
-//! A node killed while it publishes: what it acknowledged is there.
+//! A node killed while it publishes: what it acknowledged is there. Before each
+//! of its writes, and in the middle of them: `crash/points.rs`. At any moment:
 //!
 //! The real program serves a real data directory; one control connection
 //! publishes without waiting for answers; after so many acknowledgements the
@@ -7,8 +8,16 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+#[path = "crash/child.rs"]
+mod child;
 #[path = "crash/held.rs"]
 mod held;
+#[cfg_attr(
+    not(debug_assertions),
+    allow(dead_code, reason = "a release build has no points")
+)]
+#[path = "crash/points.rs"]
+mod points;
 #[path = "crash/program.rs"]
 mod program;
 
@@ -68,8 +77,8 @@ fn attack_37_nothing_acknowledged_is_lost_to_kill_9() {
         );
 
         let store = program.open_store(&at);
-        held.check_new(&store, &program, &at);
-        held.check_acknowledged(&store, &program, &acknowledged, &at);
+        held.check_new(&store, program.author(), &at);
+        held.check_acknowledged(&store, program.author(), &acknowledged, &at);
         last.extend(acknowledged.into_iter().max_by_key(|one| one.sequence));
     }
 
@@ -82,12 +91,18 @@ fn attack_37_nothing_acknowledged_is_lost_to_kill_9() {
     assert_eq!(one.sequence, held.through() + 1, "{at}");
     serving.terminate(&at);
     let store = program.open_store(&at);
-    held.check_new(&store, &program, &at);
-    held.check_acknowledged(&store, &program, &[one], &at);
-    held.check_whole(&store, &program);
+    held.check_new(&store, program.author(), &at);
+    held.check_acknowledged(&store, program.author(), &[one], &at);
+    held.check_whole(&store, program.author());
     println!(
         "{} envelopes in one stream, {} of them acknowledged",
         held.through(),
         held.acknowledged()
     );
+}
+
+/// What this test binary does when it was started by one of its tests.
+#[test]
+fn child() {
+    child::play();
 }

@@ -270,6 +270,7 @@ fn store_view(node: &Node) -> Result<StoreView, Failure> {
     let path = node.store_path();
     let failed = |why: String| failure(1, format!("could not look at the store: {why}"), None);
     let recovering = node.recovering().map_err(|why| failed(why.to_string()))?;
+    let damaged = node.damaged();
     let asides = recovery::asides(path).map_err(|why| failed(why.to_string()))?;
     Ok(StoreView {
         used_bytes: space::used_bytes(path).map_err(|why| failed(why.to_string()))?,
@@ -277,7 +278,12 @@ fn store_view(node: &Node) -> Result<StoreView, Failure> {
             held: recovering.held,
             published: recovering.published,
         }),
-        happened: node.happened().iter().map(ToString::to_string).collect(),
+        happened: node
+            .happened()
+            .iter()
+            .map(ToString::to_string)
+            .chain((!damaged.is_none()).then(|| damaged.to_string()))
+            .collect(),
         set_aside: asides
             .into_iter()
             .map(|aside| AsideView {

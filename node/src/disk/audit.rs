@@ -10,15 +10,13 @@ mod values;
 
 use std::collections::BTreeMap;
 
+use watchfire_protocol::engine::{admit_held, certificate_of};
 use watchfire_protocol::gate::{self, Blame};
 use watchfire_protocol::ids::EnvelopeId;
-use watchfire_protocol::limits::{
-    DOOR_BYTES_MAX, FRAME_BYTES_MAX, REMAINS_BYTES_MAX, SEQUENCE_AHEAD_MAX,
-};
+use watchfire_protocol::limits::{FRAME_BYTES_MAX, REMAINS_BYTES_MAX, SEQUENCE_AHEAD_MAX};
 use watchfire_protocol::roster::Roster;
 use watchfire_protocol::store::StoreError;
 use watchfire_protocol::table::{self, Arrival, LogEntry, StreamRow};
-use watchfire_protocol::wire::card::CertificateBytes;
 use watchfire_protocol::wire::chunk_tree::{Root, leaf};
 use watchfire_protocol::wire::codec;
 use watchfire_protocol::wire::envelope::{Header, Position};
@@ -154,20 +152,9 @@ pub(super) fn audit_for(
 /// has it.
 fn with_certificates(store: &SledStore, roster: &Roster) -> Result<Roster, StoreError> {
     let mut roster = roster.clone();
-    let mut held = Vec::new();
-    for (_, value) in store.sound_under(table::CERTIFICATES, usize::MAX)? {
-        let certificate = codec::decode::<CertificateBytes>(&value, DOOR_BYTES_MAX);
-        if let Ok(certificate) = certificate
-            && let Ok(claimed) = certificate.claims()
-        {
-            held.push((claimed.serial, claimed.not_before_ms, certificate));
-        }
-    }
-    held.sort_by_key(|(serial, _, _)| *serial);
-    for (_, valid_at_ms, certificate) in held {
-        // One that the roster no longer takes is left out, as an engine does.
-        let _ = roster.admit_certificate(&certificate, valid_at_ms);
-    }
+    let held = store.sound_under(table::CERTIFICATES, usize::MAX)?;
+    let held = held.iter().filter_map(|(_, value)| certificate_of(value));
+    admit_held(&mut roster, held.collect());
     Ok(roster)
 }
 

@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::point;
 use super::witness::Witness;
 
 /// What a flush needs besides sled.
@@ -37,6 +38,7 @@ impl Durable {
     pub(super) fn sync(&mut self, upto: u64, blobs: BTreeSet<i64>) -> io::Result<()> {
         // Large values first: the log names them.
         self.sync_blobs(blobs)?;
+        point::before("sync the log");
         self.log.sync_data()?;
         self.witness.write(upto)
     }
@@ -79,5 +81,6 @@ impl Durable {
 
 /// Flushes a file or directory to disk.
 pub(super) fn sync(path: &Path) -> io::Result<()> {
+    point::before("sync a file or directory");
     File::open(path)?.sync_all()
 }

@@ -5,6 +5,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use super::point;
+
 /// The longest text read back from a lock file. The largest pid has ten digits.
 const PID_BYTES_MAX: u64 = 16;
 
@@ -56,6 +58,7 @@ impl PidLock {
             }
             Err(TryLockError::Error(cause)) => return Err(cause.into()),
         }
+        point::before("write the lock");
         file.set_len(0)?;
         file.seek(SeekFrom::Start(0))?;
         file.write_all(format!("{}\n", std::process::id()).as_bytes())?;

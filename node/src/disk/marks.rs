@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::durable::sync;
+use super::point;
 
 /// A repair has begun and has not ended.
 const REPAIRING: &str = "store.repairing";
@@ -30,6 +31,7 @@ pub(crate) fn begin_repair(store: &Path) -> io::Result<()> {
 /// Notes that a repair is over.
 pub(crate) fn end_repair(store: &Path) -> io::Result<()> {
     for mark in [REPAIRING, SUSPECT] {
+        point::before("remove a mark");
         match fs::remove_file(store.join(mark)) {
             Ok(()) => {}
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
@@ -45,6 +47,7 @@ pub(crate) fn suspect(store: &Path) -> io::Result<()> {
 }
 
 fn make(store: &Path, mark: &str) -> io::Result<()> {
+    point::before("make a mark");
     File::create(store.join(mark))?.sync_all()?;
     sync(store)
 }

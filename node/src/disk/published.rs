@@ -43,7 +43,7 @@ use watchfire_protocol::wire::codec;
 use watchfire_protocol::wire::exchange::StreamId;
 
 use super::durable::sync;
-use super::{SledStore, held, value};
+use super::{SledStore, held, point, value};
 
 /// What follows the store's name.
 const SUFFIX: &str = ".published";
@@ -231,14 +231,18 @@ fn write_anew(path: &Path, noted: &Noted) -> io::Result<File> {
     if noted.is_unknown {
         bytes.extend(unknown_record());
     }
+    point::before("make the note anew");
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
         .open(&fresh)?;
+    point::before("write the note anew");
     file.write_all(&bytes)?;
+    point::before("sync the note made anew");
     file.sync_all()?;
+    point::before("put the note made anew in its place");
     fs::rename(&fresh, path)?;
     if let Some(parent) = path.parent() {
         let parent = if parent.as_os_str().is_empty() {
@@ -438,7 +442,9 @@ impl OwnStreams {
             file.noted.records = file.noted.streams.len();
             return Ok(());
         }
+        point::before("write the note");
         file.open.write_all(&bytes)?;
+        point::before("sync the note");
         file.open.sync_data()
     }
 }

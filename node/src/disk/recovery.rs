@@ -21,7 +21,7 @@ use watchfire_protocol::store::{Store as _, StoreError};
 
 use super::durable::sync;
 use super::repair::{RepairError, Repaired, repair};
-use super::{Loss, OpenError, SledStore, marks, published};
+use super::{Loss, OpenError, SledStore, marks, point, published};
 use crate::clock::moment;
 
 /// What the directory of a store that was set aside has in its name, between
@@ -202,9 +202,12 @@ fn set_aside(path: &Path, why: &str, wall_ms: u64) -> Result<PathBuf, OpenError>
         OpenError::io("make a fresh store beside the damaged", path, cause)
     })?;
     published::before_loss(path).map_err(io("note the loss of"))?;
+    point::before("write why a store is set aside");
     fs::write(path.join(WHY_FILE), format!("{why}\n")).map_err(io("note what is wrong with"))?;
     let to = free_name(path, wall_ms).map_err(io("find a name for"))?;
+    point::before("set the store aside");
     fs::rename(path, &to).map_err(io("set aside"))?;
+    point::before("put a fresh store in its place");
     fs::rename(&fresh, path).map_err(io("put a fresh store in the place of"))?;
     sync(&parent(path)).map_err(io("flush"))?;
     drop(lock);
@@ -217,6 +220,7 @@ fn finish_set_aside(path: &Path) -> Result<(), OpenError> {
     if path.exists() || !fresh.exists() {
         return Ok(());
     }
+    point::before("finish putting a fresh store in its place");
     fs::rename(&fresh, path)
         .and_then(|()| sync(&parent(path)))
         .map_err(|cause| OpenError::io("put a fresh store in the place of", path, cause))
@@ -237,6 +241,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 /// What a fresh store that never took its place left behind; it holds nothing.
 fn remove_if_there(fresh: &Path) -> io::Result<()> {
+    point::before("remove a fresh store that never took its place");
     match fs::remove_dir_all(fresh) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
         done => done,

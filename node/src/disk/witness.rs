@@ -13,6 +13,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::disk::OpenError;
+use crate::disk::point;
 use crate::disk::value;
 use crate::keystore;
 
@@ -32,6 +33,7 @@ const WITNESS_KEY: &[u8] = b"flushed";
 /// half-made one never passes for a whole one.
 pub(crate) fn write_format(store: &Path) -> Result<(), OpenError> {
     let text = format!("{FORMAT_MAGIC}{FORMAT}\n");
+    point::before("write the format");
     keystore::write_new(
         &store.join(FORMAT_FILE),
         text.as_bytes(),
@@ -101,6 +103,7 @@ pub(crate) struct Witness {
 impl Witness {
     /// Creates the witness of a store with nothing in it.
     pub(crate) fn create(store: &Path) -> io::Result<Self> {
+        point::before("make the witness");
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -133,6 +136,7 @@ impl Witness {
     /// nothing by it; after a power cut the witness may vouch for less than
     /// there is, never for more.
     pub(crate) fn write(&self, number: u64) -> io::Result<()> {
+        point::before("write the witness");
         self.file
             .write_all_at(&value::seal(WITNESS_KEY, &number.to_be_bytes()), 0)
     }

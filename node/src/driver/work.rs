@@ -1,8 +1,29 @@
-//! Work that is given to the openers, so that it cannot end them.
+//! What the pools give back, and work that is given to the openers so that it
+//! cannot end them.
 
-use watchfire_protocol::engine::Done;
-use watchfire_protocol::opening::OpenRefusal;
+use watchfire_protocol::engine::{ClientToken, Damage, Done, GossipToken};
+use watchfire_protocol::gate;
+use watchfire_protocol::ids::NodeId;
+use watchfire_protocol::opening::{Draft, OpenRefusal, PrepareError};
+use watchfire_protocol::store::StoreError;
 use watchfire_protocol::table::Arrival;
+
+/// A result of the pool.
+pub(crate) enum Ready {
+    Gossip {
+        from: NodeId,
+        token: GossipToken,
+        length: u64,
+        checked: Box<Result<Box<watchfire_crypto::Verified<gate::Frame>>, gate::Refusal>>,
+    },
+    Done(Box<Done>),
+    /// What damaged values were.
+    Examined(Result<Vec<Damage>, StoreError>),
+    Draft {
+        client: ClientToken,
+        draft: Box<Result<Draft, PrepareError>>,
+    },
+}
 
 /// A decoder is another's code: should it panic on what somebody sent, that
 /// bundle is refused, and the next one opened.

@@ -112,6 +112,9 @@ pub enum Input {
         /// Whom; `None` for everybody.
         node: Option<NodeId>,
     },
+    /// Values of the store were found damaged; [`examine`](super::examine)
+    /// said what they were.
+    Damaged(Vec<super::Damage>),
     /// The deadline has come.
     Wake,
 }

@@ -23,10 +23,12 @@
 //! | `streams` | what is held of each stream, and what changed since a mark |
 //! | `staged` | the store under what is on its way to it |
 //! | `quota` | what authors and peers may cost |
+//! | `healing` | makes damaged values whole again while the node runs |
 //! | `rebuild` | makes every index again from the truth |
 
 mod catch_up;
 mod frontier;
+mod healing;
 mod kept;
 mod messages;
 mod opening;
@@ -44,6 +46,7 @@ mod streams;
 pub(crate) mod tests;
 
 pub use catch_up::Progress;
+pub use healing::{Damage, examine};
 pub use messages::*;
 pub(crate) use opening::header_of_frame;
 pub use quota::{Bucket, Quota, Rate};
@@ -159,6 +162,8 @@ pub struct Status {
     pub unopened: usize,
     /// Bodies that are still being fetched.
     pub pulls: usize,
+    /// Envelopes that the store cannot read any more: asked of peers again.
+    pub lost: u64,
     /// Peers that have said hello both ways.
     pub peers: Vec<NodeId>,
     /// Of whose frontier something has not been dealt with.
@@ -273,6 +278,7 @@ impl<S: Store> Engine<S> {
                 self.on_congested(now, node);
                 Ok(())
             }
+            Input::Damaged(damages) => self.on_damaged(now, damages),
             Input::Wake => self.on_wake(now),
         }
     }
@@ -320,6 +326,7 @@ impl<S: Store> Engine<S> {
             envelopes: self.next_arrival,
             unopened: self.opening.waiting(),
             pulls: self.pulls.len(),
+            lost: self.streams.all_lost(),
             peers: self.peers.ready().collect(),
             behind: self.peers.behind().collect(),
             catch_up: self.catch_up.progress(&self.streams),
@@ -426,19 +433,36 @@ fn restore_certificates<S: Store>(
 ) -> Result<(), StoreError> {
     let mut held = Vec::new();
     for_each(staged, table::CERTIFICATES, |key, value| {
-        let certificate: CertificateBytes =
-            codec::decode(value, crate::limits::DOOR_BYTES_MAX).map_err(|_| damaged(key))?;
-        let claimed = certificate.claims().map_err(|_| damaged(key))?;
-        held.push((claimed.serial, claimed.not_before_ms, certificate));
+        held.push(certificate_of(value).ok_or_else(|| damaged(key))?);
         Ok(())
     })?;
-    held.sort_by_key(|(serial, _, _)| *serial);
-    for (_, valid_at_ms, certificate) in held {
+    admit_held(roster, held);
+    Ok(())
+}
+
+/// A certificate as a store holds it; nothing from a value that does not read.
+pub fn certificate_of(value: &[u8]) -> Option<CertificateBytes> {
+    let certificate: CertificateBytes = codec::decode(value, crate::limits::DOOR_BYTES_MAX).ok()?;
+    certificate.claims().is_ok().then_some(certificate)
+}
+
+/// Admits to a roster the certificates that were taken at the door and are held
+/// in a store, as every start does. One that the roster no longer takes is left
+/// out.
+pub fn admit_held(roster: &mut Roster, held: Vec<CertificateBytes>) {
+    let mut by_serial: Vec<(u64, u64, CertificateBytes)> = held
+        .into_iter()
+        .filter_map(|certificate| {
+            let claimed = certificate.claims().ok()?;
+            Some((claimed.serial, claimed.not_before_ms, certificate))
+        })
+        .collect();
+    by_serial.sort_by_key(|(serial, _, _)| *serial);
+    for (_, valid_at_ms, certificate) in by_serial {
         // Judged at a moment of its own life: it was current when it was
-        // admitted. One that the roster no longer takes is left out.
+        // admitted.
         let _ = roster.admit_certificate(&certificate, valid_at_ms);
     }
-    Ok(())
 }
 
 fn restore_streams<S: Store>(staged: &Staged<S>) -> Result<Streams, StoreError> {

@@ -84,7 +84,12 @@ impl<S: Store> Engine<S> {
                 OpenFrame::Verified(_) => None,
                 OpenFrame::Logged(bytes) => match header_of(bytes) {
                     Some((id, header)) if !header.body_is_inline() => {
-                        self.assemble(&id, &header)?
+                        match self.assemble(&id, &header) {
+                            Ok(payload) => payload,
+                            // In line on disk until that chunk has come again.
+                            Err(StoreError::Damaged { .. }) => continue,
+                            Err(failed @ StoreError::Failed { .. }) => return Err(failed),
+                        }
                     }
                     Some(_) | None => None,
                 },

@@ -111,7 +111,12 @@ impl<S: Store> Engine<S> {
             probes: 0,
             unanswered: 0,
             silent: 0,
-            mark: self.staged.get_as(&table::mark(&node), MARK_BYTES_MAX)?,
+            mark: if self.streams.all_lost() > 0 {
+                // It may have what was lost, long before anything changed.
+                None
+            } else {
+                self.staged.sound_as(&table::mark(&node), MARK_BYTES_MAX)?
+            },
             has_news: false,
             frontier: Frontier::new(now.mono),
         };
@@ -162,6 +167,15 @@ impl<S: Store> Engine<S> {
         if let Some(peer) = self.peers.peers.get_mut(node) {
             let soon = now.mono.max(peer.probed_at).plus_ms(PROBE_AGAIN_MS);
             peer.probe_at = peer.probe_at.min(soon);
+        }
+    }
+
+    /// Something was lost here: every peer's frontier is looked at from the
+    /// beginning, since nothing changed there.
+    pub(super) fn list_all_again(&mut self, now: Now) {
+        for peer in self.peers.peers.values_mut() {
+            peer.frontier.list_all_at = now.mono;
+            peer.probe_at = now.mono;
         }
     }
 

@@ -178,7 +178,9 @@ impl<S: Store> Engine<S> {
             .filter_map(|node| self.roster.node(node))
             .map(|certificate| certificate.member)
             .collect();
-        self.streams.has_gap(&own) || members.len() > self.roster.faults()
+        self.streams.has_gap(&own)
+            || self.streams.lost(&own) > 0
+            || members.len() > self.roster.faults()
     }
 
     /// Signs statement and envelope.

@@ -180,6 +180,33 @@ impl<S: Store> Engine<S> {
         }
     }
 
+    /// Puts a body in line of which a part cannot be read any more.
+    pub(super) fn pull_again(
+        &mut self,
+        now: Now,
+        arrival: Arrival,
+        id: EnvelopeId,
+        header: &Header,
+    ) {
+        // One that is being fetched counts as held what was read as it began.
+        if let Some(pull) = self.pulls.active.remove(&id) {
+            self.pulls.ended(&pull.wanted);
+        }
+        self.staged.put_as(table::pull(arrival), &id);
+        if self.pulls.is_in_memory(&id) {
+            return;
+        }
+        let certificate = self.roster.certificate(&header.prefix.certificate);
+        let wanted = Wanted {
+            arrival,
+            id,
+            author: certificate.map(|certificate| certificate.node),
+            announcer: None,
+            rounds: 0,
+        };
+        self.pulls.line_up(now.mono, wanted);
+    }
+
     /// Begins as many as may run. Where nobody is, nobody can be asked.
     pub(super) fn start_pulls(&mut self, now: Now) -> Result<(), StoreError> {
         while self.pulls.active.len() < PULLS_ACTIVE_MAX
@@ -209,8 +236,14 @@ impl<S: Store> Engine<S> {
                 }
                 pull.leaves.push(held.map(|chunk| leaf(&chunk)));
             }
+            let is_complete = pull.missing.is_empty();
             self.pulls.active.insert(id, pull);
-            self.ask_chunks(now, &id);
+            if is_complete {
+                // Only its envelope had to come again, or the hashes.
+                self.body_complete(id);
+            } else {
+                self.ask_chunks(now, &id);
+            }
         }
         Ok(())
     }
@@ -364,7 +397,14 @@ impl<S: Store> Engine<S> {
     pub(super) fn retry_pulls(&mut self, now: Now) -> Result<(), StoreError> {
         if self.pulls.left_on_disk.is_some_and(|at| at <= now.mono) {
             self.pulls.left_on_disk = None;
-            self.restore_pulls(now)?;
+            match self.restore_pulls(now) {
+                // It is made again; the others are looked for then.
+                Err(StoreError::Damaged { .. }) => {
+                    let later = now.mono.plus_ms(LEFT_ON_DISK_AGAIN_MS);
+                    self.pulls.left_on_disk = Some(later);
+                }
+                looked => looked?,
+            }
         }
         while let Some(entry) = self.pulls.resting.first_entry()
             && entry.key().0 <= now.mono

@@ -212,19 +212,8 @@ impl<S: Store> Rebuild<'_, S> {
         }
     }
 
-    fn place_of(&self, header: &Header) -> Option<(StreamId, Position)> {
-        let certificate = self.roster.certificate(&header.prefix.certificate)?;
-        let position = header.prefix.class.position()?;
-        let stream = StreamId {
-            node: certificate.node,
-            incarnation: certificate.incarnation,
-            tag: position.tag,
-        };
-        Some((stream, position))
-    }
-
     fn place(&mut self, arrival: Arrival, id: EnvelopeId, header: &Header) -> Place {
-        let Some((stream, position)) = self.place_of(header) else {
+        let Some((stream, position)) = place_in(&self.roster, header) else {
             return Place::Unknown;
         };
         // As when it came: what was lost from the middle of the log leaves a
@@ -261,12 +250,26 @@ impl<S: Store> Rebuild<'_, S> {
     }
 }
 
-fn logged(value: &[u8]) -> Option<LoggedFrame> {
+/// The stream and the place in it that a header names.
+pub(super) fn place_in(roster: &Roster, header: &Header) -> Option<(StreamId, Position)> {
+    let certificate = roster.certificate(&header.prefix.certificate)?;
+    let position = header.prefix.class.position()?;
+    let stream = StreamId {
+        node: certificate.node,
+        incarnation: certificate.incarnation,
+        tag: position.tag,
+    };
+    Some((stream, position))
+}
+
+/// An envelope of the log.
+pub(super) fn logged(value: &[u8]) -> Option<LoggedFrame> {
     let entry = codec::decode::<LogEntry>(value, FRAME_BYTES_MAX + 64).ok()?;
     header_of_frame(entry.frame.as_slice())
 }
 
-fn remains(value: &[u8]) -> Option<(EnvelopeId, Header)> {
+/// What remains of an envelope.
+pub(super) fn remains(value: &[u8]) -> Option<(EnvelopeId, Header)> {
     let remains: Remains = codec::decode(value, REMAINS_BYTES_MAX).ok()?;
     let signed = remains.header.to_signed::<Header>();
     let header = signed.claims().ok()?;

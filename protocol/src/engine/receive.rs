@@ -144,40 +144,8 @@ impl<S: Store> Engine<S> {
         Ok(there == Some(*id))
     }
 
-    /// What is held already is not taken twice. Only where nothing but remains
-    /// are held of an envelope that lives, since a clock ran ahead, the whole
-    /// of it takes their place.
-    fn take_held(
-        &mut self,
-        now: Now,
-        arrival: Arrival,
-        from: NodeId,
-        id: EnvelopeId,
-        frame: Verified<Frame>,
-        way: Way,
-    ) -> Result<Result<(), NotTaken>, StoreError> {
-        let is_whole = !matches!(kept_at(&self.staged, arrival)?, Kept::Remains(..));
-        let Some(stream) = frame.value().stream() else {
-            return Ok(Err(NotTaken::Held));
-        };
-        if is_whole || self.is_behind() || self.check_state(now, frame.value()).is_err() {
-            return Ok(Err(NotTaken::Held));
-        }
-        if let Err(why) = self.charge(now, &stream, cost_of(frame.value()), way) {
-            return Ok(Err(why));
-        }
-        self.staged.remove(table::remains(arrival));
-        let entry = LogEntry {
-            received_ms: now.wall_ms,
-            frame: bytes_of(frame.value()),
-        };
-        self.staged.put_as(table::log(arrival), &entry);
-        self.taken(now, arrival, id, from, frame);
-        Ok(Ok(()))
-    }
-
     /// Says that an envelope was taken, and sends it on.
-    fn taken(
+    pub(super) fn taken(
         &mut self,
         now: Now,
         arrival: Arrival,
@@ -204,7 +172,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// Time, roster and policy.
-    fn check_state(&self, now: Now, frame: &Frame) -> Result<(), NotTaken> {
+    pub(super) fn check_state(&self, now: Now, frame: &Frame) -> Result<(), NotTaken> {
         let prefix = &frame.header().prefix;
         if prefix.expiry_hour != EXPIRY_NEVER {
             if is_expired(prefix.expiry_hour, now.wall_ms) {
@@ -253,7 +221,7 @@ impl<S: Store> Engine<S> {
 
     /// Charges the author. What was asked for has a bucket of its own, so that
     /// catching up keeps nothing live out.
-    fn charge(
+    pub(super) fn charge(
         &mut self,
         now: Now,
         stream: &StreamId,
@@ -300,7 +268,10 @@ impl<S: Store> Engine<S> {
         else {
             return Ok(Err(NotTaken::Gate(Refusal::Direct)));
         };
-        if self.staged.sound(&table::envelope(&id))?.is_some() {
+        let held: Option<Arrival> = self.staged.sound_as(&table::envelope(&id), 9)?;
+        if let Some(arrival) = held
+            && !matches!(kept_at(&self.staged, arrival)?, Kept::Absent)
+        {
             return Ok(Err(NotTaken::Held));
         }
         if self.is_behind() {
@@ -308,6 +279,16 @@ impl<S: Store> Engine<S> {
         }
         if !is_expired(prefix.expiry_hour, now.wall_ms) {
             return Ok(Err(NotTaken::NotExpired));
+        }
+        if let Some(arrival) = held {
+            // Nothing else can be had any more of what the store lost.
+            if let Err(why) = self.charge(now, &stream, REMAINS_COST_BYTES, Way::Asked) {
+                return Ok(Err(why));
+            }
+            self.staged.remove(table::log(arrival));
+            self.staged.put_as(table::remains(arrival), remains);
+            self.healed(&stream, checked.value().header());
+            return Ok(Ok(()));
         }
         let place = (&stream, &position);
         self.place_remains(now, place, id, prefix, remains, Way::Asked)
@@ -519,7 +500,7 @@ fn is_pulled(header: &Header) -> bool {
     header.binding.payload.is_some() && !header.body_is_inline()
 }
 
-fn bytes_of(frame: &Frame) -> Bytes<FRAME_BYTES_MAX> {
+pub(super) fn bytes_of(frame: &Frame) -> Bytes<FRAME_BYTES_MAX> {
     Bytes::new(frame.bytes().to_vec()).unwrap_or_default()
 }
 
@@ -527,7 +508,7 @@ fn bytes_of(frame: &Frame) -> Bytes<FRAME_BYTES_MAX> {
 const REMAINS_COST_BYTES: u64 = 1_200;
 
 /// What an envelope costs its author: what there is to carry, and to open.
-fn cost_of(frame: &Frame) -> u64 {
+pub(super) fn cost_of(frame: &Frame) -> u64 {
     let header = frame.header();
     let pulled = if header.body_is_inline() {
         0

@@ -7,12 +7,21 @@ use watchfire_protocol::gate::{check, envelope_id};
 use watchfire_protocol::ids::{BundleId, EnvelopeId};
 use watchfire_protocol::policy::Reader;
 use watchfire_protocol::query::{Asker, Query};
+use watchfire_protocol::roster::Roster;
 use watchfire_protocol::store::Store;
 use watchfire_protocol::table::{self, LogEntry, Outcome, StreamRow};
 use watchfire_protocol::wire::codec;
+use watchfire_protocol::wire::exchange::StreamId;
 use watchfire_tests::mesh::wall_ms;
 
-use super::program::{Acknowledged, Program};
+use super::program::Acknowledged;
+
+/// Whose stream is followed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Author<'a> {
+    pub(crate) roster: &'a Roster,
+    pub(crate) stream: StreamId,
+}
 
 /// The stream as it was found after the last crash.
 #[derive(Debug, Default)]
@@ -35,8 +44,8 @@ impl Held {
 
     /// Follows the stream from where it ended before: no gap, no fork, every
     /// envelope genuine and chained to the one before it.
-    pub(crate) fn check_new(&mut self, store: &SledStore, program: &Program, at: &str) {
-        let stream = program.stream();
+    pub(crate) fn check_new(&mut self, store: &SledStore, author: Author<'_>, at: &str) {
+        let stream = author.stream;
         let prefix = table::sequences(&stream);
         for (key, value) in store
             .scan(
@@ -65,7 +74,7 @@ impl Held {
                 1 << 17,
             )
             .unwrap();
-            let frame = check(entry.frame.as_slice(), program.roster())
+            let frame = check(entry.frame.as_slice(), author.roster)
                 .unwrap_or_else(|why| panic!("{at}: {why}"));
             assert_eq!(
                 envelope_id(&frame),
@@ -87,8 +96,8 @@ impl Held {
             .map(|value| codec::decode(&value, 80).unwrap());
         let through = row.and_then(|row| row.through);
         assert_eq!(
-            through.map(|through| (through.sequence, Some(through.head))),
-            Some((self.through, self.head)),
+            through.map(|through| (through.sequence, through.head)),
+            self.head.map(|head| (self.through, head)),
             "{at}"
         );
         assert_eq!(
@@ -103,7 +112,7 @@ impl Held {
     pub(crate) fn check_acknowledged(
         &mut self,
         store: &SledStore,
-        program: &Program,
+        author: Author<'_>,
         new: &[Acknowledged],
         at: &str,
     ) {
@@ -111,7 +120,7 @@ impl Held {
             store,
             Asker {
                 reader: Reader::LocalPerson,
-                roster: program.roster(),
+                roster: author.roster,
                 wall_ms: wall_ms(),
             },
         );
@@ -128,7 +137,7 @@ impl Held {
             let record = record.value();
             assert_eq!(
                 (record.envelope, record.statement.stream),
-                (*envelope, Some((program.stream().tag, *sequence)))
+                (*envelope, Some((author.stream.tag, *sequence)))
             );
             assert!(
                 matches!(record.outcome, Some(Outcome::Opened { objects: 1, .. })),
@@ -136,7 +145,7 @@ impl Held {
                 record.outcome
             );
             let place = store
-                .get(&table::sequence(&program.stream(), *sequence))
+                .get(&table::sequence(&author.stream, *sequence))
                 .unwrap();
             assert_eq!(
                 place.map(|value| codec::decode(&value, 32).unwrap()),
@@ -153,14 +162,14 @@ impl Held {
 
     /// The whole store once more, with every checksum: a later crash harmed
     /// nothing of an earlier life.
-    pub(crate) fn check_whole(&self, store: &SledStore, program: &Program) {
+    pub(crate) fn check_whole(&self, store: &SledStore, author: Author<'_>) {
         let report = store.check(10).unwrap();
         assert!(
             report.damaged.is_empty() && report.is_sum_right,
             "{report:?}"
         );
         let mut again = Self::default();
-        again.check_new(store, program, "the whole stream");
+        again.check_new(store, author, "the whole stream");
         assert_eq!((again.through, again.head), (self.through, self.head));
         let log = store.scan(b"L", b"L", usize::MAX).unwrap().len();
         assert_eq!(
@@ -171,7 +180,7 @@ impl Held {
             store,
             Asker {
                 reader: Reader::LocalPerson,
-                roster: program.roster(),
+                roster: author.roster,
                 wall_ms: wall_ms(),
             },
         );

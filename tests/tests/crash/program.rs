@@ -7,12 +7,13 @@ use std::os::unix::net::UnixStream;
 
 use watchfire_node::control::{ControlAnswer, ControlRequest, Op, PublishOp, Reply};
 use watchfire_node::disk::SledStore;
-use watchfire_protocol::ids::{BundleId, EnvelopeId};
-use watchfire_protocol::roster::Roster;
+use watchfire_protocol::ids::{BundleId, EnvelopeId, NodeId};
 use watchfire_protocol::wire::Tag;
 use watchfire_protocol::wire::exchange::StreamId;
 use watchfire_tests::mesh::{Listen, Mesh, document};
 use watchfire_tests::program::{self, PASSPHRASE, Process};
+
+use super::held::Author;
 
 /// What the node said is durable.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +21,15 @@ pub(crate) struct Acknowledged {
     pub(crate) bundle: BundleId,
     pub(crate) envelope: EnvelopeId,
     pub(crate) sequence: u64,
+}
+
+/// The stream in which a node of a mesh publishes.
+pub(crate) const fn public_stream(node: NodeId) -> StreamId {
+    StreamId {
+        node,
+        incarnation: 1,
+        tag: Tag::PUBLIC,
+    }
 }
 
 /// A data directory, and how to run the program on it.
@@ -39,16 +49,11 @@ impl Program {
         Self { mesh, program }
     }
 
-    pub(crate) const fn roster(&self) -> &Roster {
-        self.mesh.roster()
-    }
-
-    /// The stream of what it publishes.
-    pub(crate) fn stream(&self) -> StreamId {
-        StreamId {
-            node: self.mesh.node(0),
-            incarnation: 1,
-            tag: Tag::PUBLIC,
+    /// Who publishes, and where.
+    pub(crate) fn author(&self) -> Author<'_> {
+        Author {
+            roster: self.mesh.roster(),
+            stream: public_stream(self.mesh.node(0)),
         }
     }
 

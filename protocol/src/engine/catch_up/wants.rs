@@ -208,7 +208,7 @@ impl CatchUp {
     pub(crate) fn progress(&self, streams: &Streams) -> Progress {
         let missing = self.wants.iter().map(|(stream, want)| {
             let last = want.offers.values().map(Offer::last).max().unwrap_or(0);
-            last.saturating_sub(streams.sequence(stream))
+            last.saturating_sub(streams.sequence(stream)) + streams.lost(stream) as u64
         });
         Progress {
             streams: self.wants.len() as u64,

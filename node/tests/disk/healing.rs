@@ -1,0 +1,480 @@
+//! Damaged values met by a node that runs: made whole without a restart.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use watchfire_node::clock::wall_ms;
+use watchfire_node::disk::audit::audit;
+use watchfire_node::disk::recovery::Happened;
+use watchfire_node::disk::{Damaged, SledStore};
+use watchfire_node::driver::PublishFailure;
+use watchfire_node::node::{Node, NodeConfig, NodeEnd};
+use watchfire_protocol::engine::{
+    CheckedItem, Done, Engine, Input, Output, PublishRefusal, RequestId, examine,
+};
+use watchfire_protocol::founding::{Keys, Profile, make_card};
+use watchfire_protocol::gate::check_remains;
+use watchfire_protocol::ids::BundleId;
+use watchfire_protocol::limits::FRAME_BYTES_MAX;
+use watchfire_protocol::marking::Marking;
+use watchfire_protocol::opening::Wish;
+use watchfire_protocol::policy::Reader;
+use watchfire_protocol::query::{Asker, Query};
+use watchfire_protocol::roster::{Roster, draft_genesis, sign_genesis};
+use watchfire_protocol::store::{Batch, Entry, MemoryStore, Store, StoreError};
+use watchfire_protocol::table::{self, LogEntry};
+use watchfire_protocol::time::Now;
+use watchfire_protocol::wire::card::{Contact, Role};
+use watchfire_protocol::wire::codec;
+use watchfire_protocol::wire::envelope::Envelope;
+use watchfire_protocol::wire::exchange::Remains;
+use watchfire_protocol::wire::genesis::GenesisFile;
+
+use super::damage::open_raw;
+use super::held::{Held, entries};
+use super::{Place, draws};
+
+/// It only ends what would never end.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A store of which values can be damaged while an engine uses it: a damaged
+/// one is told by its key until something else is written there.
+#[derive(Default)]
+struct Shaky {
+    inner: MemoryStore,
+    spoiled: Mutex<BTreeSet<Vec<u8>>>,
+}
+
+impl Shaky {
+    fn spoil(&self, key: &[u8]) {
+        self.spoiled.lock().unwrap().insert(key.to_vec());
+    }
+
+    fn sound(&self, key: &[u8]) -> Result<(), StoreError> {
+        if self.spoiled.lock().unwrap().contains(key) {
+            return Err(StoreError::Damaged {
+                key: hex::encode(key),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Store for Shaky {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.sound(key)?;
+        self.inner.get(key)
+    }
+
+    fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError> {
+        let found = self.inner.scan(prefix, from, limit)?;
+        found.iter().try_for_each(|(key, _)| self.sound(key))?;
+        Ok(found)
+    }
+
+    fn apply(&self, batch: &Batch) -> Result<(), StoreError> {
+        let mut spoiled = self.spoiled.lock().unwrap();
+        for (key, _) in batch.iter() {
+            spoiled.remove(key);
+        }
+        self.inner.apply(batch)
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        self.inner.flush()
+    }
+}
+
+#[test]
+fn attack_37_what_the_log_or_the_engine_tells_is_made_again_at_once() {
+    let held = Held::empty();
+    let store = Shaky::default();
+    let mut engine = held.engine(&store);
+    for number in 1..=4 {
+        held.publish(&mut engine, number, 300);
+    }
+    let mut healed = BTreeSet::new();
+    for (key, value) in store.scan(b"", b"", usize::MAX).unwrap() {
+        let table = key[0];
+        if matches!(table, b'L' | b'I' | b'V') {
+            continue;
+        }
+        store.spoil(&key);
+        let keys = BTreeSet::from([key.clone()]);
+        let damages = examine(&&store, &held.roster, &keys).unwrap();
+        engine.handle(held.now, Input::Damaged(damages)).unwrap();
+        // Opening again is work, and filing takes commits.
+        while let Some(output) = engine.poll() {
+            if let Output::Work(work) = output {
+                engine.handle(held.now, Input::Done(work.run())).unwrap();
+            }
+        }
+        while let Some((number, batch)) = engine.begin_commit() {
+            store.apply(&batch).unwrap();
+            engine.handle(held.now, Input::Committed(number)).unwrap();
+        }
+        assert_eq!(
+            store.get(&key).unwrap(),
+            Some(value),
+            "{}",
+            hex::encode(&key)
+        );
+        healed.insert(table);
+    }
+    let expected: BTreeSet<u8> = b"ABEFGOST".iter().copied().collect();
+    assert_eq!(healed, expected);
+}
+
+#[test]
+fn attack_37_of_an_envelope_whose_time_is_over_the_remains_come_back() {
+    let held = Held::empty();
+    let store = Shaky::default();
+    let mut engine = held.engine(&store);
+    for number in 1..=2 {
+        held.publish(&mut engine, number, 300);
+    }
+    let key = table::log(0);
+    let entry: LogEntry = codec::decode(&store.get(&key).unwrap().unwrap(), 1 << 17).unwrap();
+    let envelope: Envelope = codec::decode(&entry.frame.as_slice()[2..], FRAME_BYTES_MAX).unwrap();
+    let remains = Remains {
+        header: envelope.header,
+        second_signature: envelope.second_signature,
+    };
+    store.spoil(&key);
+    let damages = examine(&&store, &held.roster, &BTreeSet::from([key.clone()])).unwrap();
+    engine.handle(held.now, Input::Damaged(damages)).unwrap();
+    assert_eq!(engine.status().lost, 1);
+    let brought = |engine: &mut Engine<&Shaky>, now: Now| {
+        let checked = check_remains(&remains, &held.roster).unwrap();
+        let done = Done::Checked {
+            id: RequestId(u64::MAX),
+            from: held.roster.nodes().next().unwrap().node,
+            items: vec![Ok(CheckedItem::Remains(Box::new(checked), remains.clone()))],
+        };
+        engine.handle(now, Input::Done(done)).unwrap();
+        while let Some((number, batch)) = engine.begin_commit() {
+            store.apply(&batch).unwrap();
+            engine.handle(now, Input::Committed(number)).unwrap();
+        }
+    };
+    // While it lives, remains are not enough.
+    brought(&mut engine, held.now);
+    assert_eq!(engine.status().lost, 1);
+    let later = Now {
+        wall_ms: held.now.wall_ms + 3 * 86_400_000,
+        ..held.now
+    };
+    brought(&mut engine, later);
+    assert_eq!(engine.status().lost, 0);
+    assert_eq!(store.get(&key).unwrap(), None);
+    assert!(store.get(&table::remains(0)).unwrap().is_some());
+}
+
+/// Two members with real nodes on loopback.
+struct Pair {
+    dir: TempDir,
+    genesis: GenesisFile,
+    addresses: [String; 2],
+}
+
+fn keys(number: u64) -> Keys {
+    Keys::derived(&[0x37; 32], number)
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// A domain name and a description that hardly compresses.
+fn document(number: u64, filler_bytes: usize) -> Vec<u8> {
+    let mut draw = draws(number);
+    let filler: String = (0..filler_bytes)
+        .map(|_| char::from(b'0' + u8::try_from(draw(75)).unwrap()))
+        .filter(|letter| !matches!(letter, '\\' | '"'))
+        .collect();
+    format!(
+        "[{{\"type\":\"domain-name\",\"spec_version\":\"2.1\",\"id\":\"domain-name--00000000-0000-4000-8000-{number:012x}\",\
+         \"value\":\"h{number}.example\",\"x_filler\":\"{filler}\"}}]"
+    )
+    .into_bytes()
+}
+
+const fn wish() -> Wish {
+    Wish {
+        flag: Some(Marking::Clear),
+        valid_ms: 86_400_000,
+        exercise: true,
+        permissible_actions: None,
+        supersedes: None,
+    }
+}
+
+impl Pair {
+    fn new() -> Self {
+        let addresses = [(); 2].map(|()| format!("/ip4/127.0.0.1/tcp/{}", free_port()));
+        let mut cards = Vec::new();
+        for (number, address) in (0..).zip(&addresses) {
+            let profile = Profile {
+                slug: format!("m-{number}").parse().unwrap(),
+                role: Role::Agency,
+                contact: Contact::default(),
+                addresses: vec![address.clone()],
+                door_addresses: Vec::new(),
+            };
+            let card = make_card(&profile, &keys(number), wall_ms()).unwrap();
+            cards.push((card, vec!["tests".to_owned()]));
+        }
+        let mut genesis = draft_genesis("healing", wall_ms(), &cards).unwrap();
+        for number in 0..2 {
+            genesis = sign_genesis(&genesis, &keys(number).root).unwrap();
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let pair = Self {
+            dir,
+            genesis,
+            addresses,
+        };
+        for number in 0..2 {
+            drop(SledStore::create(&pair.store(number)).unwrap());
+        }
+        pair
+    }
+
+    fn roster(&self) -> Roster {
+        Roster::found(&self.genesis).unwrap()
+    }
+
+    fn store(&self, number: usize) -> PathBuf {
+        self.dir.path().join(format!("store-{number}"))
+    }
+
+    fn start(&self, number: usize) -> Running {
+        let own = keys(number as u64);
+        let config = NodeConfig {
+            genesis_file: self.genesis.to_bytes(),
+            signing_key: own.signing,
+            transport_seed: watchfire_crypto::Secret::new(*own.transport.expose_seed().expose()),
+            store: self.store(number),
+            listen: vec![self.addresses[number].parse().unwrap()],
+            door: Vec::new(),
+        };
+        let runtime = Runtime::new().unwrap();
+        let (node, end) = {
+            let _inside = runtime.enter();
+            Node::start(config).unwrap()
+        };
+        Running { runtime, node, end }
+    }
+
+    /// Both hold what the first published: small, with a body of two chunks,
+    /// small. Both have ended.
+    fn filled() -> (Self, Vec<BundleId>) {
+        let pair = Self::new();
+        let (author, other) = (pair.start(0), pair.start(1));
+        let bundles: Vec<BundleId> = [300, 700_000, 300]
+            .into_iter()
+            .zip(1..)
+            .map(|(filler, number)| author.publish(number, filler).unwrap())
+            .collect();
+        for bundle in &bundles {
+            other.until(|| other.payload(bundle).ok().flatten().is_some());
+        }
+        author.stop();
+        other.stop();
+        (pair, bundles)
+    }
+
+    /// Overwrites the nth value of a table by garbage, as no checksum stands.
+    /// Returns its key.
+    fn spoil(&self, number: usize, table: u8, nth: usize) -> Vec<u8> {
+        let place = Place {
+            _dir: tempfile::tempdir().unwrap(),
+            store: self.store(number),
+        };
+        let raw = open_raw(&place);
+        let (key, stored) = raw.range(vec![1, table]..).nth(nth).unwrap().unwrap();
+        assert_eq!(key.get(1), Some(&table), "the table has entries");
+        raw.insert(&key, vec![0xa5; stored.len()]).unwrap();
+        raw.flush().unwrap();
+        key[1..].to_vec()
+    }
+
+    fn is_sound(&self, number: usize) {
+        let store = SledStore::open(&self.store(number)).unwrap();
+        let found = audit(&store, Some(&self.roster()), 10, |_, _| {}).unwrap();
+        assert!(found.is_sound(), "{found:?}");
+    }
+}
+
+struct Running {
+    runtime: Runtime,
+    node: Node,
+    end: NodeEnd,
+}
+
+impl Running {
+    fn publish(&self, number: u64, filler: usize) -> Result<BundleId, PublishFailure> {
+        let stix = document(number, filler);
+        let published = self.runtime.block_on(self.node.publish(stix, wish()));
+        Ok(published.unwrap()?.published.bundle)
+    }
+
+    fn query<T>(&self, ask: impl FnOnce(&Query<'_, SledStore>) -> T) -> T {
+        let roster = self.node.roster();
+        let asker = Asker {
+            reader: Reader::LocalPerson,
+            roster: &roster,
+            wall_ms: wall_ms(),
+        };
+        ask(&Query::new(self.node.store(), asker))
+    }
+
+    fn payload(&self, bundle: &BundleId) -> Result<Option<Vec<u8>>, StoreError> {
+        let payload = self.query(|query| query.payload(bundle))?;
+        Ok(payload.map(|bytes| bytes.into_inner().stix))
+    }
+
+    /// Waits, a turn of the driver at a time.
+    fn until(&self, is_so: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !is_so() {
+            assert!(begun.elapsed() < PATIENCE, "{:?}", self.node.damaged());
+            self.runtime.block_on(self.node.barrier()).unwrap();
+        }
+    }
+
+    fn lost(&self) -> u64 {
+        let status = self.runtime.block_on(self.node.status()).unwrap();
+        status.engine.lost
+    }
+
+    fn stop(self) {
+        self.runtime.block_on(async {
+            self.node.shutdown().await;
+            self.end.await.unwrap().unwrap();
+        });
+    }
+}
+
+fn damaged(key: &[u8]) -> StoreError {
+    StoreError::Damaged {
+        key: hex::encode(key),
+    }
+}
+
+fn is_suspect(store: &Path) -> bool {
+    store.join("store.suspect").exists()
+}
+
+#[test]
+fn attack_37_a_damaged_envelope_or_body_comes_back_from_a_peer_while_the_node_runs() {
+    let (pair, bundles) = Pair::filled();
+    let before = entries(&SledStore::open(&pair.store(1)).unwrap());
+    // The second envelope is the one with a body outside its frame.
+    for (table, nth) in [(b'L', 0), (b'L', 1), (b'C', 1), (b'H', 0), (b'T', 2)] {
+        let key = pair.spoil(1, table, nth);
+        let author = pair.start(0);
+        let other = pair.start(1);
+        assert_eq!(other.node.happened(), [], "nobody knows yet");
+        // Never served, and named; and then it is there again.
+        assert_eq!(other.node.store().get(&key), Err(damaged(&key)));
+        other.until(|| other.node.store().get(&key).is_ok());
+        let now = other.node.store().get(&key).unwrap();
+        assert_eq!(now.as_ref(), before.get(&key), "{}", char::from(table));
+        for bundle in &bundles {
+            other.until(|| other.payload(bundle).is_ok_and(|payload| payload.is_some()));
+        }
+        other.until(|| other.node.damaged().healing == 0);
+        let Damaged { healed, due, .. } = other.node.damaged();
+        assert_eq!((healed, due), (1, 0));
+        assert_eq!(other.lost(), 0);
+        assert!(is_suspect(&pair.store(1)), "the next start looks at it all");
+        author.stop();
+        other.stop();
+        pair.is_sound(1);
+        // As that start would do; here the next table is to be met running.
+        std::fs::remove_file(pair.store(1).join("store.suspect")).unwrap();
+    }
+}
+
+#[test]
+fn attack_37_an_author_whose_own_envelope_is_damaged_publishes_when_it_is_back() {
+    let (pair, bundles) = Pair::filled();
+    let key = pair.spoil(0, b'L', 0);
+    let author = pair.start(0);
+    assert_eq!(author.node.store().get(&key), Err(damaged(&key)));
+    author.until(|| author.lost() == 1);
+    let refused = author.publish(10, 300).unwrap_err();
+    assert_eq!(refused, PublishFailure::Refused(PublishRefusal::Behind));
+    let other = pair.start(1);
+    author.until(|| author.lost() == 0);
+    author.until(|| author.node.store().get(&key).is_ok());
+    assert!(author.payload(&bundles[0]).unwrap().is_some());
+    let next = author.publish(10, 300).unwrap();
+    other.until(|| other.payload(&next).is_ok_and(|payload| payload.is_some()));
+    for node in [&author, &other] {
+        let store = node.node.store();
+        assert_eq!(store.scan(b"X", b"X", 1).unwrap(), [], "no conflict");
+    }
+    author.stop();
+    other.stop();
+    pair.is_sound(0);
+}
+
+#[test]
+fn attack_37_a_damaged_block_of_an_index_is_said_and_made_again_by_the_next_start() {
+    let (pair, _) = Pair::filled();
+    let key = pair.spoil(1, b'V', 0);
+    let other = pair.start(1);
+    assert_eq!(other.node.store().get(&key), Err(damaged(&key)));
+    other.until(|| other.node.damaged().due == 1);
+    let said = other.node.damaged().to_string();
+    assert!(said.contains("1 wait for the next start"), "{said}");
+    other.stop();
+    let other = pair.start(1);
+    let [Happened::Repaired(repaired)] = other.node.happened() else {
+        panic!("{:?}", other.node.happened());
+    };
+    assert_eq!((repaired.removed_truth, repaired.removed_index), (0, 1));
+    other.until(|| !other.node.store().scan(b"V", b"V", 1).unwrap().is_empty());
+    assert!(other.node.damaged().is_none());
+    other.stop();
+}
+
+#[test]
+fn attack_37_a_store_names_each_damaged_value_once_and_counts_what_is_made_whole() {
+    let place = super::place();
+    let store = SledStore::create(&place.store).unwrap();
+    store.apply(&super::put(&table::log(1), b"it")).unwrap();
+    store.apply(&super::put(&table::log(2), b"other")).unwrap();
+    drop(store);
+    let raw = open_raw(&place);
+    for arrival in [1, 2] {
+        let key = [&[1], table::log(arrival).as_slice()].concat();
+        raw.insert(key, vec![0; 11]).unwrap();
+    }
+    raw.flush().unwrap();
+    drop(raw);
+    let store = SledStore::open(&place.store).unwrap();
+    assert!(store.damaged().is_none());
+    for _ in 0..3 {
+        store.get(&table::log(1)).unwrap_err();
+        store.scan(b"L", b"L", 10).unwrap_err();
+    }
+    store.get(&table::log(2)).unwrap_err();
+    assert_eq!(store.damaged().healing, 2);
+    // The same again: the totals are those of before.
+    store.apply(&super::put(&table::log(1), b"it")).unwrap();
+    store.apply(&super::put(&table::log(2), b"other")).unwrap();
+    let Damaged {
+        healed, healing, ..
+    } = store.damaged();
+    assert_eq!((healed, healing), (2, 0));
+    assert!(store.check(10).unwrap().is_whole());
+}

@@ -1,0 +1,309 @@
+//! What a process does that is to be killed: this test binary, started again.
+//!
+//! It works in a directory with a genesis and the stores of two members, and
+//! says in its standard output what it claims: one line for each claim.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tokio::runtime::Runtime;
+use watchfire_node::disk::{SledStore, recovery};
+use watchfire_node::node::{Node, NodeConfig, NodeEnd};
+use watchfire_protocol::engine::Event;
+use watchfire_protocol::ids::{BundleId, NodeId};
+use watchfire_protocol::marking::Marking;
+use watchfire_protocol::roster::Roster;
+use watchfire_protocol::wire::genesis::GenesisFile;
+use watchfire_tests::mesh::{Mesh, PATIENCE, document, wall_ms, wish};
+
+use super::program::Acknowledged;
+
+const ROLE: &str = "WATCHFIRE_CRASH_ROLE";
+const PLACE: &str = "WATCHFIRE_CRASH_PLACE";
+const END_BEFORE: &str = "WATCHFIRE_END_BEFORE";
+
+/// What the process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Makes a store.
+    Make,
+    /// Opens a store as a node does, and mends it or sets it aside.
+    Open,
+    /// Publishes: small, with a body outside the frame, small.
+    Publish,
+    /// Publishes small ones alone.
+    PublishSmall,
+    /// Two nodes: what the first publishes, the second takes.
+    Exchange,
+}
+
+const ROLES: [Role; 5] = [
+    Role::Make,
+    Role::Open,
+    Role::Publish,
+    Role::PublishSmall,
+    Role::Exchange,
+];
+
+/// How it ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Until {
+    Done,
+    /// Before its own write of this number.
+    Write(u64),
+    /// When it writes behind this byte of any file: what was to be written
+    /// across it is cut there.
+    Byte(u64),
+    /// The same, once the node has started: opening fills the log's segment
+    /// with zeros to its end.
+    ByteOnceReady(u64),
+}
+
+/// What it said until it ended.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    /// Before what it was ended, as the code names it.
+    pub(crate) before: Option<String>,
+    pub(crate) is_done: bool,
+    pub(crate) acknowledged: Vec<Acknowledged>,
+    /// What the second node said is durable there.
+    pub(crate) stored: Vec<BundleId>,
+}
+
+/// SIGABRT and SIGXFSZ, as Linux counts them on every machine it runs on but
+/// MIPS.
+const ABORTED: i32 = 6;
+const FILE_TOO_LARGE: i32 = 25;
+
+/// Runs a child to its end.
+pub(crate) fn run(role: Role, place: &Path, until: Until) -> Said {
+    let exe = std::env::current_exe().unwrap();
+    let mut command = match until {
+        Until::Done | Until::Write(_) | Until::ByteOnceReady(_) => Command::new(exe),
+        Until::Byte(limit) => {
+            let mut command = limits(limit);
+            command.arg(exe);
+            command
+        }
+    };
+    if let Until::Write(number) = until {
+        command.env(END_BEFORE, number.to_string());
+    }
+    let mut child = command
+        .args(["--exact", "child", "--nocapture"])
+        .env(ROLE, format!("{role:?}"))
+        .env(PLACE, place)
+        .env_remove("RUST_BACKTRACE")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = String::new();
+    if let Until::ByteOnceReady(limit) = until {
+        let mut lines = BufReader::new(child.stdout.as_mut().unwrap());
+        while !out.ends_with("\nready\n") {
+            assert_ne!(lines.read_line(&mut out).unwrap(), 0, "{role:?}: {out}");
+        }
+        let pid = child.id().to_string();
+        let limited = limits(limit).args(["--pid", &pid]).status().unwrap();
+        assert!(limited.success());
+    }
+    // The end of its input is the sign to go on.
+    drop(child.stdin.take());
+    let output = child.wait_with_output().unwrap();
+    out.push_str(&String::from_utf8(output.stdout).unwrap());
+    let err = String::from_utf8(output.stderr).unwrap();
+    let mut said = Said::default();
+    for line in out.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words.as_slice() {
+            ["acknowledged", sequence, bundle, envelope] => {
+                said.acknowledged.push(Acknowledged {
+                    bundle: bundle.parse().unwrap(),
+                    envelope: envelope.parse().unwrap(),
+                    sequence: sequence.parse().unwrap(),
+                });
+            }
+            ["stored", bundle] => said.stored.push(bundle.parse().unwrap()),
+            ["done"] => said.is_done = true,
+            _ => {}
+        }
+    }
+    let before = err
+        .lines()
+        .find_map(|line| line.strip_prefix("ended before: "));
+    said.before = before.map(ToOwned::to_owned);
+    let signal = output.status.signal();
+    let is_killed = match until {
+        Until::Done => false,
+        Until::Write(_) => signal == Some(ABORTED) && before.is_some(),
+        Until::Byte(_) | Until::ByteOnceReady(_) => signal == Some(FILE_TOO_LARGE),
+    };
+    assert!(
+        is_killed || (said.is_done && output.status.success()),
+        "{role:?} {until:?}: {}\n{out}\n{err}",
+        output.status
+    );
+    said
+}
+
+/// What limits how long files may become. Part of util-linux, without which no
+/// Debian is.
+fn limits(bytes: u64) -> Command {
+    let mut command = Command::new("prlimit");
+    command.arg(format!("--fsize={bytes}")).arg("--core=0");
+    command
+}
+
+/// Where a member's store is.
+pub(crate) fn store_of(place: &Path, number: u64) -> PathBuf {
+    place.join(format!("store-{number}"))
+}
+
+pub(crate) fn genesis_of(place: &Path) -> PathBuf {
+    place.join("genesis")
+}
+
+pub(crate) fn roster_of(place: &Path) -> Roster {
+    let bytes = fs::read(genesis_of(place)).unwrap();
+    Roster::found(&GenesisFile::from_bytes(&bytes).unwrap()).unwrap()
+}
+
+/// A node of a member, and the runtime that it lives in.
+pub(crate) struct Alive {
+    runtime: Runtime,
+    node: Node,
+    end: NodeEnd,
+}
+
+impl Alive {
+    pub(crate) fn start(place: &Path, number: u64) -> Self {
+        let keys = Mesh::keys(number);
+        let me = NodeId::of_transport(&keys.transport.public().to_bytes());
+        let roster = roster_of(place);
+        let member = roster.node(&me).unwrap().member;
+        let addresses = &roster.member(&member).unwrap().addresses;
+        let config = NodeConfig {
+            genesis_file: fs::read(genesis_of(place)).unwrap(),
+            signing_key: keys.signing,
+            transport_seed: watchfire_crypto::Secret::new(*keys.transport.expose_seed().expose()),
+            store: store_of(place, number),
+            listen: addresses
+                .iter()
+                .map(|address| address.parse().unwrap())
+                .collect(),
+            door: Vec::new(),
+        };
+        let runtime = Runtime::new().unwrap();
+        let (node, end) = {
+            let _inside = runtime.enter();
+            Node::start(config).unwrap_or_else(|why| panic!("it does not start: {why}"))
+        };
+        Self { runtime, node, end }
+    }
+
+    /// Publishes one and waits until it is acknowledged.
+    pub(crate) fn publish(&self, number: u64, filler_bytes: usize) -> Acknowledged {
+        let stix = document(number, filler_bytes);
+        let published = self
+            .runtime
+            .block_on(self.node.publish(stix, wish(Some(Marking::Clear))))
+            .unwrap()
+            .unwrap()
+            .published;
+        Acknowledged {
+            bundle: published.bundle,
+            envelope: published.envelope,
+            sequence: published.sequence,
+        }
+    }
+
+    pub(crate) fn stop(self) {
+        self.runtime.block_on(async {
+            self.node.shutdown().await;
+            self.end.await.unwrap().unwrap();
+        });
+    }
+}
+
+fn say_acknowledged(one: &Acknowledged) {
+    let Acknowledged {
+        bundle,
+        envelope,
+        sequence,
+    } = one;
+    println!("\nacknowledged {sequence} {bundle} {envelope}");
+}
+
+/// Plays the role that the environment gives, if it gives one.
+pub(crate) fn play() {
+    let Ok(name) = std::env::var(ROLE) else {
+        return;
+    };
+    let place = PathBuf::from(std::env::var_os(PLACE).unwrap());
+    let role = ROLES
+        .into_iter()
+        .find(|role| format!("{role:?}") == name)
+        .unwrap();
+    match role {
+        Role::Make => drop(SledStore::create(&store_of(&place, 0)).unwrap()),
+        Role::Open => {
+            let roster = roster_of(&place);
+            drop(recovery::start(&store_of(&place, 0), &roster, wall_ms()).unwrap());
+        }
+        Role::Publish => publish(&place, &[0, 300_000, 0]),
+        Role::PublishSmall => publish(&place, &[0, 0, 0, 0]),
+        Role::Exchange => exchange(&place),
+    }
+    println!("\ndone");
+}
+
+fn publish(place: &Path, filler_bytes: &[usize]) {
+    let author = Alive::start(place, 0);
+    println!("\nready");
+    // Whoever started this one may limit it first.
+    let _ = std::io::stdin().read_to_string(&mut String::new());
+    for (number, filler_bytes) in (1..).zip(filler_bytes) {
+        say_acknowledged(&author.publish(number, *filler_bytes));
+    }
+    author.stop();
+}
+
+/// The author publishes one before and one after the other is there.
+fn exchange(place: &Path) {
+    let author = Alive::start(place, 0);
+    say_acknowledged(&author.publish(1, 0));
+    let other = Alive::start(place, 1);
+    let mut events = other.node.events();
+    let mut next = |until: &dyn Fn(&Event) -> bool| {
+        other.runtime.block_on(async {
+            tokio::time::timeout(PATIENCE, async {
+                loop {
+                    let event = events.recv().await.unwrap().event;
+                    if let Event::Stored {
+                        bundle: Some(bundle),
+                        ..
+                    } = &event
+                    {
+                        println!("\nstored {bundle}");
+                    }
+                    if until(&event) {
+                        break;
+                    }
+                }
+            })
+            .await
+            .unwrap();
+        });
+    };
+    let is_stored = |event: &Event| matches!(event, Event::Stored { .. });
+    next(&is_stored);
+    say_acknowledged(&author.publish(2, 0));
+    next(&is_stored);
+    other.stop();
+    author.stop();
+}
