@@ -9,9 +9,13 @@
 
 mod behind;
 mod catching_up;
+mod charges;
 mod filing;
+mod holders;
 mod links;
 mod losses;
+mod marks;
+mod repairs;
 mod room;
 
 use super::*;

@@ -373,3 +373,24 @@ pub(super) fn is_searchable(outputs: &[Output]) -> bool {
         .iter()
         .any(|event| matches!(event, Event::Searchable { .. }))
 }
+
+/// Publishes a draft, makes it durable, and gives the frame.
+pub(super) fn frame_with(node: &mut Node, draft: Draft) -> Vec<u8> {
+    let mut outputs = node.publish(draft);
+    outputs.extend(node.commit());
+    let out = outputs.into_iter().find_map(|output| match output {
+        Output::Gossip { frame } => Some(frame.into_inner().bytes),
+        _ => None,
+    });
+    out.unwrap()
+}
+
+/// What is left of an author's quota that is used up, bytes and envelopes.
+pub(super) fn empty_quota(now: Now) -> Quota {
+    let mut empty = Quota::author(now.mono);
+    empty.take(u64::MAX / 2_000);
+    for _ in 0..Rate::AUTHOR_ENVELOPES.with_tolerance().burst {
+        empty.take(0);
+    }
+    empty
+}
