@@ -7,9 +7,12 @@
     clippy::wildcard_enum_match_arm
 )]
 
+mod authors;
 mod behind;
+mod bodies;
 mod catching_up;
 mod charges;
+mod durable;
 mod filing;
 mod holders;
 mod links;
@@ -17,6 +20,7 @@ mod losses;
 mod marks;
 mod repairs;
 mod room;
+mod serving;
 
 use super::*;
 use crate::founding::Keys;

@@ -15,7 +15,10 @@ use crate::marking::Marking;
 use crate::opening::{Draft, Wish};
 use crate::store::MemoryStore;
 use crate::wire::codec;
+use crate::wire::envelope::{Envelope, Header, SignedBytes, frame};
 use crate::wire::exchange::{Answer, Scope};
+use crate::wire::{Bytes, Kind};
+use watchfire_crypto::{Signed, sha256};
 
 pub(super) const WALL_MS: u64 = 1_800_000_000_000;
 const SEED: [u8; 32] = [9; 32];
@@ -393,4 +396,22 @@ pub(super) fn empty_quota(now: Now) -> Quota {
         empty.take(0);
     }
     empty
+}
+
+/// The same envelope with another header or head, signed by the same node: what
+/// an author makes who does not keep to the protocol.
+pub(super) fn signed_again(
+    bytes: &[u8],
+    author: u64,
+    change: impl FnOnce(&mut Header, &mut Vec<u8>),
+) -> Vec<u8> {
+    let mut envelope: Envelope = codec::decode(&bytes[2..], bytes.len()).unwrap();
+    let mut header = envelope.header.to_signed::<Header>().claims().unwrap();
+    let mut head = envelope.head.as_slice().to_vec();
+    change(&mut header, &mut head);
+    header.binding.head = sha256(&head);
+    let signed = Signed::<Header>::seal(codec::encode(&header), &keys(author).signing);
+    envelope.header = SignedBytes::new(signed).unwrap();
+    envelope.head = Bytes::new(head).unwrap();
+    frame(Kind::Envelope, &envelope)
 }
