@@ -79,7 +79,7 @@ fn a_bundle_is_charged_with_what_it_costs_to_open() {
             let mut bomb = draft(&format!("{at}"), 10, Marking::Clear);
             let part = Part {
                 length: 150_000_000,
-                ..bomb.parts.as_slice()[0].clone()
+                ..bomb.parts.as_slice()[0]
             };
             bomb.parts = List::new(vec![part]).unwrap();
             bomb.encoding = Encoding::Zstd;

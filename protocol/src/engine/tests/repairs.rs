@@ -137,3 +137,32 @@ fn who_fetched_back_its_own_is_not_older_afterwards_whatever_its_clock_says() {
     outputs.extend(holder.commit());
     assert_eq!((conflicts(&outputs), holder.evidence()), (0, 0));
 }
+
+#[test]
+fn what_lost_its_place_is_not_said_to_be_held() {
+    // 1, 2 for the world; 1, 2', 3' in secret.
+    let mut author = Node::start(0);
+    let first = author.frame_of("first", 10);
+    let second = author.frame_of("second", 10);
+    let mut twin = Node::start(0);
+    twin.gossip(0, &first);
+    let _ = twin.frame_of("secret", 10);
+    let poison = twin.frame_of("poison", 10);
+    let mut node = Node::start(1);
+    for frame in [&first, &poison, &second] {
+        assert_eq!(verdict(&node.gossip(0, frame)), Verdict::Accept);
+    }
+    // It is evidence, and known by its id no more; it comes again as what
+    // contradicts what is held, and is one proof.
+    assert!(!node.holds(&poison));
+    node.commit();
+    node.gossip(0, &author.frame_of("third", 10));
+    let outputs = node.gossip(0, &poison);
+    assert_eq!(not_taken(&outputs), Some(&NotTaken::Conflict));
+    node.commit();
+    assert_eq!(node.evidence(), 1);
+    // The indexes made anew say the same.
+    rebuild(node.engine.store(), &node.engine.roster()).unwrap();
+    let node = node.restart(1);
+    assert!(!node.holds(&poison) && node.holds(&second));
+}
