@@ -7,12 +7,20 @@
     clippy::wildcard_enum_match_arm
 )]
 
+mod authors;
 mod behind;
+mod bodies;
 mod catching_up;
+mod charges;
+mod durable;
 mod filing;
+mod holders;
 mod links;
 mod losses;
+mod marks;
+mod repairs;
 pub(crate) mod room;
+mod serving;
 
 use super::*;
 use crate::founding::Keys;

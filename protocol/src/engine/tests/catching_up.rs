@@ -12,9 +12,9 @@ use super::*;
 use crate::limits::{DEFERRED_MS, FRONTIER_PAGES_MAX, RANGE_FRAMES_MAX, REDO_LAST_MS};
 use crate::wire::exchange::{FrontierEntry, Mark, Run, ShortName, StoreId, StreamName, head_of};
 
-const STORE: StoreId = StoreId([5; 16]);
+pub(super) const STORE: StoreId = StoreId([5; 16]);
 
-fn entry(stream: StreamId, through: u64) -> FrontierEntry {
+pub(super) fn entry(stream: StreamId, through: u64) -> FrontierEntry {
     FrontierEntry {
         name: StreamName::Full(stream),
         through,
@@ -23,7 +23,7 @@ fn entry(stream: StreamId, through: u64) -> FrontierEntry {
     }
 }
 
-fn page(change: u64, entries: Vec<FrontierEntry>, more: bool) -> Option<Answer> {
+pub(super) fn page(change: u64, entries: Vec<FrontierEntry>, more: bool) -> Option<Answer> {
     Some(Answer::Frontier {
         at: Mark {
             store: STORE,

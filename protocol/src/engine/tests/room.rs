@@ -17,7 +17,10 @@ use crate::opening::{Draft, Wish};
 use crate::store::{Entry, MemoryStore};
 use crate::wire::card::NodeCert;
 use crate::wire::codec;
+use crate::wire::envelope::{Envelope, Header, SignedBytes, frame};
 use crate::wire::exchange::{Answer, DoorRequest, RangeItem, Request, Scope, Unavailable};
+use crate::wire::{Bytes, Kind};
+use watchfire_crypto::{Signed, sha256};
 
 pub(crate) const WALL_MS: u64 = 1_800_000_000_000;
 pub(super) use crate::engine::receive::HOUR_MS;
@@ -486,4 +489,43 @@ pub(super) fn is_searchable(outputs: &[Output]) -> bool {
     events(outputs)
         .iter()
         .any(|event| matches!(event, Event::Searchable { .. }))
+}
+
+/// Publishes a draft, makes it durable, and gives the frame.
+pub(super) fn frame_with(node: &mut Node, draft: Draft) -> Vec<u8> {
+    let mut outputs = node.publish(draft);
+    outputs.extend(node.commit());
+    let out = outputs.into_iter().find_map(|output| match output {
+        Output::Gossip { frame } => Some(frame.into_inner().bytes),
+        _ => None,
+    });
+    out.unwrap()
+}
+
+/// What is left of an author's quota that is used up, bytes and envelopes.
+pub(super) fn empty_quota(now: Now) -> Quota {
+    let mut empty = Quota::author(now.mono);
+    empty.take(u64::MAX / 2_000);
+    for _ in 0..Rate::AUTHOR_ENVELOPES.with_tolerance().burst {
+        empty.take(0);
+    }
+    empty
+}
+
+/// The same envelope with another header or head, signed by the same node: what
+/// an author makes who does not keep to the protocol.
+pub(super) fn signed_again(
+    bytes: &[u8],
+    author: u64,
+    change: impl FnOnce(&mut Header, &mut Vec<u8>),
+) -> Vec<u8> {
+    let mut envelope: Envelope = codec::decode(&bytes[2..], bytes.len()).unwrap();
+    let mut header = envelope.header.to_signed::<Header>().claims().unwrap();
+    let mut head = envelope.head.as_slice().to_vec();
+    change(&mut header, &mut head);
+    header.binding.head = sha256(&head);
+    let signed = Signed::<Header>::seal(codec::encode(&header), &keys(author).signing);
+    envelope.header = SignedBytes::new(signed).unwrap();
+    envelope.head = Bytes::new(head).unwrap();
+    frame(Kind::Envelope, &envelope)
 }

@@ -1,0 +1,192 @@
+//! Bodies: whoever leaves, spoils or withholds them keeps none of them from
+//! coming, and one that came or expired costs nothing any more.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm
+)]
+
+use super::room::*;
+use super::*;
+use crate::engine::receive::HOUR_MS;
+use crate::limits::{BODIES_AWAITED_PER_AUTHOR_MAX, CHUNK_BYTES, LEFT_ON_DISK_AGAIN_MS};
+use crate::wire::chunk_tree::{Root, leaf, path_of};
+
+/// An author that is connected to peer 1, and the announcement of a body of
+/// two chunks that lives for an hour.
+fn announced() -> (Node, Vec<u8>) {
+    let mut author = Node::start(0);
+    author.meet(1);
+    let mut large = draft("large", 400_000, Marking::Clear);
+    large.wish.valid_ms = HOUR_MS;
+    let frame = frame_with(&mut author, large);
+    (author, frame)
+}
+
+fn chunk_of(author: &mut Node, frame: &[u8], index: u32) -> Option<Answer> {
+    let envelope = id_of(frame, &author.engine.roster());
+    answer(&author.request(1, Request::Chunk { envelope, index }))
+}
+
+fn not_held() -> Option<Answer> {
+    Some(Answer::Unavailable {
+        reason: Unavailable::NotHeld,
+    })
+}
+
+fn pulls_on_disk(node: &mut Node) -> usize {
+    node.commit();
+    let store = node.engine.store();
+    store.scan(table::PULLS, table::PULLS, 99).unwrap().len()
+}
+
+/// Brings the body to a node that asks peer 0 for it.
+fn bring(node: &mut Node, author: &mut Node, frame: &[u8], outputs: &[Output]) {
+    for (id, index) in chunks_asked(outputs, 0) {
+        let outputs = node.answered(id, chunk_of(author, frame, index));
+        node.work(outputs);
+    }
+}
+
+#[test]
+fn attack_33_a_chunk_is_as_long_as_was_announced() {
+    // The author announces two chunks, the second of them short, and binds
+    // another that is as large as a chunk may be.
+    let (_, frame) = announced();
+    let chunks = [vec![7; CHUNK_BYTES], vec![8; CHUNK_BYTES]];
+    let leaves: Vec<_> = chunks.iter().map(|chunk| leaf(chunk)).collect();
+    let frame = signed_again(&frame, 0, |header, _| {
+        let payload = header.binding.payload.as_mut().unwrap();
+        assert_eq!(payload.chunks, 2);
+        payload.root = Root::of_leaves(&leaves).unwrap();
+    });
+    let mut node = Node::start(1);
+    node.meet(0);
+    let outputs = node.gossip(0, &frame);
+    let spoiled: Vec<bool> = chunks_asked(&outputs, 0)
+        .into_iter()
+        .map(|(id, index)| {
+            let bytes = chunks[usize::try_from(index).unwrap()].clone();
+            let chunk = Answer::Chunk {
+                bytes: Bytes::new(bytes).unwrap(),
+                path: path_of(&leaves, index).unwrap(),
+            };
+            reconnects(&node.answered(id, Some(chunk))) == 1
+        })
+        .collect();
+    assert_eq!(spoiled, [false, true]);
+    assert_eq!(node.engine.status().pulls, 1);
+}
+
+#[test]
+fn what_a_peer_was_asked_for_when_it_left_is_asked_of_another() {
+    let (_, frame) = announced();
+    let mut node = Node::start(1);
+    node.meet(0);
+    node.meet(2);
+    let outputs = node.gossip(0, &frame);
+    assert_eq!(chunks_asked(&outputs, 0).len(), 2);
+    let outputs = node.feed(Input::PeerDisconnected { node: node_id(0) });
+    assert_eq!(chunks_asked(&outputs, 2).len(), 2);
+}
+
+#[test]
+fn who_serves_a_spoiled_chunk_loses_its_link_and_who_has_none_does_not() {
+    let (mut author, frame) = announced();
+    let mut node = Node::start(1);
+    node.meet(0);
+    let outputs = node.gossip(0, &frame);
+    let ids = chunks_asked(&outputs, 0);
+    assert_eq!(reconnects(&node.answered(ids[0].0, not_held())), 0);
+    let Some(Answer::Chunk { bytes, path }) = chunk_of(&mut author, &frame, ids[1].1) else {
+        panic!("not served");
+    };
+    let mut bytes = bytes.into_vec();
+    bytes[0] ^= 1;
+    let bytes = Bytes::new(bytes).unwrap();
+    let outputs = node.answered(ids[1].0, Some(Answer::Chunk { bytes, path }));
+    assert_eq!(reconnects(&outputs), 1);
+}
+
+#[test]
+fn a_body_that_came_is_not_fetched_after_the_next_start() {
+    let (mut author, frame) = announced();
+    let mut node = Node::start(1);
+    node.meet(0);
+    let outputs = node.gossip(0, &frame);
+    assert_eq!(pulls_on_disk(&mut node), 1);
+    bring(&mut node, &mut author, &frame, &outputs);
+    assert_eq!(pulls_on_disk(&mut node), 0);
+    assert_eq!(node.restart(1).engine.status().pulls, 0);
+}
+
+#[test]
+fn an_author_has_room_again_for_each_body_that_came_or_expired() {
+    for comes in [true, false] {
+        let (mut author, frame) = announced();
+        let mut node = Node::start(1);
+        node.meet(0);
+        let full = BODIES_AWAITED_PER_AUTHOR_MAX;
+        node.engine.pulls.pretend_awaited(node_id(0), full - 1);
+        let outputs = node.gossip(0, &frame);
+        assert_eq!(node.engine.status().pulls, 1, "the last that has room");
+        if comes {
+            bring(&mut node, &mut author, &frame, &outputs);
+        } else {
+            for (id, _) in chunks_asked(&outputs, 0) {
+                node.answered(id, not_held());
+            }
+            // Nobody has it, and then its time is over.
+            node.later(2 * HOUR_MS);
+        }
+        assert_eq!(node.engine.status().pulls, 0);
+        let now = node.ms;
+        author.pass(now);
+        let frame = author.frame_of("next", 400_000);
+        node.gossip(0, &frame);
+        assert_eq!(node.engine.status().pulls, 1, "{comes}");
+    }
+}
+
+#[test]
+fn who_withholds_bodies_and_comes_again_is_not_asked_before_the_time() {
+    let (_, frame) = announced();
+    let mut node = Node::start(1);
+    node.meet(0);
+    let mut outputs = node.gossip(0, &frame);
+    // Round after round it says that it has it not.
+    for _ in 0..6 {
+        for (id, _) in chunks_asked(&outputs, 0) {
+            node.answered(id, not_held());
+        }
+        outputs = node.later(70_000);
+    }
+    for (id, _) in chunks_asked(&outputs, 0) {
+        node.answered(id, not_held());
+    }
+    for _ in 0..10 {
+        node.feed(Input::PeerDisconnected { node: node_id(0) });
+        assert!(chunks_asked(&node.meet(0), 0).is_empty());
+    }
+    // Its time comes, whoever came and went.
+    assert!(!chunks_asked(&node.later(70_000), 0).is_empty());
+}
+
+#[test]
+fn what_waits_in_memory_is_not_lined_up_again_from_disk() {
+    let mut hostile = Node::start(2);
+    let mut node = Node::start(1);
+    node.meet(2);
+    let full = BODIES_AWAITED_PER_AUTHOR_MAX;
+    node.engine.pulls.pretend_awaited(node_id(2), full - 2);
+    for at in 0..3 {
+        node.gossip(2, &hostile.frame_of(&format!("{at}"), 40_000));
+    }
+    assert_eq!(node.engine.status().pulls, 2, "one on disk alone");
+    node.commit();
+    node.engine.pulls.pretend_awaited(node_id(2), 2);
+    node.later(LEFT_ON_DISK_AGAIN_MS);
+    assert_eq!(node.engine.status().pulls, 3);
+}
