@@ -421,9 +421,7 @@ impl World {
             messages: self.messages,
             bytes,
             account: self.account.clone(),
-            bytes_per_node: bytes
-                .checked_div(self.scenario.members as u64)
-                .unwrap_or(0),
+            bytes_per_node: bytes.checked_div(self.scenario.members as u64).unwrap_or(0),
             store_bytes_max,
             idle_requests_milli: (idle_requests * 1_000_000 / IDLE_MS)
                 .checked_div(pairs)

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn attack_05_an_author_of_many_chains_takes_a_bounded_memory() {
+    fn an_author_of_many_chains_takes_a_bounded_memory() {
         let mut refused = Refused::default();
         let streams = holding(&[]);
         let every_second: Vec<u64> = (1..=2_048).map(|at| 2 * at).collect();
