@@ -167,6 +167,22 @@ pub const OFFERS_PER_PEER_MAX: usize = OPEN_PER_PEER_MAX + FRONTIER_ENTRIES_MAX;
 /// every second envelope missing.
 pub const OFFERED_RUNS_PER_PEER_MAX: usize = 16_384;
 
+/// Streams of a holder of which is kept where they are another chain than the
+/// one held here, of some 200 bytes each, 1 MB. Only authors who contradict
+/// themselves cause them. Past it the oldest are asked for once more.
+pub const REFUSED_STREAMS_MAX: usize = 4_096;
+
+/// Runs of all of them: 128 streams with every second of
+/// [`SEQUENCE_AHEAD_MAX`], 16 bytes each, 4 MB.
+pub const REFUSED_RUNS_MAX: usize = 262_144;
+
+/// What a holder has of another chain is asked of it again after this, then
+/// after twice as long, and so on.
+pub const REFUSED_FIRST_MS: u64 = LIST_ALL_EVERY_MS;
+
+/// But no later than this: 64 days.
+pub const REFUSED_LAST_MS: u64 = 64 * LIST_ALL_EVERY_MS;
+
 /// A stream whose author's quota is used up is asked for again after this, in
 /// which the quota grants some 900 envelopes.
 pub const DEFERRED_MS: u64 = 15_000;

@@ -1,6 +1,7 @@
 //! How a world begins: the federation, its hosts and links, and what is to
 //! happen.
 
+use crate::account::Account;
 use crate::chance::{Chance, pair};
 use crate::checks::{Failure, LeakWatch};
 use crate::disk::Disk;
@@ -80,7 +81,7 @@ impl World {
             not_taken: 0,
             requests: 0,
             messages: 0,
-            bytes: 0,
+            account: Account::default(),
             outputs_max: 0,
             genesis_file: file.to_bytes(),
             roster: Arc::new(roster),

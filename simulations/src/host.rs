@@ -18,13 +18,16 @@ pub(crate) const WALL_START_MS: u64 = 1_798_761_600_000;
 pub(crate) struct Wire {
     pub(crate) id: [u8; 32],
     pub(crate) bytes: Vec<u8>,
+    /// A hostile member put it into gossip.
+    pub(crate) hostile: bool,
 }
 
 impl Wire {
-    pub(crate) fn new(bytes: Vec<u8>) -> Rc<Self> {
+    pub(crate) fn new(bytes: Vec<u8>, hostile: bool) -> Rc<Self> {
         Rc::new(Self {
             id: sha256(&bytes),
             bytes,
+            hostile,
         })
     }
 }
@@ -46,6 +49,8 @@ pub(crate) struct Waiting {
     pub(crate) life: u64,
     pub(crate) id: RequestId,
     pub(crate) epoch: u64,
+    /// Whether it asked for a stream of a hostile member.
+    pub(crate) of_hostile: bool,
 }
 
 /// One machine.

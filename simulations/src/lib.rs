@@ -18,10 +18,12 @@
 //! | `workload` | bundles that people publish, and what was planted in them |
 //! | `puppet`, `habits` | members who do not run our engine, and an outsider |
 //! | `checks` | no leak, converges, nothing lost, bounded |
+//! | `account` | what was put on links, by kind |
 //! | `expect` | what a scenario expects of its report |
 //! | `trace` | the hash over everything that happened |
 //! | `file` | scenarios as TOML: keys, forms, complaints, the JSON Schema |
 
+mod account;
 mod chance;
 mod checks;
 mod disk;
@@ -40,6 +42,7 @@ mod traffic;
 mod workload;
 mod world;
 
+pub use account::{Account, Freight};
 pub use checks::{Failure, LeakWatch};
 pub use disk::Disk;
 pub use expect::{Expect, Unmet};

@@ -128,7 +128,7 @@ impl World {
         match output {
             Output::Verdict { token, verdict } => self.on_verdict(number, token, verdict),
             Output::Gossip { frame } => {
-                let wire = Wire::new(frame.into_inner().bytes);
+                let wire = Wire::new(frame.into_inner().bytes, false);
                 self.note(number, "publish", &[&wire.id]);
                 let now_us = self.now_us();
                 if let Some(host) = self.hosts.get_mut(number) {
@@ -344,7 +344,9 @@ impl World {
         let transport_key = puppet.keys.transport.public().to_bytes();
         for act in puppet.tick(&peers, &mut self.chance, wall_ms) {
             match act {
-                Act::Gossip { to, bytes } => self.send_gossip(number, to, &Wire::new(bytes)),
+                Act::Gossip { to, bytes } => {
+                    self.send_gossip(number, to, &Wire::new(bytes, true));
+                }
                 Act::Ask { to, request } => self.ask_as_puppet(number, to, request),
                 Act::Door { to, request } => {
                     let token = self.hosts.get_mut(to).map_or(0, |host| host.token());

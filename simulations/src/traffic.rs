@@ -1,5 +1,6 @@
 //! What travels between hosts: gossip, requests, answers.
 
+use crate::account::Freight;
 use crate::chance::pair;
 use crate::host::{Brain, Waiting, Wire};
 use crate::puppet::Habit;
@@ -77,7 +78,12 @@ impl World {
             return;
         };
         self.watch.scan("in a gossip message", &wire.bytes);
-        self.carried(wire.bytes.len());
+        let freight = if wire.hostile {
+            Freight::GossipHostile
+        } else {
+            Freight::Gossip
+        };
+        self.carried(freight, wire.bytes.len());
         let direction = ((from as u64) << 32) | to as u64;
         let twice = self
             .chance
@@ -157,13 +163,16 @@ impl World {
         self.after_ms(TIMEOUT_MS, failed);
         let bytes = codec::encode(&request);
         self.watch.scan("in a request", &bytes);
-        self.carried(bytes.len());
+        self.carried(Freight::Request, bytes.len());
+        let of_hostile = matches!(&request, Request::Range { stream, .. }
+            if self.number_of(&stream.node).is_some_and(|node| !self.is_honest(node)));
         if let Some(at_us) = self.arrival_us(from, to) {
             let waiting = Waiting {
                 host: from,
                 life,
                 id,
                 epoch,
+                of_hostile,
             };
             self.at_us(
                 at_us,
@@ -248,7 +257,7 @@ impl World {
             self.watch.scan("in an answer", &part);
             bytes += part.len();
         }
-        self.carried(bytes);
+        self.carried(Freight::of_answer(&answer, waiting.of_hostile), bytes);
         let Waiting {
             host: to, life, id, ..
         } = waiting;
@@ -282,9 +291,9 @@ impl World {
         }
     }
 
-    pub(crate) fn carried(&mut self, bytes: usize) {
+    fn carried(&mut self, freight: Freight, bytes: usize) {
         self.messages += 1;
-        self.bytes += bytes as u64;
+        self.account.note(freight, bytes);
     }
 }
 

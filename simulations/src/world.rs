@@ -1,5 +1,6 @@
 //! Virtual time: the queue of events, and one step of it.
 
+use crate::account::Account;
 use crate::chance::Chance;
 use crate::checks::{Failure, LeakWatch};
 use crate::host::{Brain, Host, Waiting, Wire};
@@ -130,7 +131,7 @@ pub struct World {
     pub(crate) not_taken: u64,
     pub(crate) requests: u64,
     pub(crate) messages: u64,
-    pub(crate) bytes: u64,
+    pub(crate) account: Account,
     pub(crate) outputs_max: usize,
     pub(crate) genesis_file: Vec<u8>,
     pub(crate) roster: Arc<Roster>,
@@ -178,6 +179,8 @@ pub struct Report {
     pub messages: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// The same by kind.
+    pub account: Account,
     /// Their bytes for each member.
     pub bytes_per_node: u64,
     /// The largest store of an honest member, in bytes of keys and values.
@@ -398,6 +401,7 @@ impl World {
             .map(|host| host.disk.bytes())
             .max()
             .unwrap_or(0);
+        let bytes = self.account.total();
         let pairs = honest * honest.saturating_sub(1);
         Report {
             trace: self.trace,
@@ -415,11 +419,9 @@ impl World {
             not_taken: self.not_taken,
             conflicts: self.conflicts.len(),
             messages: self.messages,
-            bytes: self.bytes,
-            bytes_per_node: self
-                .bytes
-                .checked_div(self.scenario.members as u64)
-                .unwrap_or(0),
+            bytes,
+            account: self.account.clone(),
+            bytes_per_node: bytes.checked_div(self.scenario.members as u64).unwrap_or(0),
             store_bytes_max,
             idle_requests_milli: (idle_requests * 1_000_000 / IDLE_MS)
                 .checked_div(pairs)

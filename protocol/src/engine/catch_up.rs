@@ -9,12 +9,14 @@
 //! | comes | [a look](super::frontier) at a peer's frontier lists what is missing |
 //! | shrinks by a range | its holder was asked for it and did not bring it |
 //! | waits | the author's quota here is used up, or nobody could be asked |
+//! | leaves out places | its holder was seen to hold another chain there |
 //! | is dealt with | nothing in it is missing any more, or nothing is left of it |
 //!
 //! What did not come for a reason that passes (a timeout, a quota, a clock) is
 //! looked at again from the peer's mark on: [`Dealt::Later`].
 
 mod offer;
+mod refused;
 mod wants;
 
 pub(crate) use offer::Offer;
@@ -166,16 +168,22 @@ impl<S: Store> Engine<S> {
         let asking = self.catch_up.ended(&id);
         let mut brought = Brought::default();
         let mut last = None;
+        let mut refused = Vec::new();
         for checked in items {
+            let mut place = None;
             if let (Some(asking), Ok(item)) = (&asking, &checked) {
-                let place = asking.place_of(item);
+                place = asking.place_of(item);
                 brought.spoiled |= place.is_none() || place <= last;
                 last = place;
             }
-            self.take_item(now, from, checked, &mut brought)?;
+            if self.take_item(now, from, checked, &mut brought)? {
+                refused.extend(place);
+            }
         }
         if let Some(asking) = asking {
             self.catch_up.note_pace(&asking, now.mono, brought.taken);
+            self.catch_up
+                .note_refused(&self.streams, &asking, &refused, now.mono);
             // Behind the last item the answer had no room; nothing is said of it.
             let to = last.unwrap_or(asking.to);
             self.after_range(now, &Asking { to, ..asking }, &brought);
@@ -190,13 +198,14 @@ impl<S: Store> Engine<S> {
         self.start_opening()
     }
 
+    /// Takes an item of a range. Returns whether it contradicts what is held.
     fn take_item(
         &mut self,
         now: Now,
         from: NodeId,
         checked: Result<CheckedItem, Refusal>,
         brought: &mut Brought,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let mut bytes = 0;
         let taken = match checked {
             Err(refusal) => {
@@ -229,8 +238,9 @@ impl<S: Store> Engine<S> {
                 }
             }
         }
+        let contradicts = taken == Err(NotTaken::Conflict);
         self.note_not_taken(from, taken);
-        Ok(())
+        Ok(contradicts)
     }
 
     fn after_range(&mut self, now: Now, asking: &Asking, brought: &Brought) {

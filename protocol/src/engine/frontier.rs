@@ -206,7 +206,10 @@ impl<S: Store> Engine<S> {
         let mut open = BTreeSet::new();
         let mut refused = BTreeSet::new();
         for (stream, offer) in page.offers {
-            if self.catch_up.offer(stream, from, offer) {
+            if self
+                .catch_up
+                .offer(&self.streams, (stream, from), offer, now.mono)
+            {
                 open.insert(stream);
             } else {
                 refused.insert(stream);

@@ -2,6 +2,7 @@
 
 use super::Asking;
 use super::offer::{Offer, without_all};
+use super::refused::Refused;
 use crate::engine::messages::RequestId;
 use crate::engine::streams::Streams;
 use crate::ids::NodeId;
@@ -27,6 +28,7 @@ pub(crate) struct CatchUp {
     turn: Option<StreamId>,
     /// Streams that wait, by when they go on.
     deferred: BTreeSet<(Instant, StreamId)>,
+    refused: Refused,
     pub(super) under_way: BTreeMap<RequestId, Asking>,
 }
 
@@ -85,9 +87,18 @@ pub(super) enum Next {
 }
 
 impl CatchUp {
-    /// Takes an offer. Returns whether there was room for it.
-    pub(crate) fn offer(&mut self, stream: StreamId, node: NodeId, offer: Offer) -> bool {
+    /// Takes an offer, less what is known to contradict what is held. Returns
+    /// whether there was room for it.
+    pub(crate) fn offer(
+        &mut self,
+        streams: &Streams,
+        (stream, node): (StreamId, NodeId),
+        mut offer: Offer,
+        now: Instant,
+    ) -> bool {
         self.withdraw_only(&stream, &node);
+        self.refused
+            .leave_out(streams, &(stream, node), &mut offer, now);
         let holder = self.holders.entry(node).or_default();
         let has_room = holder.streams.len() < OFFERS_PER_PEER_MAX
             && holder.runs + offer.runs.len() <= OFFERED_RUNS_PER_PEER_MAX;
@@ -182,6 +193,18 @@ impl CatchUp {
             self.withdraw(&stream, node);
         }
         self.holders.remove(node);
+    }
+
+    /// What came of a range contradicts, at these places, what is held.
+    pub(super) fn note_refused(
+        &mut self,
+        streams: &Streams,
+        asking: &Asking,
+        refused: &[u64],
+        now: Instant,
+    ) {
+        let of = (asking.stream, asking.holder);
+        self.refused.note(streams, of, refused, now);
     }
 
     /// A range is no longer under way.

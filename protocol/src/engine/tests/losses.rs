@@ -10,6 +10,7 @@
 
 use super::room::*;
 use super::*;
+use crate::limits::LIST_ALL_EVERY_MS;
 
 #[test]
 fn a_fork_is_fetched_as_evidence_and_does_not_keep_two_honest_nodes_asking() {
@@ -34,6 +35,93 @@ fn a_fork_is_fetched_as_evidence_and_does_not_keep_two_honest_nodes_asking() {
         assert_eq!(carried.ranges(), []);
     }
     assert_eq!(questions, 10, "a sign of life each, and no more");
+}
+
+/// Two chains of one author. A node has every other envelope of the first and
+/// a holder all of the second, so that what is missing here fits nowhere.
+fn of_two_chains(length: usize) -> (Node, Node, Node, Vec<Vec<u8>>) {
+    let (_, here) = author_of(length);
+    let mut twin = Node::start(0);
+    let there: Vec<_> = (0..length)
+        .map(|at| twin.frame_of(&format!("twin{at}"), 10))
+        .collect();
+    let (mut node, mut holder) = (Node::start(1), Node::start(2));
+    for frame in here.iter().step_by(2) {
+        assert_eq!(verdict(&node.gossip(0, frame)), Verdict::Accept);
+    }
+    for frame in &there {
+        assert_eq!(verdict(&holder.gossip(0, frame)), Verdict::Accept);
+    }
+    holder.meet(1);
+    holder.commit();
+    (node, holder, twin, here)
+}
+
+#[test]
+fn what_belongs_to_another_chain_is_asked_of_a_holder_once() {
+    let (mut node, mut holder, mut twin, _) = of_two_chains(20);
+    let mut outputs = node.meet(2);
+    let mut ranges = Vec::new();
+    for _ in 0..40 {
+        let carried = node.carry(1, outputs, &mut [(2, &mut holder)]);
+        ranges.extend(carried.ranges());
+        outputs = node.later(4 * PROBE_EVERY_MS);
+    }
+    // 1, 3, 5 and so on are held; 20 is behind the last of them.
+    let gaps: Vec<_> = (1..=10).map(|at| (2, 2 * at, 2 * at)).collect();
+    assert_eq!(ranges, gaps);
+    assert_eq!(node.engine.status().behind, []);
+    // Neither a new connection nor one more envelope brings it up again.
+    node.feed(Input::PeerDisconnected { node: node_id(2) });
+    holder.gossip(0, &twin.frame_of("one more", 10));
+    let outputs = node.meet(2);
+    let carried = node.carry(1, outputs, &mut [(2, &mut holder)]);
+    assert_eq!(carried.ranges(), [(2, 21, 21)]);
+    assert_eq!(node.engine.status().behind, []);
+}
+
+#[test]
+fn what_did_not_fit_is_asked_for_again_when_it_is_decided_from_below_and_after_a_day() {
+    // The holder has the chain of the world but for its second; the node has
+    // the first of it, and a fourth of another chain.
+    let (_, world) = author_of(6);
+    let mut twin = Node::start(0);
+    twin.gossip(0, &world[0]);
+    let _ = (twin.frame_of("x", 10), twin.frame_of("y", 10));
+    let poison = twin.frame_of("poison", 10);
+    let (mut node, mut holder) = (Node::start(1), Node::start(2));
+    node.gossip(0, &world[0]);
+    assert_eq!(verdict(&node.gossip(0, &poison)), Verdict::Accept);
+    for at in [0, 2, 3, 4] {
+        holder.gossip(0, &world[at]);
+    }
+    holder.meet(1);
+    holder.commit();
+    let outputs = node.meet(2);
+    node.carry(1, outputs, &mut [(2, &mut holder)]);
+    assert!(!node.holds(&world[2]) && !node.holds(&world[4]));
+    // The second comes, and the holder is looked at for the sake of a sixth.
+    node.gossip(0, &world[1]);
+    holder.gossip(0, &world[5]);
+    for _ in 0..4 {
+        let outputs = node.later(4 * PROBE_EVERY_MS);
+        node.carry(1, outputs, &mut [(2, &mut holder)]);
+    }
+    assert!(world.iter().all(|frame| node.holds(frame)));
+
+    let (mut node, mut holder, _, _) = of_two_chains(3);
+    let outputs = node.meet(2);
+    let carried = node.carry(1, outputs, &mut [(2, &mut holder)]);
+    assert_eq!(carried.ranges(), [(2, 2, 2)]);
+    // Everything is listed every day; after one day and after two more it is
+    // asked for again.
+    let days = [1, 2, 3, 4].map(|_| {
+        holder.pass(LIST_ALL_EVERY_MS + 4 * PROBE_EVERY_MS);
+        let outputs = node.later(LIST_ALL_EVERY_MS + 4 * PROBE_EVERY_MS);
+        let carried = node.carry(1, outputs, &mut [(2, &mut holder)]);
+        carried.ranges().len()
+    });
+    assert_eq!(days, [1, 0, 1, 0]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::files::hex;
 use serde::Serialize;
-use watchfire_simulations::{Failure, Report, Scenario};
+use watchfire_simulations::{Failure, Freight, Report, Scenario};
 
 /// A row of the CSV file, and an object of the JSON document. All times are
 /// virtual but the last. Columns are added and never taken away.
@@ -28,6 +28,15 @@ pub(crate) struct Figures {
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
     pub(crate) bytes_per_node: u64,
+    /// Of `bytes`, by kind: see [`Freight`].
+    pub(crate) gossip_bytes: u64,
+    pub(crate) gossip_hostile_bytes: u64,
+    pub(crate) request_bytes: u64,
+    pub(crate) frontier_bytes: u64,
+    pub(crate) range_bytes: u64,
+    pub(crate) range_hostile_bytes: u64,
+    pub(crate) chunk_bytes: u64,
+    pub(crate) other_bytes: u64,
     pub(crate) store_bytes_max: u64,
     pub(crate) idle_requests_milli: u64,
     pub(crate) queue_max: u64,
@@ -106,6 +115,14 @@ impl Figures {
             messages: report.messages,
             bytes: report.bytes,
             bytes_per_node: report.bytes_per_node,
+            gossip_bytes: report.account.bytes(Freight::Gossip),
+            gossip_hostile_bytes: report.account.bytes(Freight::GossipHostile),
+            request_bytes: report.account.bytes(Freight::Request),
+            frontier_bytes: report.account.bytes(Freight::Frontier),
+            range_bytes: report.account.bytes(Freight::Range),
+            range_hostile_bytes: report.account.bytes(Freight::RangeHostile),
+            chunk_bytes: report.account.bytes(Freight::Chunk),
+            other_bytes: report.account.bytes(Freight::Other),
             store_bytes_max: report.store_bytes_max,
             idle_requests_milli: report.idle_requests_milli,
             queue_max: report.queue_max as u64,
