@@ -3,6 +3,7 @@
 //! Whether the keys are *enough*, and whether they may sign at all, is for the protocol to decide. Here is decided only
 //! what cannot depend on that: nobody counts twice, and every signature holds on its own.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 
 use crate::sig::check;
@@ -34,18 +35,21 @@ pub fn check_all(
     let mut seen = BTreeSet::new();
     for key in keys {
         if !seen.insert(key) {
-            return Err(MultiRefused::KeyTwice { key: *key });
+            return Err(MultiRefused::KeyTwice {
+                key: Box::new(*key),
+            });
         }
     }
     for (key, signature) in keys.iter().zip(signatures) {
-        check(key, domain, message, signature)
-            .map_err(|_| MultiRefused::BadSignature { key: *key })?;
+        check(key, domain, message, signature).map_err(|_| MultiRefused::BadSignature {
+            key: Box::new(*key),
+        })?;
     }
     Ok(())
 }
 
 /// Why a statement is not signed by all of the keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MultiRefused {
     /// No key at all: a threshold of nothing would hold for everybody.
     #[error("signatures refused: no key is named; name every key that has to sign")]
@@ -64,13 +68,13 @@ pub enum MultiRefused {
     #[error("signatures refused: key {key} is listed twice; list every key once")]
     KeyTwice {
         /// The key.
-        key: PublicKey,
+        key: Box<PublicKey>,
     },
     /// One signature does not hold.
     #[error("signatures refused: that of key {key} does not hold; ask its owner to sign again")]
     BadSignature {
         /// The key.
-        key: PublicKey,
+        key: Box<PublicKey>,
     },
 }
 
@@ -107,7 +111,9 @@ mod tests {
         signatures.swap(1, 2);
         assert_eq!(
             check_all(&keys, GENESIS, b"founding", &signatures),
-            Err(MultiRefused::BadSignature { key: keys[1] })
+            Err(MultiRefused::BadSignature {
+                key: Box::new(keys[1])
+            })
         );
     }
 
@@ -115,7 +121,12 @@ mod tests {
     fn attack_06_all_signatures_are_for_the_one_purpose() {
         let (keys, signatures) = lists(&signers(2), b"founding");
         let refused = check_all(&keys, Domain::new("roster"), b"founding", &signatures);
-        assert_eq!(refused, Err(MultiRefused::BadSignature { key: keys[0] }));
+        assert_eq!(
+            refused,
+            Err(MultiRefused::BadSignature {
+                key: Box::new(keys[0])
+            })
+        );
     }
 
     #[test]
@@ -127,7 +138,9 @@ mod tests {
         let signed = [signatures[0], signatures[1], signatures[0]];
         assert_eq!(
             check_all(&twice, GENESIS, b"founding", &signed),
-            Err(MultiRefused::KeyTwice { key: keys[0] })
+            Err(MultiRefused::KeyTwice {
+                key: Box::new(keys[0])
+            })
         );
         // One key with several signatures, one signature too few, and no threshold at all.
         assert_eq!(
