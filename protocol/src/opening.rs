@@ -428,3 +428,39 @@ impl Draft {
         &self.opened
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_payload_is_compressed_where_that_saves_enough() {
+        let stix = format!(
+            r#"{{"type":"domain-name","id":"domain-name--22222222-2222-4222-8222-222222222222","value":"a.example","x_note":"{}"}}"#,
+            "x".repeat(2 * ZSTD_SAVES_BYTES_MIN)
+        );
+        let wish = Wish {
+            flag: Some(Marking::Clear),
+            valid_ms: 1,
+            exercise: false,
+            permissible_actions: None,
+            supersedes: None,
+        };
+        for (saved, expected) in [
+            (ZSTD_SAVES_BYTES_MIN, Encoding::Zstd),
+            (ZSTD_SAVES_BYTES_MIN - 1, Encoding::Identity),
+        ] {
+            let encoded = vec![0; stix.len() - saved];
+            let draft =
+                Draft::prepare(stix.clone().into_bytes(), Some(encoded), wish.clone()).unwrap();
+            assert_eq!(draft.encoding, expected, "{saved} bytes saved");
+            let carried = match expected {
+                Encoding::Zstd => stix.len() - saved,
+                Encoding::Identity => stix.len(),
+            };
+            assert_eq!(draft.payload.len(), carried);
+        }
+    }
+}

@@ -94,6 +94,11 @@ impl Met {
         }
         known.keys.insert(key.to_vec(), Phase::New);
         self.is_any.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// There may be some that nobody has taken.
+    pub(crate) fn wake(&self) {
         self.told.notify_one();
     }
 
@@ -119,6 +124,8 @@ impl Met {
     /// Nothing was begun for these: they are to be taken again.
     pub(crate) fn put_back(&self, keys: &BTreeSet<Vec<u8>>) {
         self.turn(keys, Phase::New);
+        // Told already, they would not be told again by whoever reads them.
+        self.wake();
     }
 
     /// These wait for the next start.
@@ -163,5 +170,36 @@ impl Met {
             due,
             more: known.more,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::future::Future as _;
+    use core::pin::pin;
+    use core::task::{Context, Waker};
+
+    use super::*;
+
+    fn is_told(met: &Met) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        pin!(met.wait()).poll(&mut context).is_ready()
+    }
+
+    #[test]
+    fn what_could_not_be_looked_at_is_told_again() {
+        let met = Met::default();
+        assert!(!is_told(&met));
+        met.note(b"key");
+        assert!(is_told(&met));
+        let keys = met.take();
+        assert_eq!(keys, BTreeSet::from([b"key".to_vec()]));
+        // It is under way: whoever reads it again says nothing new.
+        met.note(b"key");
+        assert!(!is_told(&met));
+        assert_eq!(met.take(), BTreeSet::new());
+        met.put_back(&keys);
+        assert!(is_told(&met));
+        assert_eq!(met.take(), keys);
     }
 }

@@ -98,8 +98,8 @@ impl Driver {
             at_next_start = due.len(),
             "damaged values looked at"
         );
-        // What was met while that went on.
-        self.examine();
+        // What was met while that went on waits its turn like any other.
+        self.healing.store.met().wake();
         Some(Input::Damaged(damages))
     }
 }

@@ -98,8 +98,7 @@ fn a_bundle_is_charged_with_what_it_costs_to_open() {
 
 #[test]
 fn remains_are_charged_as_what_they_take_on_disk() {
-    let mut short = draft("short", 10, Marking::Clear);
-    short.wish.valid_ms = 1;
+    let short = short_lived("short", 1);
     let frame = frame_with(&mut Node::start(0), short);
     let mut node = Node::start(1);
     node.meet(0);
@@ -118,8 +117,7 @@ fn remains_are_charged_as_what_they_take_on_disk() {
 
 #[test]
 fn an_epoch_that_is_not_known_here_waits_until_it_is() {
-    let mut short = draft("short", 10, Marking::Clear);
-    short.wish.valid_ms = 1;
+    let short = short_lived("short", 1);
     let frame = frame_with(&mut Node::start(0), short);
     let tomorrow = signed_again(&frame, 0, |header, _| header.prefix.epoch += 1);
     let unknown = NotTaken::Gate(Refusal::UnknownAuthor);
@@ -213,8 +211,7 @@ fn who_brings_something_from_behind_a_gap_is_asked_for_the_gap_at_once() {
 
 #[test]
 fn an_expired_frame_does_not_take_the_place_of_its_remains() {
-    let mut short = draft("short", 10, Marking::Clear);
-    short.wish.valid_ms = 1;
+    let short = short_lived("short", 1);
     let frame = frame_with(&mut Node::start(0), short);
     let mut node = Node::start(1);
     node.meet(0);

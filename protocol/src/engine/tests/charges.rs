@@ -94,8 +94,7 @@ fn what_is_worth_nothing_costs_whoever_brings_it_by_range_too() {
 fn what_is_worth_something_costs_nobody_who_carries_it() {
     let frame = Node::start(0).frame_of("a", 10);
     let fork = Node::start(0).frame_of("b", 10);
-    let mut short = draft("short", 10, Marking::Clear);
-    short.wish.valid_ms = 1;
+    let short = short_lived("short", 1);
     let expired = frame_with(&mut Node::start(3), short);
     let mut node = node_with_a_peer_at_its_limit();
     node.pass(2 * HOUR_MS);

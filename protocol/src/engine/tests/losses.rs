@@ -153,12 +153,7 @@ fn a_poisoned_successor_does_not_stop_a_stream() {
 #[test]
 fn remains_that_are_displaced_end_nothing_and_are_evidence() {
     // 1, 2 for the world; 1, 2', 3' in secret, and 3' has expired.
-    let mut author = Node::start(0);
-    let first = author.frame_of("first", 10);
-    let second = author.frame_of("second", 10);
-    let mut twin = Node::start(0);
-    twin.gossip(0, &first);
-    let _ = twin.frame_of("secret", 10);
+    let ([first, second], _, mut twin) = two_chains();
     twin.publish(short_lived("short", 1));
     let third = gossiped(twin.commit());
     let mut node = Node::start(1);

@@ -46,8 +46,7 @@ fn an_author_is_not_accused_because_an_index_here_lost_an_entry() {
 
 #[test]
 fn nor_is_one_of_whom_only_remains_are_held() {
-    let mut short = draft("short", 10, Marking::Clear);
-    short.wish.valid_ms = 1;
+    let short = short_lived("short", 1);
     let frame = frame_with(&mut Node::start(0), short);
     let logged = header_of_frame(&frame).unwrap();
     let remains = Remains {
@@ -140,12 +139,7 @@ fn who_fetched_back_its_own_is_not_older_afterwards_whatever_its_clock_says() {
 #[test]
 fn what_lost_its_place_is_not_said_to_be_held() {
     // 1, 2 for the world; 1, 2', 3' in secret.
-    let mut author = Node::start(0);
-    let first = author.frame_of("first", 10);
-    let second = author.frame_of("second", 10);
-    let mut twin = Node::start(0);
-    twin.gossip(0, &first);
-    let _ = twin.frame_of("secret", 10);
+    let ([first, second], mut author, mut twin) = two_chains();
     let poison = twin.frame_of("poison", 10);
     let mut node = Node::start(1);
     for frame in [&first, &poison, &second] {

@@ -443,6 +443,17 @@ pub(super) fn gossiped(outputs: Vec<Output>) -> Option<Vec<u8>> {
     })
 }
 
+/// An author of two chains: 1 and 2 for the world, and a twin that holds 1 and a
+/// secret 2 of its own.
+pub(super) fn two_chains() -> ([Vec<u8>; 2], Node, Node) {
+    let mut author = Node::start(0);
+    let world = ["first", "second"].map(|name| author.frame_of(name, 10));
+    let mut twin = Node::start(0);
+    twin.gossip(0, &world[0]);
+    let _ = twin.frame_of("secret", 10);
+    (world, author, twin)
+}
+
 /// How often a link is to be closed and dialled again.
 pub(super) fn reconnects(outputs: &[Output]) -> usize {
     outputs
@@ -495,11 +506,7 @@ pub(super) fn is_searchable(outputs: &[Output]) -> bool {
 pub(super) fn frame_with(node: &mut Node, draft: Draft) -> Vec<u8> {
     let mut outputs = node.publish(draft);
     outputs.extend(node.commit());
-    let out = outputs.into_iter().find_map(|output| match output {
-        Output::Gossip { frame } => Some(frame.into_inner().bytes),
-        _ => None,
-    });
-    out.unwrap()
+    gossiped(outputs).unwrap()
 }
 
 /// What is left of an author's quota that is used up, bytes and envelopes.

@@ -127,6 +127,30 @@ fn whatever_is_filed_in_whatever_order_is_the_same_set() {
 }
 
 #[test]
+fn an_object_is_repeated_whichever_of_its_places_is_filed_first() {
+    for arrivals in [[1, 2], [2, 1]] {
+        let store = MemoryStore::default();
+        let said = arrivals.map(|arrival| {
+            // Neighbours that share most of the key are others.
+            let keys: [&[u8]; 3] = [b"sam", b"same", b"samf"];
+            let only = |key: &[u8]| key == b"same" || arrival == 1;
+            let keys = keys.into_iter().filter(|key| only(key));
+            let mut entries: Vec<_> = keys
+                .map(|key| entry(TABLE, key, arrival, 0).unwrap())
+                .collect();
+            file(&store, &mut entries)
+        });
+        let repeated = BTreeSet::from([b"Vsame".to_vec()]);
+        assert_eq!(said, [BTreeSet::new(), repeated.clone()], "{arrivals:?}");
+        // Filed again after a crash, it is said again.
+        for arrival in arrivals {
+            let again = file(&store, &mut [entry(TABLE, b"same", arrival, 0).unwrap()]);
+            assert_eq!(again, repeated, "{arrival} of {arrivals:?}");
+        }
+    }
+}
+
+#[test]
 fn many_places_of_one_value_make_many_blocks() {
     let store = MemoryStore::default();
     let mut entries: Vec<_> = (0..10_000)
