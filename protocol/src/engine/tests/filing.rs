@@ -106,3 +106,29 @@ fn a_node_killed_while_it_files_files_again() {
     }
     assert_eq!(entries(&node), before);
 }
+
+#[test]
+fn what_the_policy_asks_of_a_bundle_is_filed_as_its_author_signed_it() {
+    let mut drill = short_lived("drill", 7_200_000);
+    drill.wish.exercise = true;
+    let frame = frame_with(&mut Node::start(0), drill);
+    let (bundle, statement) = header_of_frame(&frame).unwrap().bundle.unwrap();
+    let mut node = Node::start(1);
+    let outputs = node.gossip(0, &frame);
+    node.work(outputs);
+    node.commit();
+    let (key, at) = table::rows::place(0, 0);
+    let block = node.engine.store().get(&key).unwrap().unwrap();
+    let (filed, _) = table::rows::read(&key, &block, at).unwrap().unwrap();
+    let expected = table::rows::Filed {
+        bundle,
+        author: statement.author,
+        received_ms: node.now().wall_ms,
+        not_after_ms: statement.not_after_ms,
+        exercise: true,
+        relay_allowed: statement.relay_allowed,
+    };
+    assert_eq!(filed, expected);
+    assert_eq!(filed.not_after_ms, statement.created_ms + 7_200_000);
+    assert!(!filed.relay_allowed, "nobody asked for it");
+}
