@@ -180,7 +180,7 @@ impl<S: Store> Engine<S> {
             .collect();
         self.streams.has_gap(&own)
             || self.streams.lost(&own) > 0
-            || members.len() > self.roster.faults()
+            || members.len() > self.roster.thresholds().faults()
     }
 
     /// Signs statement and envelope.

@@ -3,11 +3,15 @@
 //! A roster exists only whole and checked. It is made from a genesis that
 //! every founder signed; nothing else in the program can make one.
 
+mod ballot;
 mod genesis;
+mod quorum;
 
+pub use ballot::{Ballot, Cast, VOTES_PER_VOTER_MAX};
 pub use genesis::{
     CheckedCard, GenesisState, check_card, draft_genesis, inspect_genesis, sign_genesis,
 };
+pub use quorum::Thresholds;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -344,10 +348,9 @@ impl Roster {
         self.members.values()
     }
 
-    /// How many members may lie or fail together: f of quorum rule 0,
-    /// ⌊(N − 1) / 3⌋.
-    pub fn faults(&self) -> usize {
-        self.members.len().saturating_sub(1) / 3
+    /// How many members it takes, for what.
+    pub fn thresholds(&self) -> Thresholds {
+        Thresholds::of(self.members.len())
     }
 
     /// A member by its id.
