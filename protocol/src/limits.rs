@@ -85,6 +85,45 @@ pub const GENESIS_FILE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Node certificate statement: three keys and numbers.
 pub const NODE_CERT_BYTES_MAX: usize = 512;
 
+/// Roster statement after the genesis: six cards of 4,096 bytes, or some eighty
+/// cuts and as many other changes; what is more takes a second roster.
+pub const ROSTER_BYTES_MAX: usize = 24_576;
+
+/// Changes in one roster.
+pub const CHANGES_MAX: usize = 16;
+
+/// Cuts in one expulsion or revocation: every stream of one life.
+pub const CUTS_MAX: usize = 64;
+
+/// Communities of one member, and beside it those that a roster knows.
+pub const COMMUNITIES_MAX: usize = 8;
+
+/// Communities of a federation.
+pub const COMMUNITIES_KNOWN_MAX: usize = 64;
+
+/// Vote statement: 32 + 9 + 32 + 5 + 33 = 111.
+pub const VOTE_BYTES_MAX: usize = 512;
+
+/// Rounds an epoch may take: people begin them.
+pub const ROUNDS_MAX: u32 = 1_000;
+
+/// A link of the chain: the statement, 256 commits and 16 consents of 96 bytes =
+/// 26,112, and lengths. It travels in answers and files, never in a frame.
+pub const LINK_BYTES_MAX: usize = 53_248;
+
+/// Revocation statement: 64 cuts of 9 + 16 + 9 + 32 bytes = 4,224, and 200.
+pub const REVOCATION_BYTES_MAX: usize = 8_128;
+
+/// Suspension statement.
+pub const SUSPENSION_BYTES_MAX: usize = 512;
+
+/// A suspension ends by itself after 72 hours.
+pub const SUSPENSION_LIFE_MS_MAX: u64 = 72 * 60 * 60 * 1_000;
+
+/// Alive statement: 64 heads of 57 bytes = 3,648, 32 groups of 73 = 2,336, two
+/// additions of 518, and 130.
+pub const ALIVE_BYTES_MAX: usize = 8_128;
+
 /// A certificate lives at most 90 days, so a stolen node key does too.
 pub const CERTIFICATE_LIFE_MS_MAX: u64 = 90 * 24 * 60 * 60 * 1_000;
 
