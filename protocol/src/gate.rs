@@ -5,6 +5,10 @@
 //! the bytes and the roster: no clock, no store. What comes out is a
 //! `Verified<Frame>`; nothing else in the program makes one.
 
+mod notice;
+
+pub use notice::{Matter, Notice, NoticeRefusal, Order, Slot, check_notice, is_notice};
+
 use crate::ids::{BundleId, EnvelopeId};
 use crate::limits::{ANSWER_BYTES_MAX, FRAME_BYTES_MAX, REQUEST_BYTES_MAX};
 use crate::marking::Marking;

@@ -124,6 +124,31 @@ pub const SUSPENSION_LIFE_MS_MAX: u64 = 72 * 60 * 60 * 1_000;
 /// additions of 518, and 130.
 pub const ALIVE_BYTES_MAX: usize = 8_128;
 
+/// Rounds of one voter that are kept.
+pub const VOTE_ROUNDS_MAX: usize = 8;
+
+/// Members one member may suspend at a time.
+pub const SUSPENSIONS_PER_MEMBER_MAX: usize = 8;
+
+/// How often a live notice for one slot is taken: signs of life come every
+/// quarter of an hour, the rest is made by people.
+pub const NOTICE_AGAIN_MS: u64 = 60_000;
+
+/// How often a node says that it is alive.
+pub const ALIVE_EVERY_MS: u64 = 15 * 60 * 1_000;
+
+/// For how long nobody's silence keeps GREEN from being sealed.
+pub const FRESH_GREEN_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
+
+/// Likewise AMBER and AMBER+STRICT.
+pub const FRESH_AMBER_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// Likewise RED.
+pub const FRESH_RED_MS: u64 = 60 * 60 * 1_000;
+
+/// For how long a member's clock is believed to run as it was last heard.
+pub const OFFSET_AGE_MS_MAX: u64 = 4 * ALIVE_EVERY_MS;
+
 /// A certificate lives at most 90 days, so a stolen node key does too.
 pub const CERTIFICATE_LIFE_MS_MAX: u64 = 90 * 24 * 60 * 60 * 1_000;
 

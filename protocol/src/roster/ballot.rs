@@ -13,11 +13,8 @@
 //! what a model checker explores.
 
 use super::quorum::Thresholds;
+use crate::limits::VOTE_ROUNDS_MAX;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Rounds of one voter that are kept, the highest: an honest one is in two or
-/// three, and a cheat pushes out its own.
-const ROUNDS_KEPT_MAX: usize = 8;
 
 /// Different rosters of one voter that are kept in one round: the second proves
 /// that it signed two, and a third would prove nothing more.
@@ -58,6 +55,12 @@ pub enum Cast {
 /// Why a member may not cast a vote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum VoteRefusal {
+    /// Its proposal is not here.
+    #[error("no such roster is proposed here; see \"watchfire roster status\"")]
+    NotHeld,
+    /// A key that would enter has not agreed.
+    #[error("a new root has not signed it yet; votes come after that, or none could be decided")]
+    NoConsent,
     /// It cast another in this round.
     #[error("another roster was voted for in this round; begin the next round")]
     OtherInRound,
@@ -112,7 +115,7 @@ impl<V: Ord + Clone, R: Ord + Clone> Ballot<V, R> {
         } else {
             Cast::New
         };
-        if rounds.len() > ROUNDS_KEPT_MAX
+        if rounds.len() > VOTE_ROUNDS_MAX
             && let Some((lowest, _)) = rounds.pop_first()
             && lowest == round
         {
@@ -164,6 +167,15 @@ impl<V: Ord + Clone, R: Ord + Clone> Ballot<V, R> {
             .flat_map(BTreeMap::values)
             .flatten()
             .collect()
+    }
+
+    /// What each voter's latest votes are for.
+    pub fn latest(&self) -> impl Iterator<Item = &R> {
+        self.prepares
+            .values()
+            .chain(self.commits.values())
+            .filter_map(BTreeMap::last_key_value)
+            .flat_map(|(_, rosters)| rosters)
     }
 
     /// Who signed two in one round and step, ascending.

@@ -154,21 +154,19 @@ impl Roster {
         const WHAT: &str = "the certificate";
         let claimed = signed.claims().map_err(malformed(WHAT))?;
         let owner = self
-            .roots
-            .get(&claimed.root_key)
-            .and_then(|root| self.keys.get(root))
+            .root_owner(&claimed.root_key)
             .ok_or(RosterError::NotAMember)?;
         let root = PublicKey::enrol(&claimed.root_key)
             .map_err(|why| contradiction(WHAT, why.to_string()))?;
-        let certificate = verify_certificate(signed, *owner, &root, WHAT)?;
+        let certificate = verify_certificate(signed, owner, &root, WHAT)?;
         for key in [&claimed.signing_key, &claimed.transport_key] {
-            if self.keys.get(key).is_some_and(|other| other != owner) || self.roots.contains(key) {
+            if self.keys.get(key).is_some_and(|other| *other != owner) || self.roots.contains(key) {
                 return Err(contradiction(WHAT, "one of its keys is another's"));
             }
         }
         let is_root_now = self
             .members
-            .get(owner)
+            .get(&owner)
             .is_some_and(|member| member.root_key == root);
         if !is_root_now {
             let life = (certificate.node, certificate.incarnation);
@@ -184,7 +182,7 @@ impl Roster {
             return Err(RosterError::Superseded);
         }
         let of_root = self
-            .certificates_of(*owner)
+            .certificates_of(owner)
             .filter(|held| held.root_key == root);
         if of_root.count() >= CERTIFICATES_PER_MEMBER_MAX {
             return Err(contradiction(WHAT, "the member has too many already"));
@@ -250,6 +248,14 @@ impl Roster {
             .get(node)
             .and_then(|id| self.certificates.get(id))
             .filter(|certificate| self.stands(certificate))
+    }
+
+    /// Whose root key it is or was.
+    pub fn root_owner(&self, key: &[u8; 32]) -> Option<MemberId> {
+        self.roots
+            .get(key)
+            .and_then(|key| self.keys.get(key))
+            .copied()
     }
 
     /// Whose node it is or was.
