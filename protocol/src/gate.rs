@@ -174,6 +174,9 @@ pub enum Refusal {
     /// The bundle contradicts itself.
     #[error("the bundle contradicts itself: {0}")]
     Bundle(#[from] BundleDefect),
+    /// A notice that did not come through.
+    #[error(transparent)]
+    Notice(#[from] NoticeRefusal),
     /// In clear, and not CLEAR.
     #[error("{marking} travels in clear")]
     MarkingInClear {
@@ -186,6 +189,7 @@ impl Refusal {
     /// Who pays.
     pub const fn blame(&self) -> Blame {
         match self {
+            Self::Notice(refusal) => refusal.blame(),
             Self::Unknown { .. } | Self::UnknownAuthor | Self::UnknownSignature { .. } => {
                 Blame::Nobody
             }
@@ -293,7 +297,7 @@ fn check_header(
         return Err(Refusal::UnknownAuthor);
     }
     let author = roster
-        .certificate(&claimed.prefix.certificate)
+        .author(&claimed.prefix.certificate, claimed.prefix.epoch)
         .filter(|certificate| certificate.member == claimed.prefix.author)
         .ok_or(Refusal::UnknownAuthor)?;
     let header = signed

@@ -137,6 +137,22 @@ pub const NOTICE_AGAIN_MS: u64 = 60_000;
 /// How often a node says that it is alive.
 pub const ALIVE_EVERY_MS: u64 = 15 * 60 * 1_000;
 
+/// How soon a node says so after it started or went on to another roster.
+pub const ALIVE_SOON_MS: u64 = 5_000;
+
+/// A member of whom nothing younger was heard is asked for at peers.
+pub const ALIVE_MISSED_MS: u64 = 20 * 60 * 1_000;
+
+/// Notices in one answer.
+pub const NOTICES_MAX: usize = 1_024;
+
+/// How often a peer is asked which notices changed; gossip brings most at once.
+pub const NOTICES_EVERY_MS: u64 = 60_000;
+
+/// When a peer that says it holds a later roster and does not show it is asked
+/// again.
+pub const LINK_AGAIN_MS: u64 = 10 * 60 * 1_000;
+
 /// For how long nobody's silence keeps GREEN from being sealed.
 pub const FRESH_GREEN_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
 

@@ -12,7 +12,8 @@ use watchfire_protocol::roster::Roster;
 use watchfire_protocol::table::rows::Filed;
 use watchfire_protocol::wire::exchange::RangeItem;
 
-/// A roster and what identifies it: federation, epoch and every certificate.
+/// A roster and what identifies it: federation, epoch, chain and every
+/// certificate.
 #[derive(Clone)]
 pub(crate) struct KnownRoster {
     pub(crate) roster: Arc<Roster>,
@@ -24,6 +25,7 @@ impl KnownRoster {
         let mut hash = Sha256Stream::new();
         hash.update(roster.federation().as_bytes());
         hash.update(&roster.epoch().to_be_bytes());
+        hash.update(roster.id().as_bytes());
         for member in roster.members() {
             for certificate in roster.certificates_of(member.id) {
                 hash.update(certificate.id.as_bytes());
@@ -121,6 +123,8 @@ impl Memo {
                     .collect();
                 Done::Checked { id, from, items }
             }
+            // Their signatures are few, and depend on more than certificates.
+            Work::Notices { .. } => work.run(),
             Work::Open {
                 arrival,
                 received_ms,

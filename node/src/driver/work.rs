@@ -16,6 +16,12 @@ pub(crate) enum Ready {
         length: u64,
         checked: Box<Result<Box<watchfire_crypto::Verified<gate::Frame>>, gate::Refusal>>,
     },
+    Notice {
+        from: NodeId,
+        token: GossipToken,
+        length: u64,
+        checked: Result<Box<gate::Notice>, gate::NoticeRefusal>,
+    },
     Done(Box<Done>),
     /// What damaged values were.
     Examined(Result<Vec<Damage>, StoreError>),

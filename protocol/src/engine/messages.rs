@@ -1,15 +1,17 @@
 //! What goes into an engine and what comes out of it.
 
 use super::Way;
-use crate::gate::{Blame, CheckedRemains, Frame, NotARequest, Refusal};
+use super::sayings::{Said, Saying, SayingRefusal};
+use crate::gate::{Blame, CheckedRemains, Frame, NotARequest, Notice, NoticeRefusal, Refusal};
 use crate::ids::{BundleId, CertificateId, EnvelopeId, MemberId, NodeId};
 use crate::marking::Marking;
+use crate::membership::NotNews;
 use crate::opening::{Draft, OpenRefusal, Opened};
 use crate::policy::{Marked, Release};
 use crate::roster::Roster;
 use crate::table::Arrival;
 use crate::table::rows::Filed;
-use crate::wire::exchange::{Answer, DoorAnswer, DoorRequest, RangeItem, Remains, Request};
+use crate::wire::exchange::{Answer, DoorAnswer, DoorRequest, Mark, RangeItem, Remains, Request};
 use std::sync::Arc;
 use watchfire_crypto::Verified;
 
@@ -53,6 +55,24 @@ pub enum Input {
         length: u64,
         /// What the gate said.
         checked: Result<Box<Verified<Frame>>, Refusal>,
+    },
+    /// A notice came by gossip, through the gate or not.
+    GossipNotice {
+        /// Who delivered it.
+        from: NodeId,
+        /// To give the verdict with.
+        token: GossipToken,
+        /// How many bytes it had.
+        length: u64,
+        /// What the gate said.
+        checked: Result<Box<Notice>, NoticeRefusal>,
+    },
+    /// A person has this node say something about membership.
+    Say {
+        /// To tell the outcome to.
+        client: ClientToken,
+        /// What.
+        saying: Box<Saying>,
     },
     /// A peer asks.
     Request {
@@ -165,6 +185,13 @@ pub enum Output {
         client: ClientToken,
         /// What became of it.
         outcome: Result<Published, PublishRefusal>,
+    },
+    /// Claim: what became of what a person had this node say.
+    Said {
+        /// Whose.
+        client: ClientToken,
+        /// What became of it.
+        outcome: Result<Said, SayingRefusal>,
     },
     /// Claim: everything written before the barrier is durable.
     Durable {
@@ -334,6 +361,40 @@ pub enum Event {
         /// Which.
         node: NodeId,
     },
+    /// There is another roster.
+    Epoch {
+        /// Its number.
+        epoch: u64,
+    },
+    /// A member says something else of itself.
+    CardChanged {
+        /// Which.
+        member: MemberId,
+    },
+    /// A member ended a node of its own.
+    Revoked {
+        /// Which member.
+        member: MemberId,
+        /// Which node.
+        node: NodeId,
+    },
+    /// Somebody suspends a member, or takes it back.
+    Suspension {
+        /// Whom.
+        member: MemberId,
+    },
+    /// A node signed two envelopes for one place, provably.
+    ForkProven {
+        /// Whose node.
+        member: MemberId,
+        /// Which node.
+        node: NodeId,
+    },
+    /// A member cast two votes where one may be, provably.
+    DoubleVote {
+        /// Which.
+        member: MemberId,
+    },
     /// A certificate was admitted at the door.
     Admitted {
         /// Which.
@@ -386,6 +447,9 @@ pub enum NotTaken {
     /// Too far ahead, or too many streams; it will be asked for again.
     #[error("too far ahead of what is held")]
     TooFar,
+    /// A notice that is no news.
+    #[error(transparent)]
+    Notice(#[from] NotNews),
     /// Its author left since the gate let it in.
     #[error("its author is no longer known")]
     AuthorGone,
@@ -408,6 +472,7 @@ impl NotTaken {
                 Way::Asked => false,
             },
             Self::Gate(_)
+            | Self::Notice(_)
             | Self::NotExpired
             | Self::NeverAlive
             | Self::ExpiresTooLate
@@ -425,6 +490,7 @@ impl NotTaken {
             Self::Held | Self::Conflict | Self::NeverAlive => true,
             Self::Gate(refusal) => refusal.blame() == Blame::Forwarder,
             Self::Expired
+            | Self::Notice(_)
             | Self::NotExpired
             | Self::ExpiresTooLate
             | Self::Ahead
@@ -448,6 +514,19 @@ pub enum Work {
         from: NodeId,
         /// What it served.
         items: Vec<RangeItem>,
+        /// Against which roster.
+        roster: Arc<Roster>,
+    },
+    /// Take a page of notices through the gate.
+    Notices {
+        /// Who served them.
+        from: NodeId,
+        /// Up to which change of its store.
+        at: Mark,
+        /// Whether there are more.
+        more: bool,
+        /// What it served.
+        frames: Vec<Vec<u8>>,
         /// Against which roster.
         roster: Arc<Roster>,
     },
@@ -496,6 +575,17 @@ pub enum Done {
         /// What the gate said of each.
         items: Vec<Result<CheckedItem, Refusal>>,
     },
+    /// Of a page of notices.
+    Notices {
+        /// Who served them.
+        from: NodeId,
+        /// Up to which change of its store.
+        at: Mark,
+        /// Whether there are more.
+        more: bool,
+        /// What the gate said of each, and how long it was.
+        items: Vec<(u64, Result<Box<Notice>, NoticeRefusal>)>,
+    },
     /// Of a bundle.
     Opened {
         /// Where it is in the log.
@@ -524,6 +614,13 @@ impl Work {
                     .map(|item| check_item(item, &roster))
                     .collect(),
             },
+            Self::Notices {
+                from,
+                at,
+                more,
+                frames,
+                roster,
+            } => super::notices::check_page(from, (at, more), frames, &roster),
             Self::Open {
                 arrival,
                 received_ms,

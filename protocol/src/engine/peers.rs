@@ -7,6 +7,7 @@
 
 use super::frontier::Frontier;
 use super::messages::{ClientToken, Event, Output};
+use super::notices::Inquiry;
 use super::quota::Quota;
 use super::{Asked, Engine};
 use crate::gate::{Content, Frame};
@@ -48,9 +49,27 @@ pub(super) struct Peer {
     /// Frames to it may have been lost: it is told to ask.
     pub(super) has_news: bool,
     pub(super) frontier: Frontier,
+    inquiry: Inquiry,
 }
 
 impl Peers {
+    /// What is asked of a peer about membership.
+    pub(super) fn inquiry(&mut self, node: &NodeId) -> Option<&mut Inquiry> {
+        self.peers.get_mut(node).map(|peer| &mut peer.inquiry)
+    }
+
+    pub(super) fn inquiries_mut(&mut self) -> impl Iterator<Item = &mut Inquiry> {
+        self.peers.values_mut().map(|peer| &mut peer.inquiry)
+    }
+
+    /// Of those that can be asked.
+    pub(super) fn inquiries(&self) -> impl Iterator<Item = (NodeId, &Inquiry)> {
+        self.peers
+            .iter()
+            .filter(|(_, peer)| peer.heard_hello && peer.said_hello)
+            .map(|(node, peer)| (*node, &peer.inquiry))
+    }
+
     pub(crate) fn has_said_hello(&self, node: &NodeId) -> bool {
         self.peers.get(node).is_some_and(|peer| peer.said_hello)
     }
@@ -92,7 +111,9 @@ impl Peers {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.peers.values().map(|peer| peer.probe_at).min()
+        let inquiries = self.inquiries().map(|(_, inquiry)| inquiry.ask_at);
+        let probes = self.peers.values().map(|peer| peer.probe_at);
+        probes.chain(inquiries).min()
     }
 }
 
@@ -119,6 +140,7 @@ impl<S: Store> Engine<S> {
             },
             has_news: false,
             frontier: Frontier::new(now.mono),
+            inquiry: Inquiry::new(now.mono),
         };
         self.peers.peers.insert(node, peer);
         self.say_hello(node);
@@ -158,6 +180,7 @@ impl<S: Store> Engine<S> {
     fn peer_ready(&mut self, now: Now, node: NodeId) -> Result<(), StoreError> {
         self.event(Event::PeerReady { node });
         self.probe(now, node);
+        self.ask_for_notices(now, node);
         self.retry_pulls_early();
         self.start_pulls(now)
     }
@@ -237,6 +260,8 @@ impl<S: Store> Engine<S> {
         for node in due {
             self.probe(now, node);
         }
+        self.inquire(now);
+        self.say_alive(now)?;
         self.fetch(now);
         self.retry_pulls(now)?;
         self.start_pulls(now)

@@ -124,7 +124,11 @@ impl<S: Store> Engine<S> {
         }
         // A gap is news only when it opens.
         let had_gap = self.streams.has_gap(&stream);
+        let doubt = self.quarantine_of(now, &stream, position.sequence, frame.value());
         let arrival = self.append(now, &stream, &position, id, frame.value())?;
+        if let Some(why) = doubt {
+            self.quarantine(arrival, why);
+        }
         self.taken(now, arrival, id, from, frame);
         if !had_gap && self.streams.has_gap(&stream) {
             self.probe_soon(now, &from);

@@ -55,8 +55,11 @@ impl<S: Store> Engine<S> {
             reason: Unavailable::Unknown,
         };
         let answer = match request {
-            Ok(Request::Hello { federation, .. }) if federation == self.roster.federation() => {
+            Ok(Request::Hello {
+                federation, epoch, ..
+            }) if federation == self.roster.federation() => {
                 self.heard_hello_of(now, from)?;
+                self.heard_epoch(now, from, epoch);
                 Answer::Hello {
                     federation,
                     epoch: self.roster.epoch(),
@@ -102,6 +105,24 @@ impl<S: Store> Engine<S> {
             }
             Ok(Request::Chunk { envelope, index }) => {
                 undamaged(self.chunk(now, &from, &envelope, index))?
+            }
+            Ok(Request::Notices { scope, since }) => {
+                let Some(scope) = scope.scope() else {
+                    self.outputs.push_back(Output::Answer {
+                        token,
+                        answer: unknown,
+                    });
+                    return Ok(());
+                };
+                // A claim, as a frontier is.
+                let answer = undamaged(self.notices(scope, since))?;
+                self.claim(Output::Answer { token, answer });
+                return Ok(());
+            }
+            Ok(Request::Link { epoch }) => {
+                let answer = undamaged(self.link(epoch))?;
+                self.claim(Output::Answer { token, answer });
+                return Ok(());
             }
             Ok(Request::KeyBlock { .. }) => Answer::Unavailable {
                 reason: Unavailable::NotHeld,
@@ -321,6 +342,7 @@ impl<S: Store> Engine<S> {
         self.staged
             .put_as(table::certificate(&admitted.id), certificate);
         self.roster = Arc::new(roster);
+        self.membership.knows_certificate(&admitted);
         self.learned_life(now, (admitted.node, admitted.incarnation));
         self.outputs.push_back(Output::Roster(self.roster()));
         self.event(Event::Admitted {

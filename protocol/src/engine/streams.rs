@@ -1,7 +1,7 @@
 //! What is held of each stream, whether an envelope fits there, and what
 //! changed since a mark.
 
-use crate::ids::EnvelopeId;
+use crate::ids::{EnvelopeId, NodeId};
 use crate::limits::{
     FRONTIER_BYTES_MAX, FRONTIER_ENTRIES_MAX, FRONTIER_RUNS_MAX, LIST_LENGTH_BYTES_MAX,
     SEQUENCE_AHEAD_MAX, STREAMS_PER_NODE_MAX,
@@ -306,6 +306,27 @@ impl Streams {
 
     pub(crate) fn through(&self, id: &StreamId) -> Option<Through> {
         self.streams.get(id).and_then(|stream| stream.through)
+    }
+
+    /// The streams of a node, of all its lives.
+    pub(crate) fn of_node(&self, node: &NodeId) -> Vec<StreamId> {
+        self.streams
+            .keys()
+            .filter(|stream| stream.node == *node)
+            .copied()
+            .collect()
+    }
+
+    /// Where the streams of a life of a node end, by ascending tag.
+    pub(crate) fn ends_of(
+        &self,
+        node: &NodeId,
+        incarnation: u64,
+    ) -> impl Iterator<Item = (Tag, Through)> {
+        self.streams
+            .iter()
+            .filter(move |(id, _)| id.node == *node && id.incarnation == incarnation)
+            .filter_map(|(id, stream)| Some((id.tag, stream.through?)))
     }
 
     /// The largest n for which 1 to n are all held.

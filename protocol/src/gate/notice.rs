@@ -48,7 +48,7 @@ pub enum Matter {
     /// One member's part in suspending another, and whose.
     Suspension(Box<Verified<Suspension>>, MemberId),
     /// A sign of life, and of which node.
-    Alive(Box<Verified<Alive>>, Certificate),
+    Alive(Box<Verified<Alive>>, Box<Certificate>),
     /// That a node signed two envelopes for one place.
     Fork(StreamId, u64),
     /// That a member cast two votes where one may be.
@@ -82,6 +82,21 @@ impl Slot {
     /// Whether it is one of signs of life, which come and go by the minute.
     pub const fn is_alive(&self) -> bool {
         matches!(self, Self::Alive(_))
+    }
+
+    /// The round of a vote of this key.
+    pub fn round_of(&self, by: &VoteBy) -> Option<u32> {
+        match self {
+            Self::Vote(other, round, _) => (other == by).then_some(*round),
+            Self::Card(_)
+            | Self::Proposal(_)
+            | Self::Certificate(_)
+            | Self::Revocation(..)
+            | Self::Suspension(..)
+            | Self::Alive(_)
+            | Self::Fork(..)
+            | Self::DoubleVote(_) => None,
+        }
     }
 }
 
@@ -429,7 +444,8 @@ fn alive(body: &[u8], roster: &Roster) -> Read {
     let verified = verify(signed, &node.signing_key)?;
     let slot = Slot::Alive(node.node);
     let order = (node.serial, claimed.wall_ms, verified.id());
-    Ok((Matter::Alive(Box::new(verified), node.clone()), slot, order))
+    let node = Box::new(node.clone());
+    Ok((Matter::Alive(Box::new(verified), node), slot, order))
 }
 
 fn proof(body: &[u8], roster: &Roster) -> Read {

@@ -232,10 +232,7 @@ impl Membership {
         let mut of_key: Vec<(u32, Slot)> = self
             .held
             .keys()
-            .filter_map(|slot| match slot {
-                Slot::Vote(other, round, _) if other == by => Some((*round, *slot)),
-                _ => None,
-            })
+            .filter_map(|slot| slot.round_of(by).map(|round| (round, *slot)))
             .collect();
         of_key.sort_unstable();
         let rounds: BTreeSet<u32> = of_key.iter().map(|(round, _)| *round).collect();
@@ -277,6 +274,20 @@ impl Membership {
             self.forget(slot);
         }
         dropped
+    }
+
+    /// A certificate that came by the chain or the door is listed to peers like
+    /// one that came as a notice.
+    pub fn knows_certificate(&mut self, certificate: &Certificate) {
+        let slot = Slot::Certificate(certificate.id);
+        if !self.held.contains_key(&slot) {
+            let held = Held {
+                order: (0, 0, [0; 32]),
+                taken_at: Instant::ZERO,
+            };
+            self.held.insert(slot, held);
+            self.changes.changed(slot);
+        }
     }
 
     /// Whether a notice for this slot is held that is as new.

@@ -258,6 +258,19 @@ impl Roster {
             .copied()
     }
 
+    /// The newest certificate of a life of a node, whether it stands or not.
+    pub fn newest_of_life(&self, node: &NodeId, incarnation: u64) -> Option<&Certificate> {
+        self.certificates
+            .values()
+            .filter(|held| held.node == *node && held.incarnation == incarnation)
+            .max_by_key(|held| (held.serial, held.id))
+    }
+
+    /// Every certificate that is known, by id.
+    pub fn known_certificates(&self) -> impl Iterator<Item = &Certificate> {
+        self.certificates.values()
+    }
+
     /// Whose node it is or was.
     pub fn owner(&self, node: &NodeId) -> Option<MemberId> {
         let id = self.nodes.get(node)?;

@@ -53,8 +53,6 @@ pub enum CommunityRule {
 }
 
 /// One change of a roster.
-// A proposal has few, and lives on its way to a roster.
-#[expect(clippy::large_enum_variant, reason = "few and short-lived")]
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Change {
     /// An organisation becomes a member.
