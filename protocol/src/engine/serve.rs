@@ -159,10 +159,20 @@ impl<S: Store> Engine<S> {
             .scan(&prefix, &table::sequence(stream, first), count)?;
         let mut items = Vec::new();
         let mut bytes = 0;
+        // An expired one is read whole to give its header: what an answer costs
+        // this node is bounded as what it brings is.
+        let mut read = 0;
         for (key, value) in places.into_iter().take_while(|(key, _)| *key <= end) {
+            if read > RANGE_BYTES_MAX {
+                break;
+            }
             let id: EnvelopeId = super::staged::read_value(&key, &value, 32)?;
-            let Some(item) = self.item(now, to, &id)? else {
-                // Damaged, or not for this peer: the rest is served all the same.
+            let kept = self.kept(&id)?;
+            if let Kept::Whole(logged) = &kept {
+                read += logged.bytes.len();
+            }
+            let Some(item) = self.item(now, to, kept) else {
+                // Lost, or not for this peer: the rest is served all the same.
                 continue;
             };
             bytes += codec::encode(&item).len();
@@ -183,46 +193,32 @@ impl<S: Store> Engine<S> {
     }
 
     /// An envelope for a range: whole while it lives, its remains afterwards.
-    fn item(
-        &self,
-        now: Now,
-        to: &NodeId,
-        id: &EnvelopeId,
-    ) -> Result<Option<RangeItem>, StoreError> {
-        Ok(match self.servable(now, to, id)? {
-            Some(Servable::Live(frame)) => {
+    fn item(&self, now: Now, to: &NodeId, kept: Kept) -> Option<RangeItem> {
+        Some(match self.servable(now, to, kept)? {
+            Servable::Live(frame) => {
                 let frame = Bytes::new(frame.into_inner().bytes).unwrap_or_default();
-                Some(RangeItem::Frame(frame))
+                RangeItem::Frame(frame)
             }
-            Some(Servable::Expired(remains)) => Some(RangeItem::Remains(remains)),
-            None => None,
+            Servable::Expired(remains) => RangeItem::Remains(remains),
         })
     }
 
     /// What this peer may have of an envelope.
-    fn servable(
-        &self,
-        now: Now,
-        to: &NodeId,
-        id: &EnvelopeId,
-    ) -> Result<Option<Servable>, StoreError> {
-        let logged = match self.kept(id)? {
+    fn servable(&self, now: Now, to: &NodeId, kept: Kept) -> Option<Servable> {
+        let logged = match kept {
             Kept::Whole(logged) => *logged,
-            Kept::Remains(remains, _) => return Ok(Some(Servable::Expired(*remains))),
-            Kept::Absent => return Ok(None),
+            Kept::Remains(remains, _) => return Some(Servable::Expired(*remains)),
+            Kept::Absent => return None,
         };
         if is_expired(logged.header.prefix.expiry_hour, now.wall_ms) {
-            return Ok(Some(Servable::Expired(Remains {
+            return Some(Servable::Expired(Remains {
                 header: logged.signed,
                 second_signature: logged.second_signature,
-            })));
+            }));
         }
         let marking = marking_of_header(&logged.header);
-        let Some(peer) = self.peer_of(to, marking == Marking::Clear) else {
-            return Ok(None);
-        };
-        let released = release_frame(logged.bytes, marking, peer);
-        Ok(released.map(Servable::Live))
+        let peer = self.peer_of(to, marking == Marking::Clear)?;
+        release_frame(logged.bytes, marking, peer).map(Servable::Live)
     }
 
     fn chunk(
@@ -236,7 +232,8 @@ impl<S: Store> Engine<S> {
             reason: Unavailable::NotHeld,
         };
         // The decision is about the envelope that the chunk is of.
-        if !matches!(self.servable(now, to, id)?, Some(Servable::Live(_))) {
+        let kept = self.kept(id)?;
+        if !matches!(self.servable(now, to, kept), Some(Servable::Live(_))) {
             return Ok(not_held);
         }
         let Some(leaves) = self.staged.sound(&table::leaves(id))? else {
