@@ -1,0 +1,67 @@
+//! What a store lost while the node ran, and has again: whoever asked for it
+//! meanwhile gets it, and a disk that was behind keeps it out no longer than it
+//! is.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm
+)]
+
+use super::room::*;
+use super::*;
+
+/// A node that cannot read the second of three envelopes any more, and knows;
+/// what it asks for it.
+fn with_a_loss(number: u64, author: &mut Node, frames: &[Vec<u8>]) -> (Node, Vec<Output>) {
+    let mut node = Node::start(number);
+    let outputs = node.meet(0);
+    node.carry(number, outputs, &mut [(0, author)]);
+    node.commit();
+    let id = id_of(&frames[1], &node.engine.roster());
+    let arrival = node.engine.staged.get_as(&table::envelope(&id), 9);
+    let arrival: Arrival = arrival.unwrap().unwrap();
+    let mut batch = Batch::default();
+    batch.remove(table::log(arrival));
+    node.engine.store().apply(&batch).unwrap();
+    let outputs = node.feed(Input::Damaged(vec![Damage::Envelope {
+        arrival,
+        stream: public_of(0, 1),
+        sequence: 2,
+    }]));
+    assert_eq!(node.engine.status().lost, 1);
+    (node, outputs)
+}
+
+#[test]
+fn who_asked_a_holder_while_it_lacked_something_gets_it_once_that_is_healed() {
+    let (mut author, frames) = author_of(3);
+    let (mut holder, _) = with_a_loss(2, &mut author, &frames);
+    holder.meet(1);
+    holder.commit();
+    let mut node = Node::start(1);
+    let outputs = node.meet(2);
+    node.carry(1, outputs, &mut [(2, &mut holder)]);
+    node.commit();
+    assert!(!node.holds(&frames[1]) && node.holds(&frames[2]));
+    // It says that it has it not, and the mark moves over it.
+    let outputs = node.later(2 * PROBE_EVERY_MS);
+    node.carry(1, outputs, &mut [(2, &mut holder)]);
+    assert_eq!(node.engine.status().behind, []);
+
+    let outputs = holder.later(2 * PROBE_EVERY_MS);
+    holder.carry(2, outputs, &mut [(0, &mut author)]);
+    holder.commit();
+    assert_eq!(holder.engine.status().lost, 0);
+    let outputs = node.later(2 * PROBE_EVERY_MS);
+    node.carry(1, outputs, &mut [(2, &mut holder)]);
+    assert!(node.holds(&frames[1]));
+    // The row says so too, or a restart would give the number out again.
+    let row: Option<StreamRow> = holder
+        .engine
+        .staged
+        .get_as(&table::stream(&public_of(0, 1)), 80)
+        .unwrap();
+    assert_eq!(row, holder.engine.streams.row(&public_of(0, 1)));
+}
