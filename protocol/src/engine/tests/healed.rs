@@ -11,6 +11,7 @@
 
 use super::room::*;
 use super::*;
+use crate::limits::REDO_FIRST_MS;
 
 /// A node that cannot read the second of three envelopes any more, and knows;
 /// what it asks for it.
@@ -64,4 +65,35 @@ fn who_asked_a_holder_while_it_lacked_something_gets_it_once_that_is_healed() {
         .get_as(&table::stream(&public_of(0, 1)), 80)
         .unwrap();
     assert_eq!(row, holder.engine.streams.row(&public_of(0, 1)));
+}
+
+#[test]
+fn a_loss_is_healed_although_the_disk_was_behind_when_it_came() {
+    let (mut author, frames) = author_of(3);
+    let (mut node, _) = with_a_loss(1, &mut author, &frames);
+    node.engine.staged.bytes_max = 0;
+    let outputs = node.later(PROBE_EVERY_MS);
+    let carried = node.carry(1, outputs, &mut [(0, &mut author)]);
+    assert_eq!(carried.ranges(), [(0, 2, 2)]);
+    assert_eq!(not_taken(&carried.outputs), Some(&NotTaken::DiskBehind));
+    // It has caught up.
+    node.engine.staged.bytes_max = usize::MAX;
+    node.commit();
+    let outputs = node.later(REDO_FIRST_MS + 2 * PROBE_EVERY_MS);
+    node.carry(1, outputs, &mut [(0, &mut author)]);
+    assert_eq!(node.engine.status().lost, 0);
+}
+
+#[test]
+fn what_came_after_its_time_is_held_as_far_as_it_can_be() {
+    // Only where remains are held may the whole frame take their place, and a
+    // second copy after its time is nobody's news, however behind the disk is.
+    let frame = frame_with(&mut Node::start(0), short_lived("short", 1));
+    let mut node = Node::start(1);
+    node.meet(0);
+    node.pass(2 * HOUR_MS);
+    let outputs = node.gossip(0, &frame);
+    assert_eq!(not_taken(&outputs), Some(&NotTaken::Expired));
+    node.engine.staged.bytes_max = 0;
+    assert_eq!(not_taken(&node.gossip(0, &frame)), None);
 }
