@@ -383,6 +383,9 @@ pub enum NotTaken {
     /// It contradicts what is held.
     #[error("another envelope is held there, or the chain does not fit")]
     Conflict,
+    /// Whether it is held, or contradicts what is, this store cannot read.
+    #[error("what is held at its place cannot be read here")]
+    Unreadable,
     /// Too far ahead, or too many streams; it will be asked for again.
     #[error("too far ahead of what is held")]
     TooFar,
@@ -402,7 +405,7 @@ impl NotTaken {
     /// what is held, its author's quota is used up, its time is over here.
     pub(crate) const fn is_charged(&self, way: Way) -> bool {
         match self {
-            Self::DiskBehind => false,
+            Self::DiskBehind | Self::Unreadable => false,
             Self::Held | Self::Conflict | Self::Quota { .. } | Self::Expired => match way {
                 Way::Gossip => true,
                 Way::Asked => false,
@@ -430,6 +433,7 @@ impl NotTaken {
             | Self::Ahead
             | Self::Policy { .. }
             | Self::Quota { .. }
+            | Self::Unreadable
             | Self::TooFar
             | Self::AuthorGone
             | Self::DiskBehind => false,

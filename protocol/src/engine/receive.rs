@@ -96,14 +96,13 @@ impl<S: Store> Engine<S> {
         match self.streams.fit(&stream, &position, &id) {
             Fit::Fits => {}
             fit @ (Fit::Below | Fit::Taken | Fit::Unchained) => {
-                // The same one, whose entry in another index is damaged, is no
-                // evidence against anybody.
-                if self.is_at_its_place(&stream, &position, &id)? {
-                    return Ok(Err(NotTaken::Held));
-                }
-                let item = RangeItem::Frame(bytes_of(frame.value()));
-                self.keep_evidence(&stream, &position, &id, &item, fit != Fit::Unchained)?;
-                return Ok(Err(NotTaken::Conflict));
+                let item = || RangeItem::Frame(bytes_of(frame.value()));
+                return Ok(Err(self.contradicts(
+                    (&stream, &position),
+                    &id,
+                    fit,
+                    item,
+                )?));
             }
             Fit::TooFarAhead => {
                 self.probe_soon(now, &from);
@@ -132,16 +131,31 @@ impl<S: Store> Engine<S> {
         Ok(Ok(()))
     }
 
-    fn is_at_its_place(
-        &self,
-        stream: &StreamId,
-        position: &Position,
+    /// Why what does not fit is not taken. It is evidence, unless it is the very
+    /// one that is held and the index entry that says so cannot be read.
+    fn contradicts(
+        &mut self,
+        (stream, position): (&StreamId, &Position),
         id: &EnvelopeId,
-    ) -> Result<bool, StoreError> {
-        let there: Option<EnvelopeId> = self
-            .staged
-            .sound_as(&table::sequence(stream, position.sequence), 32)?;
-        Ok(there == Some(*id))
+        fit: Fit,
+        item: impl FnOnce() -> RangeItem,
+    ) -> Result<NotTaken, StoreError> {
+        // What is unchained claims a place at which nothing is held.
+        if fit != Fit::Unchained {
+            let there = match self.streams.at(stream, position.sequence) {
+                Some(there) => Some(there),
+                None => self
+                    .staged
+                    .sound_as(&table::sequence(stream, position.sequence), 32)?,
+            };
+            match there {
+                Some(there) if there == *id => return Ok(NotTaken::Held),
+                Some(_) => {}
+                None => return Ok(NotTaken::Unreadable),
+            }
+        }
+        self.keep_evidence(stream, position, id, &item(), fit != Fit::Unchained)?;
+        Ok(NotTaken::Conflict)
     }
 
     /// Says that an envelope was taken, and sends it on.
@@ -339,12 +353,8 @@ impl<S: Store> Engine<S> {
         match self.streams.fit(stream, position, &id) {
             Fit::Fits => {}
             fit @ (Fit::Below | Fit::Taken | Fit::Unchained) => {
-                if self.is_at_its_place(stream, position, &id)? {
-                    return Ok(Err(NotTaken::Held));
-                }
-                let item = RangeItem::Remains(remains.clone());
-                self.keep_evidence(stream, position, &id, &item, fit != Fit::Unchained)?;
-                return Ok(Err(NotTaken::Conflict));
+                let item = || RangeItem::Remains(remains.clone());
+                return Ok(Err(self.contradicts((stream, position), &id, fit, item)?));
             }
             Fit::TooFarAhead | Fit::TooManyStreams => return Ok(Err(NotTaken::TooFar)),
         }

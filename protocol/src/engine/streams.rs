@@ -315,6 +315,16 @@ impl Streams {
         self.streams.get(id).and_then(|stream| stream.through)
     }
 
+    /// What stands at the end of the gapless part or beyond a gap; of the rest
+    /// the store knows.
+    pub(crate) fn at(&self, id: &StreamId, sequence: u64) -> Option<EnvelopeId> {
+        let stream = self.streams.get(id)?;
+        match stream.through {
+            Some(through) if through.sequence == sequence => Some(through.head),
+            Some(_) | None => stream.ahead.get(&sequence).map(|(id, _)| *id),
+        }
+    }
+
     /// The largest n for which 1 to n are all held.
     pub(crate) fn sequence(&self, id: &StreamId) -> u64 {
         self.streams.get(id).map_or(0, Stream::sequence)
