@@ -89,7 +89,9 @@ impl<S: Store> Engine<S> {
         }
         if let Err(why) = self.check_state(now, frame.value()) {
             if why == NotTaken::Expired {
-                self.take_as_remains(now, &stream, &position, id, frame.value(), way)?;
+                let place = (&stream, &position);
+                let remains = self.take_as_remains(now, place, id, frame.value(), way)?;
+                return Ok(Err(remains.err().unwrap_or(why)));
             }
             return Ok(Err(why));
         }
@@ -312,22 +314,19 @@ impl<S: Store> Engine<S> {
     fn take_as_remains(
         &mut self,
         now: Now,
-        stream: &StreamId,
-        position: &Position,
+        place: (&StreamId, &Position),
         id: EnvelopeId,
         frame: &Frame,
         way: Way,
-    ) -> Result<(), StoreError> {
-        if let Some(logged) = header_of_frame(frame.bytes()) {
-            let remains = Remains {
-                header: logged.signed,
-                second_signature: logged.second_signature,
-            };
-            // Whether it found a place is no news: the frame was not taken.
-            let (place, prefix) = ((stream, position), &logged.header.prefix);
-            let _ = self.place_remains(now, place, id, prefix, &remains, way)?;
-        }
-        Ok(())
+    ) -> Result<Result<(), NotTaken>, StoreError> {
+        let Some(logged) = header_of_frame(frame.bytes()) else {
+            return Ok(Err(NotTaken::Expired));
+        };
+        let remains = Remains {
+            header: logged.signed,
+            second_signature: logged.second_signature,
+        };
+        self.place_remains(now, place, id, &logged.header.prefix, &remains, way)
     }
 
     fn place_remains(

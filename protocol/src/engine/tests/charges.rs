@@ -160,3 +160,26 @@ fn evidence_against_one_stream_is_bounded_across_restarts() {
     // An author who forks at each of our starts fills no disk.
     assert_eq!(node.evidence(), kept);
 }
+
+#[test]
+fn an_expired_frame_that_finds_no_place_is_what_its_remains_are() {
+    // Another envelope is held where it would stand: that is so for good.
+    let held = Node::start(0).frame_of("a", 10);
+    let fork = frame_with(&mut Node::start(0), short_lived("b", 1));
+    let mut node = node_with_a_peer_at_its_limit();
+    node.gossip(0, &held);
+    node.pass(2 * HOUR_MS);
+    *node.engine.peers.quota(&node_id(2)).unwrap() = empty_quota(node.now());
+    let outputs = bring(&mut node, 2, frame_item(&fork));
+    assert_eq!(not_taken(&outputs), Some(&NotTaken::Conflict));
+    assert!(NotTaken::Conflict.is_for_good());
+    // Its author's quota is used up: it comes again once that has filled.
+    let over = frame_with(&mut Node::start(3), short_lived("c", 1));
+    node.exhaust(3, Way::Asked);
+    let outputs = bring(&mut node, 2, frame_item(&over));
+    assert_eq!(
+        not_taken(&outputs),
+        Some(&NotTaken::Quota { whose: "author" })
+    );
+    assert!(!node.holds(&over));
+}
