@@ -3,6 +3,7 @@
 use super::Way;
 use crate::gate::{Blame, CheckedRemains, Frame, NotARequest, Refusal};
 use crate::ids::{BundleId, CertificateId, EnvelopeId, MemberId, NodeId};
+use crate::limits::REMAINS_BYTES_MAX;
 use crate::marking::Marking;
 use crate::opening::{Draft, OpenRefusal, Opened};
 use crate::policy::{Marked, Release};
@@ -497,8 +498,8 @@ pub enum Done {
         id: RequestId,
         /// Who served it.
         from: NodeId,
-        /// What the gate said of each.
-        items: Vec<Result<CheckedItem, Refusal>>,
+        /// What the gate said of each; with why one was refused, its length.
+        items: Vec<Result<CheckedItem, (Refusal, u64)>>,
     },
     /// Of a bundle.
     Opened {
@@ -556,14 +557,13 @@ impl Work {
     }
 }
 
-fn check_item(item: RangeItem, roster: &Roster) -> Result<CheckedItem, Refusal> {
-    Ok(match item {
-        RangeItem::Frame(frame) => {
-            CheckedItem::Frame(Box::new(crate::gate::check(frame.as_slice(), roster)?))
-        }
-        RangeItem::Remains(remains) => CheckedItem::Remains(
-            Box::new(crate::gate::check_remains(&remains, roster)?),
-            remains,
-        ),
-    })
+fn check_item(item: RangeItem, roster: &Roster) -> Result<CheckedItem, (Refusal, u64)> {
+    match item {
+        RangeItem::Frame(frame) => crate::gate::check(frame.as_slice(), roster)
+            .map(|frame| CheckedItem::Frame(Box::new(frame)))
+            .map_err(|why| (why, frame.as_slice().len() as u64)),
+        RangeItem::Remains(remains) => crate::gate::check_remains(&remains, roster)
+            .map(|checked| CheckedItem::Remains(Box::new(checked), remains))
+            .map_err(|why| (why, REMAINS_BYTES_MAX as u64)),
+    }
 }

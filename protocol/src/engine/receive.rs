@@ -257,16 +257,20 @@ impl<S: Store> Engine<S> {
 
     /// Charges a peer for bytes that were worth nothing here. What it brings
     /// of others is never refused for its sake, or it could keep it out: when
-    /// its bucket is empty, the link is closed.
+    /// its bucket is empty, the link is closed. That grants nothing: the bucket
+    /// fills with time alone.
     pub(super) fn charge_peer(&mut self, now: Now, node: NodeId, bytes: u64) {
         let Some(quota) = self.peers.quota(&node) else {
             return;
         };
         if quota.has(bytes, now.mono) {
             quota.take(bytes);
-        } else {
-            *quota = Quota::peer(now.mono);
-            self.outputs.push_back(Output::Reconnect { node });
+        } else if self.peers.is_connected(&node) {
+            // Once for all the items of a range.
+            let is_said = |output: &Output| matches!(output, Output::Reconnect { node: said } if *said == node);
+            if !self.outputs.iter().any(is_said) {
+                self.outputs.push_back(Output::Reconnect { node });
+            }
         }
     }
 
