@@ -254,7 +254,8 @@ pub const INDICATOR_LABEL_BYTES_MAX: usize = 63;
 pub const INDICATOR_EMAIL_BYTES_MAX: usize = 320;
 
 /// Bodies of one author that are awaited in memory, of some 150 bytes each.
-/// Further ones wait on disk alone.
+/// Further ones wait on disk alone. Of each chunk that came its hash is kept as
+/// well, some 50 bytes for 256 KiB that are on disk.
 pub const BODIES_AWAITED_PER_AUTHOR_MAX: usize = 1_024;
 
 /// How often bodies that wait on disk alone are looked for.

@@ -29,12 +29,16 @@ pub(crate) struct Pulls {
     waiting: VecDeque<Wanted>,
     /// By when they are to be in line again.
     resting: BTreeMap<(Instant, Arrival), Wanted>,
-    /// All of these.
-    in_memory: BTreeSet<EnvelopeId>,
+    /// All of these, and of those that are not being fetched what came before:
+    /// none where the disk has not been read for it.
+    in_memory: BTreeMap<EnvelopeId, Option<Leaves>>,
     /// Of each author, how many of them.
     of_author: BTreeMap<NodeId, usize>,
     left_on_disk: LeftOnDisk,
 }
+
+/// The hashes of the chunks that came, by their numbers.
+type Leaves = BTreeMap<u32, [u8; 32]>;
 
 /// Those that memory had no room for. The disk is gone through a page at a
 /// time, so that a look costs the same however many there are.
@@ -66,11 +70,22 @@ struct Wanted {
 struct Pull {
     wanted: Wanted,
     bound: PayloadBinding,
-    leaves: Vec<Option<[u8; 32]>>,
-    missing: BTreeSet<u32>,
+    leaves: Leaves,
     asked: BTreeMap<u32, NodeId>,
     /// Who did not have it, this round.
     without: BTreeSet<NodeId>,
+}
+
+impl Pull {
+    /// The first chunk that neither came nor is asked for.
+    fn next_missing(&self) -> Option<u32> {
+        (0..self.bound.chunks)
+            .find(|index| !self.leaves.contains_key(index) && !self.asked.contains_key(index))
+    }
+
+    fn is_complete(&self) -> bool {
+        self.leaves.len() as u64 == u64::from(self.bound.chunks)
+    }
 }
 
 /// How often the time between two rounds doubles: from 2 to 64 seconds.
@@ -104,12 +119,12 @@ impl Pulls {
             }
             *count += 1;
         }
-        self.in_memory.insert(wanted.id);
+        self.in_memory.insert(wanted.id, None);
         self.waiting.push_back(wanted);
     }
 
     fn is_in_memory(&self, wanted: &EnvelopeId) -> bool {
-        self.in_memory.contains(wanted)
+        self.in_memory.contains_key(wanted)
     }
 
     /// It came, or nobody asks for it any more.
@@ -222,7 +237,8 @@ impl<S: Store> Engine<S> {
             self.pulls.ended(&pull.wanted);
         }
         self.staged.put_as(table::pull(arrival), &id);
-        if self.pulls.is_in_memory(&id) {
+        if let Some(leaves) = self.pulls.in_memory.get_mut(&id) {
+            *leaves = None;
             return;
         }
         let certificate = self.roster.certificate(&header.prefix.certificate);
@@ -250,22 +266,19 @@ impl<S: Store> Engine<S> {
             };
             wanted.announcer = wanted.announcer.or(author);
             let id = wanted.id;
-            let mut pull = Pull {
+            let known = self.pulls.in_memory.get_mut(&id).and_then(Option::take);
+            let leaves = match known {
+                Some(leaves) => leaves,
+                None => self.leaves_on_disk(&id, bound.chunks)?,
+            };
+            let pull = Pull {
                 wanted,
                 bound,
-                leaves: Vec::new(),
-                missing: BTreeSet::new(),
+                leaves,
                 asked: BTreeMap::new(),
                 without: BTreeSet::new(),
             };
-            for index in 0..bound.chunks {
-                let held = self.staged.sound(&table::chunk(&id, index))?;
-                if held.is_none() {
-                    pull.missing.insert(index);
-                }
-                pull.leaves.push(held.map(|chunk| leaf(&chunk)));
-            }
-            let is_complete = pull.missing.is_empty();
+            let is_complete = pull.is_complete();
             self.pulls.active.insert(id, pull);
             if is_complete {
                 // Only its envelope had to come again, or the hashes.
@@ -275,6 +288,18 @@ impl<S: Store> Engine<S> {
             }
         }
         Ok(())
+    }
+
+    /// Reads what there is of a body: up to 64 MiB, so once, and not each time
+    /// that the rest of it does not come.
+    fn leaves_on_disk(&self, id: &EnvelopeId, chunks: u32) -> Result<Leaves, StoreError> {
+        let mut leaves = Leaves::new();
+        for index in 0..chunks {
+            if let Some(chunk) = self.staged.sound(&table::chunk(id, index))? {
+                leaves.insert(index, leaf(&chunk));
+            }
+        }
+        Ok(leaves)
     }
 
     /// The author's node and the payload as the header binds it.
@@ -323,6 +348,7 @@ impl<S: Store> Engine<S> {
             let mut wanted = pull.wanted;
             let rest_ms = RETRY_MS << wanted.rounds.min(ROUNDS_DOUBLED_MAX);
             wanted.rounds = wanted.rounds.saturating_add(1);
+            self.pulls.in_memory.insert(*id, Some(pull.leaves));
             self.pulls
                 .resting
                 .insert((now.mono.plus_ms(rest_ms), wanted.arrival), wanted);
@@ -334,11 +360,7 @@ impl<S: Store> Engine<S> {
         if pull.asked.len() >= CHUNKS_ASKED_MAX {
             return None;
         }
-        let index = pull
-            .missing
-            .iter()
-            .find(|index| !pull.asked.contains_key(index))
-            .copied()?;
+        let index = pull.next_missing()?;
         let holders: Vec<NodeId> = self
             .peers
             .ready()
@@ -383,13 +405,7 @@ impl<S: Store> Engine<S> {
         let mut spoiled = false;
         match good {
             Some((bytes, _)) => {
-                if let Some(slot) = usize::try_from(index)
-                    .ok()
-                    .and_then(|at| pull.leaves.get_mut(at))
-                {
-                    *slot = Some(leaf(bytes));
-                }
-                pull.missing.remove(&index);
+                pull.leaves.insert(index, leaf(bytes));
                 self.staged.put(table::chunk(&id, index), bytes.to_vec());
             }
             // Absent or wrong: the same is asked elsewhere.
@@ -398,7 +414,7 @@ impl<S: Store> Engine<S> {
                 spoiled = came;
             }
         }
-        let complete = pull.missing.is_empty();
+        let complete = pull.is_complete();
         if spoiled {
             self.outputs.push_back(Output::Reconnect { node: from });
         }
@@ -417,7 +433,7 @@ impl<S: Store> Engine<S> {
         };
         self.staged.remove(table::pull(pull.wanted.arrival));
         self.pulls.ended(&pull.wanted);
-        let leaves: Vec<[u8; 32]> = pull.leaves.into_iter().flatten().collect();
+        let leaves: Vec<[u8; 32]> = pull.leaves.into_values().collect();
         self.staged.put(table::leaves(&id), leaves.concat());
         self.want_opened(pull.wanted.arrival, None);
     }

@@ -287,3 +287,35 @@ fn bodies_announced_without_end_cost_a_look_one_page_of_the_disk() {
     assert!(got < few && scanned >= page, "{got} {scanned}");
     assert_eq!(engine.status().pulls, awaited + 1);
 }
+
+#[test]
+fn what_came_of_a_body_is_read_once_however_long_the_rest_is_withheld() {
+    let (mut author, frame) = announced();
+    let mut node = Node::start(1);
+    node.meet(0);
+    let mut outputs = node.gossip(0, &frame);
+    let envelope = id_of(&frame, &node.engine.roster());
+    let (id, first) = chunks_asked(&outputs, 0)[0];
+    let (other, second) = chunks_asked(&outputs, 0)[1];
+    node.answered(id, chunk_of(&mut author, &frame, first));
+    node.answered(other, not_held());
+    node.commit();
+    // Were it read again, it would be asked for again.
+    let chunk = table::chunk(&envelope, first);
+    let mut batch = Batch::default();
+    batch.remove(chunk.clone());
+    node.engine.store().apply(&batch).unwrap();
+    for _ in 0..3 {
+        outputs = node.later(70_000);
+        let [(id, index)] = chunks_asked(&outputs, 0)[..] else {
+            panic!("asks for the other alone: {outputs:?}");
+        };
+        assert_eq!(index, second);
+        node.answered(id, not_held());
+    }
+    // It is read again where the store says that it is damaged.
+    let header = header_of_frame(&frame).unwrap().header;
+    node.engine.pull_again(node.now(), 0, envelope, &header);
+    outputs = node.later(70_000);
+    assert_eq!(chunks_asked(&outputs, 0).len(), 2);
+}
