@@ -445,10 +445,10 @@ impl<S: Store> Engine<S> {
 
     /// What a lost log entry was about stands there again.
     pub(super) fn healed(&mut self, stream: &StreamId, header: &Header) {
-        if let Some(position) = header.prefix.class.position() {
-            if let Some(row) = self.streams.found(stream, position.sequence) {
-                self.staged.put_as(table::stream(stream), &row);
-            }
+        if let Some(position) = header.prefix.class.position()
+            && let Some(row) = self.streams.found(stream, position.sequence)
+        {
+            self.staged.put_as(table::stream(stream), &row);
         }
     }
 }
