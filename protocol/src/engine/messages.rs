@@ -401,7 +401,7 @@ pub enum NotTaken {
 impl NotTaken {
     /// Whether whoever brought it pays for its bytes, since they were worth
     /// nothing here. What comes by itself is always paid for, but that the disk
-    /// is slow is nobody's doing. What was asked for is not where only this node
+    /// is slow or damaged is nobody's doing. What was asked for is not where only this node
     /// could know that it would not take it: it came meanwhile, it contradicts
     /// what is held, its author's quota is used up, its time is over here.
     pub(crate) const fn is_charged(&self, way: Way) -> bool {

@@ -224,5 +224,8 @@ fn what_the_gate_refuses_of_a_range_costs_its_bytes() {
         let outputs = bring(&mut node, 2, unknown.clone());
         assert!(matches!(not_taken(&outputs), Some(NotTaken::Gate(_))));
         assert_eq!(reconnects(&outputs), closed, "{left}");
+        // Its link is closed once, however many more there are.
+        let outputs = node.brought(2, vec![unknown.clone(); 3]);
+        assert_eq!(reconnects(&outputs), 1);
     }
 }
