@@ -30,9 +30,10 @@ enum Servable {
 }
 
 /// A damaged value ends nothing else. One that says what is held says nothing
-/// when it cannot be read: ask again. An envelope or a chunk that itself cannot
-/// be read is not held, as far as a peer is concerned; once it is healed its
-/// stream is listed anew, and every [`LIST_ALL_EVERY_MS`] all of them are.
+/// when it cannot be read: ask again. An envelope that itself cannot be read is
+/// not held, as far as a peer is concerned: once it is healed its stream is
+/// listed anew, and every [`LIST_ALL_EVERY_MS`] all are. Nor is such a chunk,
+/// which peers ask for again by themselves.
 ///
 /// [`LIST_ALL_EVERY_MS`]: crate::limits::LIST_ALL_EVERY_MS
 fn undamaged(answer: Result<Answer, StoreError>) -> Result<Answer, StoreError> {
