@@ -322,28 +322,7 @@ impl Driver {
 
     fn on_ready(&mut self, ready: Ready) -> Option<Input> {
         match ready {
-            Ready::Gossip {
-                from,
-                token,
-                length,
-                checked,
-            } => Some(Input::Gossip {
-                from,
-                token,
-                length,
-                checked: *checked,
-            }),
-            Ready::Notice {
-                from,
-                token,
-                length,
-                checked,
-            } => Some(Input::GossipNotice {
-                from,
-                token,
-                length,
-                checked,
-            }),
+            Ready::Input(input) => Some(*input),
             Ready::Done(done) => Some(Input::Done(*done)),
             Ready::Examined(damages) => self.on_examined(damages),
             Ready::Draft { client, draft } => match *draft {
@@ -388,23 +367,8 @@ impl Driver {
                 let token = GossipToken(self.book.number());
                 self.book.messages.insert(token, message);
                 let roster = self.engine.roster();
-                let length = bytes.len() as u64;
                 self.pool.give_urgent(Box::new(move || {
-                    if gate::is_notice(&bytes) {
-                        return Ready::Notice {
-                            from,
-                            token,
-                            length,
-                            checked: gate::check_notice(&bytes, &roster).map(Box::new),
-                        };
-                    }
-                    let checked = gate::check(&bytes, &roster).map(Box::new);
-                    Ready::Gossip {
-                        from,
-                        token,
-                        length,
-                        checked: Box::new(checked),
-                    }
+                    Ready::Input(Box::new(Input::gossip(from, token, &bytes, &roster)))
                 }));
                 None
             }

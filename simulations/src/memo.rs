@@ -7,6 +7,7 @@ use std::sync::Arc;
 use watchfire_crypto::{Sha256Stream, Verified, sha256};
 use watchfire_protocol::engine::{CheckedItem, Done, OpenFrame, Work};
 use watchfire_protocol::gate::{self, Frame, Refusal, check_remains};
+use watchfire_protocol::limits::REMAINS_BYTES_MAX;
 use watchfire_protocol::opening::{self, OpenRefusal, Opened};
 use watchfire_protocol::roster::Roster;
 use watchfire_protocol::table::rows::Filed;
@@ -116,9 +117,11 @@ impl Memo {
                     .map(|item| match item {
                         RangeItem::Frame(frame) => self
                             .check(sha256(frame.as_slice()), frame.as_slice(), &against)
-                            .map(CheckedItem::Frame),
+                            .map(CheckedItem::Frame)
+                            .map_err(|why| (why, frame.as_slice().len() as u64)),
                         RangeItem::Remains(remains) => check_remains(&remains, &against.roster)
-                            .map(|checked| CheckedItem::Remains(Box::new(checked), remains)),
+                            .map(|checked| CheckedItem::Remains(Box::new(checked), remains))
+                            .map_err(|why| (why, REMAINS_BYTES_MAX as u64)),
                     })
                     .collect();
                 Done::Checked { id, from, items }

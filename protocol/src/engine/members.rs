@@ -4,7 +4,7 @@
 use super::messages::{Event, GossipToken, NotTaken, Output, Verdict};
 use super::{Engine, Staged, damaged, for_each};
 use crate::gate::{Blame, Notice, NoticeRefusal, Refusal, Slot, check_notice};
-use crate::ids::NodeId;
+use crate::ids::{CertificateId, NodeId};
 use crate::limits::{FRAME_BYTES_MAX, LINK_BYTES_MAX};
 use crate::membership::{Arrival, Effect, Membership, NotNews};
 use crate::roster::{Roster, RosterError};
@@ -13,6 +13,7 @@ use crate::table;
 use crate::time::Now;
 use crate::wire::Bytes;
 use crate::wire::roster::Link;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl<S: Store> Engine<S> {
@@ -197,16 +198,22 @@ pub(super) fn restore<S: Store>(
         }
         Ok(())
     })?;
+    let mut membership = Membership::default();
+    let of_chain: BTreeSet<CertificateId> = roster
+        .known_certificates()
+        .map(|certificate| certificate.id)
+        .collect();
     super::restore_certificates(staged, roster)?;
+    for certificate in roster.known_certificates() {
+        if !of_chain.contains(&certificate.id) {
+            membership.knows_certificate(certificate);
+        }
+    }
     let mut frames = Vec::new();
     for_each(staged, table::NOTICES, |_, value| {
         frames.push(value.to_vec());
         Ok(())
     })?;
-    let mut membership = Membership::default();
-    for certificate in roster.known_certificates() {
-        membership.knows_certificate(certificate);
-    }
     // Some need others: a consent its proposal, a suspension a certificate.
     loop {
         let before = frames.len();

@@ -4,6 +4,7 @@ use super::Way;
 use super::sayings::{Said, Saying, SayingRefusal};
 use crate::gate::{Blame, CheckedRemains, Frame, NotARequest, Notice, NoticeRefusal, Refusal};
 use crate::ids::{BundleId, CertificateId, EnvelopeId, MemberId, NodeId};
+use crate::limits::REMAINS_BYTES_MAX;
 use crate::marking::Marking;
 use crate::membership::NotNews;
 use crate::opening::{Draft, OpenRefusal, Opened};
@@ -137,6 +138,28 @@ pub enum Input {
     Damaged(Vec<super::Damage>),
     /// The deadline has come.
     Wake,
+}
+
+impl Input {
+    /// A gossip message, taken through the gate: an envelope or a notice.
+    pub fn gossip(from: NodeId, token: GossipToken, bytes: &[u8], roster: &Roster) -> Self {
+        let length = bytes.len() as u64;
+        if crate::gate::is_notice(bytes) {
+            Self::GossipNotice {
+                from,
+                token,
+                length,
+                checked: crate::gate::check_notice(bytes, roster).map(Box::new),
+            }
+        } else {
+            Self::Gossip {
+                from,
+                token,
+                length,
+                checked: crate::gate::check(bytes, roster).map(Box::new),
+            }
+        }
+    }
 }
 
 /// Something that must happen outside.
@@ -444,6 +467,9 @@ pub enum NotTaken {
     /// It contradicts what is held.
     #[error("another envelope is held there, or the chain does not fit")]
     Conflict,
+    /// Whether it is held, or contradicts what is, this store cannot read.
+    #[error("what is held at its place cannot be read here")]
+    Unreadable,
     /// Too far ahead, or too many streams; it will be asked for again.
     #[error("too far ahead of what is held")]
     TooFar,
@@ -461,12 +487,12 @@ pub enum NotTaken {
 impl NotTaken {
     /// Whether whoever brought it pays for its bytes, since they were worth
     /// nothing here. What comes by itself is always paid for, but that the disk
-    /// is slow is nobody's doing. What was asked for is not where only this node
+    /// is slow or damaged is nobody's doing. What was asked for is not where only this node
     /// could know that it would not take it: it came meanwhile, it contradicts
     /// what is held, its author's quota is used up, its time is over here.
     pub(crate) const fn is_charged(&self, way: Way) -> bool {
         match self {
-            Self::DiskBehind => false,
+            Self::DiskBehind | Self::Unreadable => false,
             Self::Held | Self::Conflict | Self::Quota { .. } | Self::Expired => match way {
                 Way::Gossip => true,
                 Way::Asked => false,
@@ -496,6 +522,7 @@ impl NotTaken {
             | Self::Ahead
             | Self::Policy { .. }
             | Self::Quota { .. }
+            | Self::Unreadable
             | Self::TooFar
             | Self::AuthorGone
             | Self::DiskBehind => false,
@@ -572,8 +599,8 @@ pub enum Done {
         id: RequestId,
         /// Who served it.
         from: NodeId,
-        /// What the gate said of each.
-        items: Vec<Result<CheckedItem, Refusal>>,
+        /// What the gate said of each; with why one was refused, its length.
+        items: Vec<Result<CheckedItem, (Refusal, u64)>>,
     },
     /// Of a page of notices.
     Notices {
@@ -649,14 +676,13 @@ impl Work {
     }
 }
 
-fn check_item(item: RangeItem, roster: &Roster) -> Result<CheckedItem, Refusal> {
-    Ok(match item {
-        RangeItem::Frame(frame) => {
-            CheckedItem::Frame(Box::new(crate::gate::check(frame.as_slice(), roster)?))
-        }
-        RangeItem::Remains(remains) => CheckedItem::Remains(
-            Box::new(crate::gate::check_remains(&remains, roster)?),
-            remains,
-        ),
-    })
+fn check_item(item: RangeItem, roster: &Roster) -> Result<CheckedItem, (Refusal, u64)> {
+    match item {
+        RangeItem::Frame(frame) => crate::gate::check(frame.as_slice(), roster)
+            .map(|frame| CheckedItem::Frame(Box::new(frame)))
+            .map_err(|why| (why, frame.as_slice().len() as u64)),
+        RangeItem::Remains(remains) => crate::gate::check_remains(&remains, roster)
+            .map(|checked| CheckedItem::Remains(Box::new(checked), remains))
+            .map_err(|why| (why, REMAINS_BYTES_MAX as u64)),
+    }
 }

@@ -10,7 +10,8 @@ use crate::limits::{
     ALIVE_MISSED_MS, FRAME_BYTES_MAX, LINK_AGAIN_MS, NOTICES_EVERY_MS, NOTICES_MAX, PROBE_AGAIN_MS,
     RANGE_BYTES_MAX,
 };
-use crate::membership::{Arrival, NoticeScope};
+use crate::membership::{Arrival, NotNews, NoticeScope};
+use crate::roster::RosterError;
 use crate::store::{Store, StoreError};
 use crate::time::{Instant, Now};
 use crate::wire::exchange::{Answer, Mark, NoticeScopeNumber, Request, Unavailable};
@@ -129,8 +130,12 @@ impl<S: Store> Engine<S> {
         };
         inquiry.asked = Some(scope);
         inquiry.ask_at = now.mono.plus_ms(NOTICES_EVERY_MS);
-        let scope = NoticeScopeNumber::of(scope);
-        self.ask(node, Request::Notices { scope, since }, Asked::Notices);
+        let request = Request::Notices {
+            scope: NoticeScopeNumber::of(scope),
+            since,
+            have: self.membership.digest(scope),
+        };
+        self.ask(node, request, Asked::Notices);
         self.ask_for_link(now, node);
     }
 
@@ -205,6 +210,10 @@ impl<S: Store> Engine<S> {
                 Ok(notice) => self
                     .take_notice(now, &notice, Arrival::Later)?
                     .map_err(|why| (why.passes(), NotTaken::Notice(why))),
+                // What the chain holds already is no news, and never will be.
+                Err(NoticeRefusal::NotHere(RosterError::Superseded)) => {
+                    Err((false, NotTaken::Notice(NotNews::Held)))
+                }
                 Err(refusal) => {
                     let passes =
                         matches!(refusal, NoticeRefusal::NotKnown | NoticeRefusal::NotHere(_));
@@ -215,7 +224,7 @@ impl<S: Store> Engine<S> {
                 Ok(()) => news = true,
                 Err((passes, why)) => {
                     is_dealt_with &= !passes;
-                    if why != NotTaken::Notice(crate::membership::NotNews::Held) {
+                    if why != NotTaken::Notice(NotNews::Held) {
                         self.charge_peer(now, from, length);
                         self.note_not_taken(from, Err(why));
                     }
@@ -246,7 +255,19 @@ impl<S: Store> Engine<S> {
         &self,
         scope: NoticeScope,
         since: Option<Mark>,
+        have: [u8; 16],
     ) -> Result<Answer, StoreError> {
+        if have == self.membership.digest(scope) {
+            let change = self.membership.page(scope, u64::MAX, 0).newest;
+            return Ok(Answer::Notices {
+                at: Mark {
+                    store: self.names.now,
+                    change,
+                },
+                frames: List::default(),
+                more: false,
+            });
+        }
         let since = since
             .filter(|mark| mark.store == self.names.now)
             .map_or(0, |mark| mark.change);

@@ -26,6 +26,9 @@ const MARK_BYTES_MAX: usize = 25;
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
     pub(super) peers: BTreeMap<NodeId, Peer>,
+    /// What each may still bring that is worth nothing here: its link ends and
+    /// comes again, and what it owes stays. The roster bounds them too.
+    quotas: BTreeMap<NodeId, Quota>,
     /// People who wait until every peer has been looked at.
     pub(super) waiting: BTreeMap<ClientToken, BTreeSet<NodeId>>,
 }
@@ -36,7 +39,6 @@ pub(super) struct Peer {
     said_hello: bool,
     /// It answered ours: it can be asked.
     heard_hello: bool,
-    quota: Quota,
     connected_wall_ms: u64,
     probed_at: Instant,
     pub(super) probe_at: Instant,
@@ -74,6 +76,10 @@ impl Peers {
         self.peers.get(node).is_some_and(|peer| peer.said_hello)
     }
 
+    pub(crate) fn is_connected(&self, node: &NodeId) -> bool {
+        self.peers.contains_key(node)
+    }
+
     pub(crate) fn ready(&self) -> impl Iterator<Item = NodeId> {
         self.peers
             .iter()
@@ -82,7 +88,7 @@ impl Peers {
     }
 
     pub(crate) fn quota(&mut self, node: &NodeId) -> Option<&mut Quota> {
-        self.peers.get_mut(node).map(|peer| &mut peer.quota)
+        self.quotas.get_mut(node)
     }
 
     pub(crate) fn heard_gossip(&mut self, node: &NodeId) {
@@ -125,7 +131,6 @@ impl<S: Store> Engine<S> {
         let peer = Peer {
             said_hello: false,
             heard_hello: false,
-            quota: Quota::peer(now.mono),
             connected_wall_ms: now.wall_ms,
             probed_at: now.mono,
             probe_at: now.mono.plus_ms(PROBE_EVERY_MS),
@@ -143,6 +148,8 @@ impl<S: Store> Engine<S> {
             inquiry: Inquiry::new(now.mono),
         };
         self.peers.peers.insert(node, peer);
+        let quotas = &mut self.peers.quotas;
+        quotas.entry(node).or_insert_with(|| Quota::peer(now.mono));
         self.say_hello(node);
         Ok(())
     }

@@ -247,11 +247,18 @@ impl Streams {
         is_held && stream.lost.len() < LOST_PER_STREAM_MAX && stream.lost.insert(sequence)
     }
 
-    /// What was lost has come back.
-    pub(crate) fn found(&mut self, id: &StreamId, sequence: u64) {
-        if let Some(stream) = self.streams.get_mut(id) {
-            stream.lost.remove(&sequence);
+    /// What was lost has come back. It is a change: whoever asked for it while
+    /// it was lost hears of it now. Returns the stream's row as it now is.
+    pub(crate) fn found(&mut self, id: &StreamId, sequence: u64) -> Option<StreamRow> {
+        let stream = self.streams.get_mut(id)?;
+        stream.lost.remove(&sequence);
+        if id.tag.is_reserved() {
+            self.newest += 1;
+            self.changes.remove(&stream.changed);
+            self.changes.insert(self.newest, *id);
+            stream.changed = self.newest;
         }
+        Some(stream.row())
     }
 
     /// How many places of a stream are lost.
@@ -327,6 +334,16 @@ impl Streams {
             .iter()
             .filter(move |(id, _)| id.node == *node && id.incarnation == incarnation)
             .filter_map(|(id, stream)| Some((id.tag, stream.through?)))
+    }
+
+    /// What stands at the end of the gapless part or beyond a gap; of the rest
+    /// the store knows.
+    pub(crate) fn at(&self, id: &StreamId, sequence: u64) -> Option<EnvelopeId> {
+        let stream = self.streams.get(id)?;
+        match stream.through {
+            Some(through) if through.sequence == sequence => Some(through.head),
+            Some(_) | None => stream.ahead.get(&sequence).map(|(id, _)| *id),
+        }
     }
 
     /// The largest n for which 1 to n are all held.

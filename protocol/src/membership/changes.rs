@@ -14,7 +14,7 @@ pub enum NoticeScope {
 }
 
 impl NoticeScope {
-    const fn of(slot: &Slot) -> Self {
+    pub(super) const fn of(slot: &Slot) -> Self {
         if slot.is_alive() {
             Self::Alives
         } else {

@@ -22,6 +22,7 @@ use crate::roster::{Certificate, Roster};
 use crate::time::{Instant, Now};
 use crate::wire::SignedBytes;
 use crate::wire::card::CertificateBytes;
+use crate::wire::kind::NOTICES;
 use crate::wire::notice::Revocation;
 use crate::wire::roster::VoteBy;
 use changes::Changes;
@@ -276,8 +277,8 @@ impl Membership {
         dropped
     }
 
-    /// A certificate that came by the chain or the door is listed to peers like
-    /// one that came as a notice.
+    /// A certificate that came by the door is listed to peers like one that came
+    /// as a notice. What the chain itself holds is not: everybody has it.
     pub fn knows_certificate(&mut self, certificate: &Certificate) {
         let slot = Slot::Certificate(certificate.id);
         if !self.held.contains_key(&slot) {
@@ -293,6 +294,25 @@ impl Membership {
     /// Whether a notice for this slot is held that is as new.
     pub fn is_held(&self, slot: &Slot, order: Order) -> bool {
         self.held.get(slot).is_some_and(|held| held.order >= order)
+    }
+
+    /// Stands for all that is held in a scope: two nodes that hold the same have
+    /// the same.
+    pub fn digest(&self, scope: NoticeScope) -> [u8; 16] {
+        let held: Vec<(Slot, Order)> = self
+            .held
+            .iter()
+            .filter(|(slot, _)| NoticeScope::of(slot) == scope)
+            .map(|(slot, held)| (*slot, held.order))
+            .collect();
+        let mut first = [0; 16];
+        for (to, from) in first
+            .iter_mut()
+            .zip(NOTICES.digest(&crate::wire::codec::encode(&held)))
+        {
+            *to = from;
+        }
+        first
     }
 
     /// What changed since, of one scope.

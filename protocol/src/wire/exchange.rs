@@ -155,6 +155,9 @@ pub enum Request {
         scope: NoticeScopeNumber,
         /// The answerer's mark up to which the asker has read; none to hear all.
         since: Option<Mark>,
+        /// Stands for all that the asker holds in this scope: who holds the same
+        /// lists nothing.
+        have: [u8; 16],
     },
     /// The link of the chain that leads to a roster.
     Link {
