@@ -167,7 +167,13 @@ async fn watch(mut events: broadcast::Receiver<NodeEvent>, begun: Instant, bundl
             // It comes again; that each comes once is counted below.
             Event::NotTaken { why, .. } => println!("not taken for now: {why}"),
             Event::Conflict { .. } => panic!("a conflict"),
-            Event::Admitted { .. } => {}
+            Event::Epoch { .. }
+            | Event::CardChanged { .. }
+            | Event::Revoked { .. }
+            | Event::Suspension { .. }
+            | Event::ForkProven { .. }
+            | Event::DoubleVote { .. }
+            | Event::Admitted { .. } => {}
         }
     }
     assert_eq!((verified, stored), (bundles, bundles), "each came once");

@@ -68,6 +68,12 @@ async fn alone(nodes: &Nodes) {
                 | Event::NotTaken { .. }
                 | Event::Conflict { .. }
                 | Event::PeerReady { .. }
+                | Event::Epoch { .. }
+                | Event::CardChanged { .. }
+                | Event::Revoked { .. }
+                | Event::Suspension { .. }
+                | Event::ForkProven { .. }
+                | Event::DoubleVote { .. }
                 | Event::Admitted { .. } => {}
             }
         }

@@ -100,38 +100,32 @@ impl Alives {
         self.offsets.retain(|member, _| is_member(member));
     }
 
-    /// Of each member the sign of life that counts: that of the highest epoch, and
-    /// of those the newest, so that a node that was left behind does not speak for
-    /// a member that has gone on.
-    fn of_members(&self) -> BTreeMap<MemberId, &Known> {
-        let mut of_members: BTreeMap<MemberId, &Known> = BTreeMap::new();
-        for known in self.nodes.values() {
-            let order = |known: &Known| (known.said.epoch, known.said.wall_ms);
-            let newest = of_members.entry(known.member).or_insert(known);
-            if order(newest) < order(known) {
-                *newest = known;
+    /// The members of whom every node that may speak for them was heard, no longer
+    /// ago than `age_ms_max`, to hold this very roster.
+    ///
+    /// Every node, and not any: of a member that has gone on, a node that was left
+    /// behind would otherwise keep others who were left behind fresh for ever. So a
+    /// node that is not used any more silences its member until its certificate
+    /// ends.
+    pub fn heard(&self, roster: &Roster, wall_ms: u64, age_ms_max: u64) -> BTreeSet<MemberId> {
+        let mut heard = BTreeSet::new();
+        let mut silent = BTreeSet::new();
+        for certificate in roster.nodes() {
+            if !certificate.is_current(wall_ms) {
+                continue;
+            }
+            let holds_it = self.nodes.get(&certificate.node).is_some_and(|known| {
+                known.said.epoch == roster.epoch()
+                    && known.said.roster == roster.id()
+                    && wall_ms.saturating_sub(known.said.wall_ms) < age_ms_max
+            });
+            if holds_it {
+                heard.insert(certificate.member);
+            } else {
+                silent.insert(certificate.member);
             }
         }
-        of_members
-    }
-
-    /// The members of whom a sign of life younger than `age_ms_max` says that they
-    /// hold this very roster.
-    pub fn heard(&self, roster: &Roster, wall_ms: u64, age_ms_max: u64) -> BTreeSet<MemberId> {
-        self.of_members()
-            .into_iter()
-            .filter(|(member, known)| {
-                let said = &known.said;
-                roster.member(member).is_some()
-                    && said.epoch == roster.epoch()
-                    && said.roster == roster.id()
-                    && wall_ms.saturating_sub(said.wall_ms) < age_ms_max
-                    && roster
-                        .certificate(&said.certificate)
-                        .is_some_and(|certificate| roster.stands(certificate))
-            })
-            .map(|(member, _)| member)
-            .collect()
+        heard.difference(&silent).copied().collect()
     }
 
     /// How fresh this node is for a marking: nothing above CLEAR is sealed under a
@@ -139,7 +133,7 @@ impl Alives {
     pub fn freshness(
         &self,
         roster: &Roster,
-        me: &MemberId,
+        me: &Certificate,
         wall_ms: u64,
         marking: Marking,
     ) -> Freshness {
@@ -155,13 +149,20 @@ impl Alives {
             Marking::Red => FRESH_RED_MS,
         };
         let mut heard = self.heard(roster, wall_ms, age_ms_max);
-        // Of its own member's other nodes one may have gone on.
-        let left_behind = self
-            .of_members()
-            .get(me)
-            .is_some_and(|known| known.said.epoch > roster.epoch());
-        if !left_behind {
-            heard.insert(*me);
+        // This node knows what it holds; its member's other nodes are heard like
+        // everybody else's.
+        let others_hold_it = roster
+            .nodes()
+            .filter(|other| {
+                other.member == me.member && other.node != me.node && other.is_current(wall_ms)
+            })
+            .all(|other| {
+                self.of(&other.node).is_some_and(|said| {
+                    said.roster == roster.id() && wall_ms.saturating_sub(said.wall_ms) < age_ms_max
+                })
+            });
+        if others_hold_it {
+            heard.insert(me.member);
         }
         Freshness {
             heard: heard.len(),
