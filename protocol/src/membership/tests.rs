@@ -1,1 +1,1 @@
-
+//! What the state machine of membership does with notices.

@@ -72,8 +72,7 @@ impl Kind {
     pub const fn inner_tag(self) -> Option<Tag> {
         match self {
             Self::Bundle | Self::Sighting => Some(Tag::PUBLIC),
-            Self::Revocation
-            | Self::Person
+            Self::Person
             | Self::Prekey
             | Self::Group
             | Self::Grant
@@ -84,6 +83,7 @@ impl Kind {
             | Self::Roster
             | Self::Vote
             | Self::NodeCert
+            | Self::Revocation
             | Self::Suspension
             | Self::Alive
             | Self::GrantRequest
