@@ -156,6 +156,8 @@ impl Driver {
             if let Some(input) = input {
                 self.engine.handle(self.clock.now(), input)?;
             }
+            let unhealed = self.engine.take_unhealed();
+            self.due(&unhealed);
             self.drain().await?;
         }
     }

@@ -88,10 +88,7 @@ impl Driver {
                 | Damage::Known { .. } => None,
             })
             .collect();
-        self.healing.store.met().due(&due);
-        for key in &due {
-            tracing::error!(table = tables::of(key).name, at = %tables::place(key), "made again at the next start");
-        }
+        self.due(&due);
         let healing = damages.len() - due.len();
         tracing::warn!(
             healing,
@@ -101,5 +98,13 @@ impl Driver {
         // What was met while that went on waits its turn like any other.
         self.healing.store.met().wake();
         Some(Input::Damaged(damages))
+    }
+
+    /// These wait for the next start.
+    pub(super) fn due(&self, keys: &BTreeSet<Vec<u8>>) {
+        self.healing.store.met().due(keys);
+        for key in keys {
+            tracing::error!(table = tables::of(key).name, at = %tables::place(key), "made again at the next start");
+        }
     }
 }

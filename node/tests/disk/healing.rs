@@ -1,9 +1,7 @@
 //! Damaged values met by a node that runs: made whole without a restart.
 
-use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -14,166 +12,25 @@ use watchfire_node::disk::recovery::Happened;
 use watchfire_node::disk::{Damaged, SledStore};
 use watchfire_node::driver::PublishFailure;
 use watchfire_node::node::{Node, NodeConfig, NodeEnd};
-use watchfire_protocol::engine::{
-    CheckedItem, Done, Engine, Input, Output, PublishRefusal, RequestId, examine,
-};
+use watchfire_protocol::engine::PublishRefusal;
 use watchfire_protocol::founding::{Keys, Profile, make_card};
-use watchfire_protocol::gate::check_remains;
 use watchfire_protocol::ids::BundleId;
-use watchfire_protocol::limits::FRAME_BYTES_MAX;
 use watchfire_protocol::marking::Marking;
 use watchfire_protocol::opening::Wish;
 use watchfire_protocol::policy::Reader;
 use watchfire_protocol::query::{Asker, Query};
 use watchfire_protocol::roster::{Roster, draft_genesis, sign_genesis};
-use watchfire_protocol::store::{Batch, Entry, MemoryStore, Store, StoreError};
-use watchfire_protocol::table::{self, LogEntry};
-use watchfire_protocol::time::Now;
+use watchfire_protocol::store::{Store, StoreError};
+use watchfire_protocol::table;
 use watchfire_protocol::wire::card::{Contact, Role};
-use watchfire_protocol::wire::codec;
-use watchfire_protocol::wire::envelope::Envelope;
-use watchfire_protocol::wire::exchange::Remains;
 use watchfire_protocol::wire::genesis::GenesisFile;
 
 use super::damage::open_raw;
-use super::held::{Held, entries};
+use super::held::entries;
 use super::{Place, draws};
 
 /// It only ends what would never end.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// A store of which values can be damaged while an engine uses it: a damaged
-/// one is told by its key until something else is written there.
-#[derive(Default)]
-struct Shaky {
-    inner: MemoryStore,
-    spoiled: Mutex<BTreeSet<Vec<u8>>>,
-}
-
-impl Shaky {
-    fn spoil(&self, key: &[u8]) {
-        self.spoiled.lock().unwrap().insert(key.to_vec());
-    }
-
-    fn sound(&self, key: &[u8]) -> Result<(), StoreError> {
-        if self.spoiled.lock().unwrap().contains(key) {
-            return Err(StoreError::Damaged {
-                key: hex::encode(key),
-            });
-        }
-        Ok(())
-    }
-}
-
-impl Store for Shaky {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.sound(key)?;
-        self.inner.get(key)
-    }
-
-    fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError> {
-        let found = self.inner.scan(prefix, from, limit)?;
-        found.iter().try_for_each(|(key, _)| self.sound(key))?;
-        Ok(found)
-    }
-
-    fn apply(&self, batch: &Batch) -> Result<(), StoreError> {
-        let mut spoiled = self.spoiled.lock().unwrap();
-        for (key, _) in batch.iter() {
-            spoiled.remove(key);
-        }
-        self.inner.apply(batch)
-    }
-
-    fn flush(&self) -> Result<(), StoreError> {
-        self.inner.flush()
-    }
-}
-
-#[test]
-fn attack_37_what_the_log_or_the_engine_tells_is_made_again_at_once() {
-    let held = Held::empty();
-    let store = Shaky::default();
-    let mut engine = held.engine(&store);
-    for number in 1..=4 {
-        held.publish(&mut engine, number, 300);
-    }
-    let mut healed = BTreeSet::new();
-    for (key, value) in store.scan(b"", b"", usize::MAX).unwrap() {
-        let table = key[0];
-        if matches!(table, b'L' | b'I' | b'V') {
-            continue;
-        }
-        store.spoil(&key);
-        let keys = BTreeSet::from([key.clone()]);
-        let damages = examine(&&store, &held.roster, &keys).unwrap();
-        engine.handle(held.now, Input::Damaged(damages)).unwrap();
-        // Opening again is work, and filing takes commits.
-        while let Some(output) = engine.poll() {
-            if let Output::Work(work) = output {
-                engine.handle(held.now, Input::Done(work.run())).unwrap();
-            }
-        }
-        while let Some((number, batch)) = engine.begin_commit() {
-            store.apply(&batch).unwrap();
-            engine.handle(held.now, Input::Committed(number)).unwrap();
-        }
-        assert_eq!(
-            store.get(&key).unwrap(),
-            Some(value),
-            "{}",
-            hex::encode(&key)
-        );
-        healed.insert(table);
-    }
-    let expected: BTreeSet<u8> = b"ABEFGOST".iter().copied().collect();
-    assert_eq!(healed, expected);
-}
-
-#[test]
-fn attack_37_of_an_envelope_whose_time_is_over_the_remains_come_back() {
-    let held = Held::empty();
-    let store = Shaky::default();
-    let mut engine = held.engine(&store);
-    for number in 1..=2 {
-        held.publish(&mut engine, number, 300);
-    }
-    let key = table::log(0);
-    let entry: LogEntry = codec::decode(&store.get(&key).unwrap().unwrap(), 1 << 17).unwrap();
-    let envelope: Envelope = codec::decode(&entry.frame.as_slice()[2..], FRAME_BYTES_MAX).unwrap();
-    let remains = Remains {
-        header: envelope.header,
-        second_signature: envelope.second_signature,
-    };
-    store.spoil(&key);
-    let damages = examine(&&store, &held.roster, &BTreeSet::from([key.clone()])).unwrap();
-    engine.handle(held.now, Input::Damaged(damages)).unwrap();
-    assert_eq!(engine.status().lost, 1);
-    let brought = |engine: &mut Engine<&Shaky>, now: Now| {
-        let checked = check_remains(&remains, &held.roster).unwrap();
-        let done = Done::Checked {
-            id: RequestId(u64::MAX),
-            from: held.roster.nodes().next().unwrap().node,
-            items: vec![Ok(CheckedItem::Remains(Box::new(checked), remains.clone()))],
-        };
-        engine.handle(now, Input::Done(done)).unwrap();
-        while let Some((number, batch)) = engine.begin_commit() {
-            store.apply(&batch).unwrap();
-            engine.handle(now, Input::Committed(number)).unwrap();
-        }
-    };
-    // While it lives, remains are not enough.
-    brought(&mut engine, held.now);
-    assert_eq!(engine.status().lost, 1);
-    let later = Now {
-        wall_ms: held.now.wall_ms + 3 * 86_400_000,
-        ..held.now
-    };
-    brought(&mut engine, later);
-    assert_eq!(engine.status().lost, 0);
-    assert_eq!(store.get(&key).unwrap(), None);
-    assert!(store.get(&table::remains(0)).unwrap().is_some());
-}
 
 /// Two members with real nodes on loopback.
 struct Pair {

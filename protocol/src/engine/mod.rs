@@ -71,7 +71,7 @@ use peers::Peers;
 use pulls::Pulls;
 use requests::Asked;
 pub(crate) use staged::Staged;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use streams::Streams;
 use watchfire_crypto::SigningKey;
@@ -127,6 +127,7 @@ pub struct Engine<S> {
     peers: Peers,
     pulls: Pulls,
     opening: Opening,
+    unhealed: BTreeSet<Vec<u8>>,
     next_request: u64,
     next_nonce: u64,
     requests: BTreeMap<RequestId, (NodeId, Asked)>,
@@ -211,6 +212,7 @@ impl<S: Store> Engine<S> {
             peers: Peers::default(),
             pulls: Pulls::default(),
             opening: Opening::default(),
+            unhealed: BTreeSet::new(),
             next_request: 1,
             next_nonce: 0,
             requests: BTreeMap::new(),
@@ -252,7 +254,7 @@ impl<S: Store> Engine<S> {
                 arrival,
                 bundle,
                 outcome,
-            }) => self.on_opened(arrival, bundle, outcome),
+            }) => self.on_opened(now, arrival, bundle, outcome),
             Input::Publish { client, draft } => self.on_publish(now, client, *draft),
             Input::Door {
                 token,
