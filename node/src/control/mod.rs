@@ -156,6 +156,10 @@ pub struct SearchReply {
     /// Whether the search stopped before the end: at the limit, or because it
     /// had read as much as one search may.
     pub truncated: bool,
+    /// Bundles of which a part cannot be found before the next start, since a
+    /// block of an index is damaged; 0 as a rule.
+    #[serde(default)]
+    pub incomplete: u64,
 }
 
 /// One hit.

@@ -159,8 +159,11 @@ pub enum TimerKind {
 pub struct Status {
     /// Envelopes in the log.
     pub envelopes: u64,
-    /// Bundles that wait to be opened.
+    /// Bundles that wait to be opened, and [`Status::filed_in_part`].
     pub unopened: usize,
+    /// Bundles of which a part cannot be found: it belongs into a damaged block
+    /// of an index, which the next start makes again.
+    pub filed_in_part: usize,
     /// Bodies that are still being fetched.
     pub pulls: usize,
     /// Envelopes that the store cannot read any more: asked of peers again.
@@ -231,6 +234,7 @@ impl<S: Store> Engine<S> {
     /// # Errors
     /// When the store fails; the engine must then not be used further.
     pub fn handle(&mut self, now: Now, input: Input) -> Result<(), StoreError> {
+        self.staged.failure()?;
         match input {
             Input::PeerConnected { node } => self.on_connected(now, node),
             Input::PeerDisconnected { node } => self.on_disconnected(now, node),
@@ -285,12 +289,6 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    /// What to make durable next, if anything: apply it, flush, and report it
-    /// by [`Input::Committed`]. Several may be under way, in order.
-    pub fn begin_commit(&mut self) -> Option<(CommitNo, Batch)> {
-        self.staged.begin()
-    }
-
     /// What must happen next.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
@@ -326,7 +324,8 @@ impl<S: Store> Engine<S> {
     pub fn status(&self) -> Status {
         Status {
             envelopes: self.next_arrival,
-            unopened: self.opening.waiting(),
+            unopened: self.opening.waiting() + self.staged.filed_in_part(),
+            filed_in_part: self.staged.filed_in_part(),
             pulls: self.pulls.len(),
             lost: self.streams.all_lost(),
             peers: self.peers.ready().collect(),

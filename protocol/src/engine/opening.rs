@@ -165,12 +165,7 @@ impl<S: Store> Engine<S> {
                     .put_as(table::outcome(arrival), &Outcome::NeedsUpgrade);
             }
             (Ok(opened), Some(filed)) => {
-                let objects = self.file(arrival, &filed, &opened, true);
-                self.event(Event::Searchable {
-                    bundle: filed.bundle,
-                    author: filed.author,
-                    objects,
-                });
+                self.file(arrival, &filed, &opened, true);
             }
             (Ok(_), None) => self.staged.remove(table::unopened(arrival)),
             (Err(why), filed) => {
@@ -191,7 +186,7 @@ impl<S: Store> Engine<S> {
         self.start_opening()
     }
 
-    /// Files what can be searched, and returns how many objects there are.
+    /// Files what can be searched, and says so once all of it is durable.
     /// `is_waiting` says that the bundle is in line on disk.
     pub(super) fn file(
         &mut self,
@@ -199,7 +194,7 @@ impl<S: Store> Engine<S> {
         filed: &Filed,
         opened: &Opened,
         is_waiting: bool,
-    ) -> u64 {
+    ) {
         let objects = (0..).zip(opened.rows());
         let ids = objects.filter_map(|(at, row)| table::object(row.id.as_str(), arrival, at));
         let keys = opened.keys().iter();
@@ -220,8 +215,12 @@ impl<S: Store> Engine<S> {
         if is_waiting || !self.staged.files_at_once(entries.len()) {
             then.remove(table::unopened(arrival));
         }
-        self.staged.file(arrival, entries, then);
-        objects
+        let told = Event::Searchable {
+            bundle: filed.bundle,
+            author: filed.author,
+            objects,
+        };
+        self.staged.file(arrival, entries, then, Some(told));
     }
 }
 
