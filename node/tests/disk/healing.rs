@@ -1,5 +1,7 @@
 //! Damaged values met by a node that runs: made whole without a restart.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -25,7 +27,7 @@ use watchfire_protocol::table;
 use watchfire_protocol::wire::card::{Contact, Role};
 use watchfire_protocol::wire::genesis::GenesisFile;
 
-use super::damage::open_raw;
+use super::damage::{files_below, open_raw};
 use super::held::entries;
 use super::{Place, draws};
 
@@ -334,4 +336,86 @@ fn attack_37_a_store_names_each_damaged_value_once_and_counts_what_is_made_whole
     } = store.damaged();
     assert_eq!((healed, healing), (2, 0));
     assert!(store.check(10).unwrap().is_whole());
+}
+
+/// Turns a bit of every sixteenth byte, in place, from some way into each of a
+/// database's files: what it has open is what is damaged.
+fn rot(store: &Path) {
+    for file in files_below(&store.join("sled")) {
+        let mut bytes = std::fs::read(&file).unwrap();
+        if file.ends_with("conf") {
+            continue;
+        }
+        bytes
+            .iter_mut()
+            .skip(7)
+            .step_by(16)
+            .for_each(|byte| *byte ^= 1);
+        let mut open = OpenOptions::new().write(true).open(&file).unwrap();
+        open.write_all(&bytes).unwrap();
+    }
+}
+
+/// Batches of [`fill`].
+const FILLED: u64 = 300;
+
+/// More than is read as a node starts, in no table that it knows.
+fn fill(store: &Path) {
+    let store = SledStore::open(store).unwrap();
+    for number in 1..=FILLED {
+        store.apply(&super::numbered(number)).unwrap();
+    }
+    store.flush().unwrap();
+}
+
+/// How many values of [`fill`] cannot be read.
+fn unread(store: &SledStore) -> u64 {
+    let mut failed = 0;
+    for number in 1..=FILLED {
+        for (key, _) in super::numbered(number).iter() {
+            let read = store.get(key);
+            failed += u64::from(matches!(read, Err(StoreError::Damaged { .. })));
+        }
+    }
+    failed
+}
+
+#[test]
+fn attack_37_what_the_database_itself_cannot_read_is_noted_and_counted() {
+    let place = super::place();
+    drop(SledStore::create(&place.store).unwrap());
+    fill(&place.store);
+    let store = SledStore::open(&place.store).unwrap();
+    rot(&place.store);
+    let failed = unread(&store);
+    assert!(failed > 0, "nothing of it is read from the disk");
+    assert_eq!(store.damaged().unreadable, failed);
+    store.scan(b"", b"", usize::MAX).unwrap_err();
+    assert_eq!(store.damaged().unreadable, failed + 1);
+    let said = store.damaged().to_string();
+    assert!(said.contains("cannot be read"), "{said}");
+    let written = (1..=FILLED).map(|number| store.apply(&super::numbered(number)));
+    let refused = written.filter(|written| matches!(written, Err(StoreError::Damaged { .. })));
+    assert!(refused.count() > 0);
+}
+
+#[test]
+fn attack_37_a_database_that_rots_under_a_node_is_set_aside_by_the_next_start() {
+    let (pair, bundles) = Pair::filled();
+    fill(&pair.store(1));
+    let other = pair.start(1);
+    rot(&pair.store(1));
+    assert!(unread(other.node.store()) > 0);
+    other.until(|| is_suspect(&pair.store(1)));
+    assert!(other.node.damaged().unreadable > 0);
+    other.stop();
+    let author = pair.start(0);
+    let other = pair.start(1);
+    assert!(matches!(other.node.happened(), [Happened::SetAside { .. }]));
+    for bundle in &bundles {
+        other.until(|| other.payload(bundle).ok().flatten().is_some());
+    }
+    author.stop();
+    other.stop();
+    pair.is_sound(1);
 }

@@ -82,6 +82,12 @@ pub enum Damage {
     },
 }
 
+/// Whether [`examine`] has to search for what was at a key: it reads all of the
+/// log then, or two indexes. A host bounds how often.
+pub fn is_searched_for(key: &[u8]) -> bool {
+    matches!(key.first(), Some(b'L' | b'R' | b'E' | b'B' | b'S'))
+}
+
 /// Finds out what damaged values were. It may read all of the log once, and two
 /// indexes, so it belongs on a thread where that delays nobody.
 ///

@@ -46,7 +46,7 @@ mod streams;
 pub(crate) mod tests;
 
 pub use catch_up::Progress;
-pub use healing::{Damage, examine};
+pub use healing::{Damage, examine, is_searched_for};
 pub use messages::*;
 pub(crate) use opening::header_of_frame;
 pub use quota::{Bucket, Quota, Rate};
@@ -287,6 +287,17 @@ impl<S: Store> Engine<S> {
             Input::Damaged(damages) => self.on_damaged(now, damages),
             Input::Wake => self.on_wake(now),
         }
+    }
+
+    /// What to make durable next, if anything: apply it, flush, and report it
+    /// by [`Input::Committed`]. Several may be under way, in order.
+    pub fn begin_commit(&mut self) -> Option<(CommitNo, Batch)> {
+        let begun = self.staged.begin();
+        for (number, event) in self.staged.take_filed() {
+            let claims = self.claims.entry(number).or_default();
+            claims.push(Output::Event(event));
+        }
+        begun
     }
 
     /// What must happen next.

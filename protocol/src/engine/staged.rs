@@ -12,7 +12,7 @@
 //! disk, and a node that is killed files it again from its log.
 
 use super::Engine;
-use super::messages::{Event, Output};
+use super::messages::Event;
 use crate::limits::{
     FILED_PER_COMMIT_MAX, FILING_ENTRIES_MAX, INDEX_BLOCK_BYTES, STAGED_BYTES_MAX,
 };
@@ -269,6 +269,12 @@ impl<S: Store> Staged<S> {
         Ok(left_out)
     }
 
+    /// What is told of bundles that are filed, each with the commit that holds
+    /// the last of its entries.
+    pub(crate) fn take_filed(&mut self) -> Vec<(CommitNo, Event)> {
+        core::mem::take(&mut self.filed)
+    }
+
     /// How the store failed as a commit began, told once.
     pub(crate) fn failure(&mut self) -> Result<(), StoreError> {
         self.failed.take().map_or(Ok(()), Err)
@@ -357,18 +363,6 @@ impl<S: Store> Staged<S> {
 }
 
 impl<S: Store> Engine<S> {
-    /// What to make durable next, if anything: apply it, flush, and report it
-    /// by [`Input::Committed`](super::Input::Committed). Several may be under
-    /// way, in order.
-    pub fn begin_commit(&mut self) -> Option<(CommitNo, Batch)> {
-        let begun = self.staged.begin();
-        for (number, event) in self.staged.filed.drain(..) {
-            let claims = self.claims.entry(number).or_default();
-            claims.push(Output::Event(event));
-        }
-        begun
-    }
-
     /// Whether the disk is so far behind that nothing more is taken from
     /// others. A host asks peers for nothing then, and lets its own people
     /// wait, until commits are reported again.
