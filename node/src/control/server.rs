@@ -242,9 +242,12 @@ fn publish_failure(refused: &PublishFailure) -> Failure {
         PublishFailure::Refused(PublishRefusal::Certificate) => {
             (17, Some("check the clock of this machine"))
         }
-        PublishFailure::Refused(PublishRefusal::Behind) => {
-            (17, Some("wait for \"watchfire sync now\""))
-        }
+        PublishFailure::Refused(PublishRefusal::Behind) => (
+            17,
+            Some(
+                "wait for \"watchfire sync now\"; \"watchfire sync status\" shows what is missing or damaged here",
+            ),
+        ),
         PublishFailure::Recovering(_) => (17, None),
         PublishFailure::Store(_)
         | PublishFailure::Refused(PublishRefusal::Quota | PublishRefusal::Form { .. })
@@ -270,6 +273,7 @@ fn sync_view(status: &Status) -> SyncView {
         streams: status.catch_up.streams,
         deferred: status.catch_up.deferred,
         under_way: status.catch_up.ranges,
+        lost: status.lost,
     }
 }
 

@@ -263,8 +263,13 @@ pub enum PublishRefusal {
     /// its own stream shows it, or more members who list a longer one than may
     /// lie. It is blind until they are connected, and that case is the host's,
     /// which notes beside its store how far it published.
+    ///
+    /// It is said as well while an own envelope is damaged on the disk
+    /// ([`Status::lost`](super::Status::lost)), which this node knows by itself:
+    /// the next one cites it, and peers are asked for it.
     #[error(
-        "publish refused: this node is fetching back envelopes that it published before; \
+        "publish refused: this node is fetching back envelopes that it published before, \
+         since they are missing here or damaged on its disk; \
          see \"watchfire sync status\", and try again when nothing is missing"
     )]
     Behind,
