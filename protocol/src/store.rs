@@ -588,18 +588,4 @@ mod tests {
         assert!(CommitNo::FIRST < CommitNo::FIRST.next());
         assert_eq!(CommitNo::FIRST.next().to_string(), "2");
     }
-
-    #[test]
-    fn attack_49_the_text_of_damage_shows_no_indicator() {
-        let text = |key: &[u8]| {
-            let key = hex::encode(key);
-            StoreError::Damaged { key }.to_string()
-        };
-        assert!(text(&[b'L', 0, 1]).contains("at key 4c0001;"));
-        for table in [b'I', b'V', b'D'] {
-            let said = text(&[&[table], b"evil.example".as_slice()].concat());
-            assert!(!said.contains(&hex::encode("evil")), "{said}");
-            assert!(said.contains(&format!("key {table:x}...;")), "{said}");
-        }
-    }
 }

@@ -197,4 +197,18 @@ mod tests {
             assert!(words.contains(&said), "{words}");
         }
     }
+
+    #[test]
+    fn attack_49_the_text_of_damage_shows_no_indicator() {
+        let damaged = |key: &[u8]| StoreError::Damaged {
+            key: hex::encode(key),
+        };
+        assert!(damaged(&[b'L', 0, 1]).to_string().contains("key 4c0001;"));
+        for table in [b'I', b'V', b'D'] {
+            let error = damaged(&[&[table], b"evil.example".as_slice()].concat());
+            for said in [error.to_string(), in_words(&error)] {
+                assert!(!said.contains(&hex::encode("evil")), "{said}");
+            }
+        }
+    }
 }
