@@ -287,6 +287,20 @@ fn attack_37_an_author_whose_own_envelope_is_damaged_publishes_when_it_is_back()
 }
 
 #[test]
+fn attack_37_what_nothing_can_be_begun_for_is_said_to_wait_for_the_next_start() {
+    let (pair, _) = Pair::filled();
+    let log = pair.spoil(1, b'L', 0);
+    let row = pair.spoil(1, b'T', 0);
+    let other = pair.start(1);
+    // To be opened again it would have to be there.
+    assert_eq!(other.node.store().get(&row), Err(damaged(&row)));
+    other.until(|| other.node.damaged().due == 1);
+    other.until(|| other.lost() == 1);
+    assert_eq!(other.node.damaged().healing, 1, "{}", hex::encode(&log));
+    other.stop();
+}
+
+#[test]
 fn attack_37_a_damaged_block_of_an_index_is_said_and_made_again_by_the_next_start() {
     let (pair, _) = Pair::filled();
     let key = pair.spoil(1, b'V', 0);

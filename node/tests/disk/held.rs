@@ -145,9 +145,11 @@ impl Held {
         let published =
             |output: &&Output| matches!(output, Output::Published { outcome: Ok(_), .. });
         assert_eq!(said.iter().filter(published).count(), 1);
-        let frame = said.into_iter().find_map(|output| match output {
-            Output::Gossip { frame } => Some(frame.into_inner().bytes),
-            _ => None,
+        let frame = said.into_iter().find_map(|output| {
+            if let Output::Gossip { frame } = output {
+                return Some(frame.into_inner().bytes);
+            }
+            None
         });
         frame.unwrap()
     }

@@ -223,9 +223,11 @@ fn attack_37_what_nobody_can_tell_is_named_by_its_own_key() {
     let found: BTreeSet<Vec<u8>> = examine(&store, &held.roster, &keys)
         .unwrap()
         .into_iter()
-        .map(|damage| match damage {
-            Damage::Rebuild { key } => key,
-            other => panic!("{other:?}"),
+        .map(|damage| {
+            let Damage::Rebuild { key } = damage else {
+                panic!("{damage:?}");
+            };
+            key
         })
         .collect();
     assert_eq!(found, keys);
