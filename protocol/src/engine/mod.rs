@@ -293,9 +293,11 @@ impl<S: Store> Engine<S> {
     /// by [`Input::Committed`]. Several may be under way, in order.
     pub fn begin_commit(&mut self) -> Option<(CommitNo, Batch)> {
         let begun = self.staged.begin();
-        for (number, event) in self.staged.take_filed() {
-            let claims = self.claims.entry(number).or_default();
-            claims.push(Output::Event(event));
+        for unfound in self.staged.take_unfound() {
+            let is_of = |output: &Output| matches!(output, Output::Event(Event::Searchable { bundle, .. }) if *bundle == unfound);
+            for claims in self.claims.values_mut() {
+                claims.retain(|output| !is_of(output));
+            }
         }
         begun
     }

@@ -165,7 +165,12 @@ impl<S: Store> Engine<S> {
                     .put_as(table::outcome(arrival), &Outcome::NeedsUpgrade);
             }
             (Ok(opened), Some(filed)) => {
-                self.file(arrival, &filed, &opened, true);
+                let objects = self.file(arrival, &filed, &opened, true);
+                self.event(Event::Searchable {
+                    bundle: filed.bundle,
+                    author: filed.author,
+                    objects,
+                });
             }
             (Ok(_), None) => self.staged.remove(table::unopened(arrival)),
             (Err(why), filed) => {
@@ -186,15 +191,16 @@ impl<S: Store> Engine<S> {
         self.start_opening()
     }
 
-    /// Files what can be searched, and says so once all of it is durable.
-    /// `is_waiting` says that the bundle is in line on disk.
+    /// Files what can be searched, and returns how many objects there are.
+    /// `is_waiting` says that the bundle is in line on disk. Where a block is
+    /// damaged, [`Engine::begin_commit`] takes back that it can be searched.
     pub(super) fn file(
         &mut self,
         arrival: Arrival,
         filed: &Filed,
         opened: &Opened,
         is_waiting: bool,
-    ) {
+    ) -> u64 {
         let objects = (0..).zip(opened.rows());
         let ids = objects.filter_map(|(at, row)| table::object(row.id.as_str(), arrival, at));
         let keys = opened.keys().iter();
@@ -215,12 +221,8 @@ impl<S: Store> Engine<S> {
         if is_waiting || !self.staged.files_at_once(entries.len()) {
             then.remove(table::unopened(arrival));
         }
-        let told = Event::Searchable {
-            bundle: filed.bundle,
-            author: filed.author,
-            objects,
-        };
-        self.staged.file(arrival, entries, then, Some(told));
+        self.staged.file(arrival, entries, then, filed.bundle);
+        objects
     }
 }
 

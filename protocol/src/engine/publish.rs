@@ -2,7 +2,7 @@
 
 use super::Engine;
 use super::kept::Kept;
-use super::messages::{ClientToken, Output, PublishRefusal, Published};
+use super::messages::{ClientToken, Event, Output, PublishRefusal, Published};
 use super::receive::HOUR_MS;
 use super::receive::release_frame;
 use crate::ids::{BundleId, EnvelopeId, MemberId};
@@ -149,8 +149,14 @@ impl<S: Store> Engine<S> {
                     .put(table::chunk(&made.envelope, index), chunk.to_vec());
             }
         }
-        self.file(arrival, &filed, &draft.opened, false);
+        let objects = self.file(arrival, &filed, &draft.opened, false);
         self.claim(Output::Gossip { frame: outgoing });
+        let author = self.own_member();
+        self.event(Event::Searchable {
+            bundle: made.bundle,
+            author,
+            objects,
+        });
         Ok(Published {
             bundle: made.bundle,
             envelope: made.envelope,

@@ -12,7 +12,7 @@
 //! disk, and a node that is killed files it again from its log.
 
 use super::Engine;
-use super::messages::Event;
+use crate::ids::BundleId;
 use crate::limits::{
     FILED_PER_COMMIT_MAX, FILING_ENTRIES_MAX, INDEX_BLOCK_BYTES, STAGED_BYTES_MAX,
 };
@@ -40,8 +40,8 @@ pub(crate) struct Staged<S> {
     expected: CommitNo,
     /// Bundles that were filed in part, and wait for the next start.
     filed_in_part: usize,
-    /// What is told of bundles that are filed, and with which commit.
-    filed: Vec<(CommitNo, Event)>,
+    /// Those of them that nobody has taken.
+    unfound: Vec<BundleId>,
     /// The store failed where nobody could be told.
     failed: Option<StoreError>,
 }
@@ -53,8 +53,8 @@ struct Filing {
     entries: std::vec::IntoIter<Vec<u8>>,
     /// What is written with the last of them.
     then: Batch,
-    /// What is told once that is durable.
-    told: Option<Event>,
+    /// Which it is.
+    bundle: BundleId,
     /// Some of its entries are in no block, since that is damaged: it waits for
     /// the next start.
     is_in_part: bool,
@@ -88,7 +88,7 @@ impl<S: Store> Staged<S> {
             unfiled: 0,
             expected: CommitNo::FIRST,
             filed_in_part: 0,
-            filed: Vec::new(),
+            unfound: Vec::new(),
             failed: None,
         }
     }
@@ -179,18 +179,16 @@ impl<S: Store> Staged<S> {
     }
 
     /// Files entries of the ordered indexes, which are in order, with the commits
-    /// to come, writes `then` with the last of them, and tells `told` once that
-    /// is durable. Where a block is damaged, what belongs into others is filed
+    /// to come, and writes `then` with the last of them. Where a block is damaged, what belongs into others is filed
     /// there; the rest waits for the next start, which makes the index again.
     pub(crate) fn file(
         &mut self,
         arrival: Arrival,
         entries: Vec<Vec<u8>>,
         then: Batch,
-        told: Option<Event>,
+        bundle: BundleId,
     ) {
         if entries.is_empty() {
-            self.filed.extend(told.map(|told| (self.next, told)));
             return self.append(then);
         }
         self.unfiled += entries.len();
@@ -202,7 +200,7 @@ impl<S: Store> Staged<S> {
             arrival,
             entries: entries.into_iter(),
             then,
-            told,
+            bundle,
             is_in_part: false,
         });
         if self.unfiled > FILING_ENTRIES_MAX {
@@ -239,10 +237,9 @@ impl<S: Store> Staged<S> {
             }
             if filing.is_in_part {
                 self.filed_in_part += 1;
+                self.unfound.push(filing.bundle);
                 self.put(table::unopened(filing.arrival), Vec::new());
             } else {
-                let told = filing.told.map(|told| (self.next, told));
-                self.filed.extend(told);
                 self.append(filing.then);
             }
             if left == 0 {
@@ -269,10 +266,10 @@ impl<S: Store> Staged<S> {
         Ok(left_out)
     }
 
-    /// What is told of bundles that are filed, each with the commit that holds
-    /// the last of its entries.
-    pub(crate) fn take_filed(&mut self) -> Vec<(CommitNo, Event)> {
-        core::mem::take(&mut self.filed)
+    /// Bundles that were filed in part, each told once, and before the commit
+    /// with which the last of its entries would have been filed.
+    pub(crate) fn take_unfound(&mut self) -> Vec<BundleId> {
+        core::mem::take(&mut self.unfound)
     }
 
     /// How the store failed as a commit began, told once.

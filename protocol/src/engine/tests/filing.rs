@@ -215,7 +215,8 @@ fn failed() -> StoreError {
 fn a_store_that_fails_as_entries_are_filed_ends_the_engine() {
     let mut staged = Staged::new(Gone);
     let entries = vec![table::value(b"n.example", 1, 0).unwrap()];
-    staged.file(1, entries, Batch::default(), None);
+    let bundle = crate::ids::BundleId::from_bytes([1; 32]);
+    staged.file(1, entries, Batch::default(), bundle);
     assert!(staged.begin().is_some(), "it waits for the next start");
     assert_eq!(staged.failure(), Err(failed()));
     assert_eq!(staged.failure(), Ok(()), "told once");
