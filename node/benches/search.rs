@@ -135,9 +135,14 @@ fn main() {
             }
         }
     }
-    let names = (0..ZONES).map(|number| detect(&zone(number)).expect("it is a name"));
+    let names = || (0..ZONES).map(|number| detect(&zone(number)).expect("it is a name"));
+    let mut keys = 0;
+    let scanned = timed(names(), |name| {
+        let prefix = name.subdomain_prefix().expect("it has names below");
+        keys += raw.scan(&prefix, &prefix, 1_000).expect("sled reads").len();
+    });
     let mut found = 0;
-    let below = timed(names, |name| {
+    let below = timed(names(), |name| {
         let prefix = name.subdomain_prefix().expect("it has names below");
         found += query
             .by_values(&[prefix], 1_000)
@@ -146,11 +151,15 @@ fn main() {
             .len();
     });
     println!(
-        "  below a name: {:.1}, {:.1}; {:.0} hits each, {:.1} a hit",
+        "  below a name: {:.1}, {:.1}; {:.0} hits each, {:.1} a hit; a range of sled alone {:.1}, {:.1}; {:.0} keys each; {:.1} times",
         below.0,
         below.1,
         found as f64 / ZONES as f64,
-        below.1 * ZONES as f64 / found as f64
+        below.1 * ZONES as f64 / found as f64,
+        scanned.0,
+        scanned.1,
+        keys as f64 / ZONES as f64,
+        below.0 / scanned.0
     );
 }
 

@@ -309,6 +309,16 @@ impl SledStore {
             })
     }
 
+    /// What a failed read is to whoever asked. What the database itself cannot
+    /// read is noted: nobody else would tell of it before the next write there.
+    fn unread(&self, fault: Fault, operation: &'static str, key: &[u8]) -> StoreError {
+        let error = fault.reading(operation, key);
+        if matches!(error, StoreError::Damaged { .. }) {
+            self.met.note_unreadable();
+        }
+        error
+    }
+
     /// Damaged values that were read and not replaced since.
     pub fn damaged(&self) -> Damaged {
         self.met.count()
@@ -343,7 +353,7 @@ impl Store for SledStore {
         let database = self.database()?;
         let physical = physical(key);
         guarded("read", || database.get(&physical))
-            .map_err(|fault| fault.reading("read", key))?
+            .map_err(|fault| self.unread(fault, "read", key))?
             .map(|stored| self.served(&physical, &stored))
             .transpose()
     }
@@ -363,7 +373,7 @@ impl Store for SledStore {
                 .take(limit)
                 .collect::<sled::Result<Vec<_>>>()
         })
-        .map_err(|fault| fault.reading("scan", from))?;
+        .map_err(|fault| self.unread(fault, "scan", from))?;
         found
             .into_iter()
             .map(|(key, stored)| Ok((logical(&key).to_vec(), self.served(&key, &stored)?)))
@@ -381,7 +391,7 @@ impl Store for SledStore {
             let key = physical(key);
             let replaced =
                 guarded("read what a batch replaces", || database.get(&key)).map_err(|fault| {
-                    match fault.reading("read what a batch replaces", logical(&key)) {
+                    match self.unread(fault, "read what a batch replaces", logical(&key)) {
                         damaged @ StoreError::Damaged { .. } => damaged,
                         // sled tells of a failed write wherever it is asked next.
                         failed @ StoreError::Failed { .. } => self.fail(failed),

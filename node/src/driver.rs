@@ -32,7 +32,7 @@ use watchfire_protocol::wire::exchange::Request;
 
 use crate::clock::Clock;
 use crate::committer::Committer;
-use crate::disk::SledStore;
+use crate::disk::{SledStore, tables};
 use crate::limits::{ASKED_LATER_MAX, CLIENTS_MAX, REFUSALS_MAX};
 use crate::pool::Pool;
 use crate::transport::{
@@ -55,7 +55,7 @@ pub use commands::{
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
     /// The store failed.
-    #[error(transparent)]
+    #[error("{}", tables::in_words(.0))]
     Store(#[from] StoreError),
     /// The transport ended.
     #[error("the network task has ended; start the node again")]
@@ -161,6 +161,8 @@ impl Driver {
             if let Some(input) = input {
                 self.engine.handle(self.clock.now(), input)?;
             }
+            let unhealed = self.engine.take_unhealed();
+            self.due(&unhealed);
             self.drain().await?;
         }
     }

@@ -213,6 +213,15 @@ pub const ANSWERS_OWED_MAX: usize = INBOUND_REQUESTS_MAX;
 /// what is left of links that ended meanwhile.
 pub const ASKED_LATER_MAX: usize = 1_024;
 
+/// Between two looks at what damaged values were, in milliseconds: a look may read all of the log, some minutes of one
+/// core for millions of envelopes, and who asks for them decides when one is met. What is met meanwhile is looked at
+/// together.
+pub const EXAMINE_PAUSE_MS: u64 = 30_000;
+
+/// Such looks of one run that search. A disk that shows damage in a fourth is about to fail: what is met then waits
+/// for the next start, which goes through the store once.
+pub const EXAMINE_SEARCHES_MAX: u32 = 3;
+
 /// Distinct texts of refusals that are counted; more go under one name.
 pub const REFUSALS_MAX: usize = 64;
 

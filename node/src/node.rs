@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::committer::Committer;
 use crate::disk::published::{OwnStreams, Recovering, Witnessed};
 use crate::disk::recovery::{self, Happened};
-use crate::disk::{Damaged, OpenError as DiskError, SledStore};
+use crate::disk::{Damaged, OpenError as DiskError, SledStore, tables};
 use crate::driver::membership::MembershipView;
 use crate::driver::{
     Book, Driver, DriverError, Healing, NodeCommand, NodeEvent, NodeStatus, Publication,
@@ -185,8 +185,8 @@ impl Node {
         };
         let end = tokio::spawn(async move {
             let ended = driver.run().await;
-            if let Err(DriverError::Store(StoreError::Damaged { key })) = &ended {
-                note_damage(&config.store, key);
+            if let Err(DriverError::Store(damaged @ StoreError::Damaged { .. })) = &ended {
+                note_damage(&config.store, damaged);
             }
             ended
         });
@@ -366,10 +366,10 @@ fn open_store(
         let store = Arc::new(recovered.store);
         match open(Arc::clone(&store)) {
             Ok(engine) => return Ok((store, engine, happened)),
-            Err(StartError::Engine(EngineError::Store(StoreError::Damaged { key })))
+            Err(StartError::Engine(EngineError::Store(damaged @ StoreError::Damaged { .. })))
                 if !is_second =>
             {
-                note_damage(path, &key);
+                note_damage(path, &damaged);
                 is_second = true;
             }
             Err(other) => return Err(other),
@@ -395,11 +395,9 @@ fn warn_of_recovery(own: &OwnStreams, store: &SledStore) -> Result<(), StoreErro
 }
 
 /// Has the store mended at the next start.
-fn note_damage(store: &Path, key: &str) {
-    tracing::error!(
-        key,
-        "damaged value in the store; it is mended at the next start"
-    );
+fn note_damage(store: &Path, damaged: &StoreError) {
+    let why = tables::in_words(damaged);
+    tracing::error!(%why, "the store is mended at the next start");
     if let Err(why) = recovery::suspect(store) {
         tracing::error!(%why, "could not note that; run \"watchfire store check --rebuild\"");
     }

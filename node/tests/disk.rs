@@ -16,6 +16,8 @@ mod held;
 mod recovery;
 #[path = "disk/room.rs"]
 mod room;
+#[path = "disk/shaky.rs"]
+mod shaky;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

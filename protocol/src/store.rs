@@ -183,11 +183,23 @@ pub enum StoreError {
         cause: String,
     },
     /// A value's checksum or schema does not hold.
-    #[error("store holds a damaged value at key {key}; it is not served")]
+    #[error(
+        "store holds a damaged value at key {}; it is not served",
+        printable(key)
+    )]
     Damaged {
         /// The key, in hexadecimal.
         key: String,
     },
+}
+
+/// A key as it may be printed: in the ordered indexes, and where repeated ids
+/// stand, what follows the table is something that somebody published.
+fn printable(key: &str) -> String {
+    match key.get(..2) {
+        Some(table @ ("49" | "56" | "44")) => format!("{table}..."),
+        Some(_) | None => key.to_owned(),
+    }
 }
 
 /// A store in memory: what simulations and tests run on.

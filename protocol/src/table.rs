@@ -1,7 +1,8 @@
 //! The layout of the store: which key holds what.
 //!
 //! One ordered key space, its tables told apart by the first byte. Eight of
-//! them are the truth; every other table can be made again from them.
+//! them are the truth; every other table can be made again from them, but for
+//! `M` and `G`, which may be forgotten.
 //!
 //! | byte | key | value | |
 //! |---|---|---|---|

@@ -53,8 +53,10 @@ fn mutations_of(name: &str) {
     }
 }
 
+// Each test is written as one, so that whoever reads the tree for the tests of
+// an attack (`threats.rs`) finds these too.
 macro_rules! attack_36 {
-    ($($test:ident $name:literal)*) => {
+    ($(#[test] fn $test:ident $name:literal)*) => {
         $(
             #[test]
             fn $test() {
@@ -72,19 +74,32 @@ macro_rules! attack_36 {
 }
 
 attack_36! {
-    attack_36_frames "frame"
-    attack_36_messages "exchange"
-    attack_36_statements "statement"
-    attack_36_json "json"
-    attack_36_stix "stix"
-    attack_36_patterns "pattern"
-    attack_36_values "value"
-    attack_36_tables "csv"
-    attack_36_reports "text"
-    attack_36_lists "list"
-    attack_36_key_files "keyfile"
-    attack_36_payloads "payload"
-    attack_36_control_lines "control"
+    #[test]
+    fn attack_36_frames "frame"
+    #[test]
+    fn attack_36_messages "exchange"
+    #[test]
+    fn attack_36_statements "statement"
+    #[test]
+    fn attack_36_json "json"
+    #[test]
+    fn attack_36_stix "stix"
+    #[test]
+    fn attack_36_patterns "pattern"
+    #[test]
+    fn attack_36_values "value"
+    #[test]
+    fn attack_36_tables "csv"
+    #[test]
+    fn attack_36_reports "text"
+    #[test]
+    fn attack_36_lists "list"
+    #[test]
+    fn attack_36_key_files "keyfile"
+    #[test]
+    fn attack_36_payloads "payload"
+    #[test]
+    fn attack_36_control_lines "control"
 }
 
 /// A target that accepts none of its samples tests nothing behind the door.

@@ -201,6 +201,37 @@ fn every_rust_file_that_the_map_names_is_there() {
     hold(lost_files("ARCHITECTURE.md", &read("ARCHITECTURE.md"), &files).into_iter());
 }
 
+/// What changes a file or a directory, as it is written in the store's code.
+const WRITES: [&str; 12] = [
+    ".write_all(",
+    ".write_all_at(",
+    ".sync_all(",
+    ".sync_data(",
+    ".create(true)",
+    ".create_new(true)",
+    "DirBuilder::new()",
+    "File::create(",
+    "fs::write(",
+    "fs::rename(",
+    "fs::remove_file(",
+    "fs::remove_dir_all(",
+];
+
+/// How far above a write its point stands: what is between opens the file.
+const POINT_LINES_MAX: usize = 4;
+
+#[test]
+fn before_each_write_of_the_store_is_a_point_at_which_a_test_ends_it() {
+    let files = rust_files();
+    let of_store = |path: &str| {
+        path == "node/src/disk.rs"
+            || path.starts_with("node/src/disk/") && !path.ends_with("tests.rs")
+    };
+    let found: Vec<_> = files.iter().filter(|(path, _)| of_store(path)).collect();
+    assert!(found.len() > 15, "the store's files are elsewhere");
+    hold(found.iter().flat_map(|(path, text)| unpointed(path, text)));
+}
+
 #[test]
 fn every_decision_has_a_title_a_status_and_a_place_in_the_index() {
     let index = read("docs/decisions/README.md");
@@ -451,6 +482,26 @@ fn lost_files(path: &str, text: &str, files: &[String]) -> Vec<String> {
 }
 
 /// `0007-short-name.md`, a title, and a line such as `Status: accepted`.
+/// Writes of the code before the tests of a file that have no point above them.
+fn unpointed(path: &str, text: &str) -> Vec<String> {
+    let code = code_only(text.split("#[cfg(test)]").next().unwrap_or_default());
+    let lines: Vec<&str> = code.lines().collect();
+    let is_write = |line: &str| WRITES.iter().any(|write| line.contains(write));
+    let has_point = |at: usize| {
+        let above = &lines[at.saturating_sub(POINT_LINES_MAX)..at];
+        above.iter().any(|line| line.contains("point::before("))
+    };
+    (0..lines.len())
+        .filter(|at| is_write(lines[*at]) && !has_point(*at))
+        .map(|at| {
+            format!(
+                "{path}:{}: a write without a point::before above it",
+                at + 1
+            )
+        })
+        .collect()
+}
+
 fn decision(name: &str, text: &str, index: &str) -> Vec<String> {
     let mut complaints = Vec::new();
     let numbered = name.len() > 8

@@ -139,7 +139,7 @@ impl<S: Store> Layout<S> for Ordered {
         let first_from = |table, from: &[u8]| Ok(store.scan(&[table], from, 1)?.pop());
         let writes = blocks::insert(&entries, self.block_bytes, first_from, |_| {});
         let mut batch = Batch::default();
-        for (key, value) in writes.expect("the store reads") {
+        for (key, value) in writes.expect("the store reads").writes {
             batch.put(key, value);
         }
         batch

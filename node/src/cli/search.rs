@@ -53,6 +53,12 @@ pub(crate) fn run(context: &Context, args: &SearchArgs) -> Result<(), CliError> 
         };
         ui.rows(None, header, &rows)?;
     }
+    if found.incomplete > 0 {
+        ui.note(&format!(
+            "note: incomplete: of {} bundles a part cannot be found, since the index is damaged; restart the node, which makes it again",
+            found.incomplete
+        ));
+    }
     if found.hits.is_empty() {
         return Err(CliError::new(Code::NotFound, format!("nothing found for {}", ui.cell(&args.query)))
             .hint("what this node has not received or may not show is not found; look at \"watchfire status\""));

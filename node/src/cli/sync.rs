@@ -101,6 +101,7 @@ fn show(context: &Context, name: &str, view: &SyncView) -> Result<(), CliError> 
         ("ahead of us", view.ahead.to_string()),
         ("missing here", missing(view)),
         ("under way", view.under_way.to_string()),
+        ("damaged here", view.lost.to_string()),
     ])
 }
 
@@ -112,7 +113,7 @@ pub(super) fn missing(view: &SyncView) -> String {
     let mut text = format!("{} envelopes in {} streams", view.missing, view.streams);
     if view.deferred > 0 {
         text.push_str(&format!(
-            ", {} of them waiting for their author's quota",
+            ", {} of the streams waiting for a quota or a free holder",
             view.deferred
         ));
     }
@@ -131,6 +132,9 @@ mod tests {
         view.streams = 2;
         assert_eq!(missing(&view), "12 envelopes in 2 streams");
         view.deferred = 1;
-        assert!(missing(&view).contains("quota"));
+        assert_eq!(
+            missing(&view),
+            "12 envelopes in 2 streams, 1 of the streams waiting for a quota or a free holder"
+        );
     }
 }

@@ -95,6 +95,8 @@ impl<'a> Answers<'a> {
         Ok(SearchReply {
             hits: hits.collect(),
             truncated: found.more,
+            // The engine knows.
+            incomplete: 0,
         })
     }
 

@@ -156,6 +156,10 @@ pub struct SearchReply {
     /// Whether the search stopped before the end: at the limit, or because it
     /// had read as much as one search may.
     pub truncated: bool,
+    /// Bundles of which a part cannot be found before the next start, since a
+    /// block of an index is damaged; 0 as a rule.
+    #[serde(default)]
+    pub incomplete: u64,
 }
 
 /// One hit.
@@ -350,7 +354,8 @@ pub struct StoreView {
     /// There while this node's own stream is being fetched back; nothing is
     /// published then.
     pub recovering: Option<RecoveringView>,
-    /// What happened to it when the node started, in words.
+    /// What happened to it when the node started, and what of it was damaged
+    /// when it was read since, in words.
     pub happened: Vec<String>,
     /// Stores that did not open and are kept.
     pub set_aside: Vec<AsideView>,
@@ -400,11 +405,15 @@ pub struct SyncView {
     pub missing: u64,
     /// Streams they belong to.
     pub streams: u64,
-    /// Of the streams, those whose author has used up its quota here: they go
-    /// on by themselves as it refills.
+    /// Of the streams, those that wait: for their author's quota to refill, or
+    /// for somebody who is free to give them. They go on by themselves.
     pub deferred: u64,
     /// Ranges that were asked for and have not been checked yet.
     pub under_way: u64,
+    /// Envelopes that were here and are damaged on the disk: they are asked of
+    /// peers again. Where one is this node's own, it publishes nothing.
+    #[serde(default)]
+    pub lost: u64,
 }
 
 fn failure(exit_code: u8, message: impl Into<String>, hint: Option<&str>) -> Failure {

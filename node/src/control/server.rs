@@ -15,8 +15,8 @@ use watchfire_protocol::wire::bundle::PermissibleActions;
 use super::answers::Answers;
 use super::connection::{Times, encoded, serve};
 use super::{
-    AsideView, Failure, Op, PeerView, PublishOp, PublishReply, RecoveringView, Reply, StatusReply,
-    StoreView, SyncView, failure,
+    AsideView, Failure, Op, PeerView, PublishOp, PublishReply, RecoveringView, Reply, SearchReply,
+    StatusReply, StoreView, SyncView, failure,
 };
 use crate::clock::moment;
 use crate::disk::{recovery, space};
@@ -129,7 +129,15 @@ pub(super) async fn answer(shared: &Shared, op: Op, body: Vec<u8>) -> Result<Rep
         Op::Publish(op) => publish(&shared.node, &op, body).await.map(Reply::Published),
         Op::Status => status(&shared.node).await.map(Reply::Status),
         Op::Sync => sync(&shared.node).await.map(Reply::Synced),
-        Op::Search(op) => read(shared, move |answers| answers.search(&op).map(Reply::Found)).await,
+        Op::Search(op) => {
+            let found = read(shared, move |answers| answers.search(&op)).await?;
+            let status = shared.node.status().await;
+            let status = status.map_err(|ended| failure(15, ended.to_string(), None))?;
+            Ok(Reply::Found(SearchReply {
+                incomplete: status.engine.filed_in_part as u64,
+                ..found
+            }))
+        }
         Op::Show { id } => read(shared, move |answers| answers.show(&id).map(Reply::Shown)).await,
         Op::Explain { id, to } => {
             read(shared, move |answers| {
@@ -141,10 +149,10 @@ pub(super) async fn answer(shared: &Shared, op: Op, body: Vec<u8>) -> Result<Rep
 }
 
 /// Asks the store, off the runtime's threads.
-async fn read(
+async fn read<T: Send + 'static>(
     shared: &Shared,
-    ask: impl FnOnce(&Answers<'_>) -> Result<Reply, Failure> + Send + 'static,
-) -> Result<Reply, Failure> {
+    ask: impl FnOnce(&Answers<'_>) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
     let _permit = shared.readers.acquire().await;
     let (store, roster, me) = (
         Arc::clone(shared.node.store()),
@@ -234,9 +242,12 @@ fn publish_failure(refused: &PublishFailure) -> Failure {
         PublishFailure::Refused(PublishRefusal::Certificate) => {
             (17, Some("check the clock of this machine"))
         }
-        PublishFailure::Refused(PublishRefusal::Behind) => {
-            (17, Some("wait for \"watchfire sync now\""))
-        }
+        PublishFailure::Refused(PublishRefusal::Behind) => (
+            17,
+            Some(
+                "wait for \"watchfire sync now\"; \"watchfire sync status\" shows what is missing or damaged here",
+            ),
+        ),
         PublishFailure::Recovering(_) => (17, None),
         PublishFailure::Store(_)
         | PublishFailure::Refused(PublishRefusal::Quota | PublishRefusal::Form { .. })
@@ -262,6 +273,7 @@ fn sync_view(status: &Status) -> SyncView {
         streams: status.catch_up.streams,
         deferred: status.catch_up.deferred,
         under_way: status.catch_up.ranges,
+        lost: status.lost,
     }
 }
 

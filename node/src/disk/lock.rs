@@ -42,6 +42,7 @@ impl PidLock {
     /// [`LockError::Held`] when someone has it; [`LockError::Io`] when the file
     /// cannot be used.
     pub fn acquire(path: &Path) -> Result<Self, LockError> {
+        point::before("make the lock");
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)

@@ -18,7 +18,8 @@ pub(crate) fn is_repairing(store: &Path) -> bool {
     store.join(REPAIRING).exists()
 }
 
-/// Whether a node ended because of damage.
+/// Whether a node met a damaged value, since the last repair: it may have gone
+/// on, or ended for its sake.
 pub(crate) fn is_suspect(store: &Path) -> bool {
     store.join(SUSPECT).exists()
 }

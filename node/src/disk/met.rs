@@ -43,6 +43,25 @@ struct Known {
     keys: BTreeMap<Vec<u8>, Phase>,
     healed: u64,
     more: bool,
+    /// Reads that the database itself could not do.
+    unreadable: u64,
+    /// Whether somebody has taken that there are such.
+    is_unreadable_taken: bool,
+}
+
+/// What nobody had taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// Damaged values.
+    pub(crate) keys: BTreeSet<Vec<u8>>,
+    /// There is something that the database itself cannot read: taken once.
+    pub(crate) is_unreadable: bool,
+}
+
+impl Taken {
+    pub(crate) fn is_none(&self) -> bool {
+        self.keys.is_empty() && !self.is_unreadable
+    }
 }
 
 /// How many damaged values there are, of those that were read.
@@ -56,6 +75,9 @@ pub struct Damaged {
     pub due: u64,
     /// Whether there are more than are counted.
     pub more: bool,
+    /// Reads that failed in a part of the database that it cannot read itself;
+    /// nothing can be written there either, and the next start deals with it.
+    pub unreadable: u64,
 }
 
 impl Damaged {
@@ -72,7 +94,14 @@ impl core::fmt::Display for Damaged {
             healing,
             due,
             more,
+            unreadable,
         } = self;
+        if *unreadable > 0 {
+            write!(
+                f,
+                "a part of the database cannot be read, {unreadable} reads failed there: restart the node; "
+            )?;
+        }
         write!(
             f,
             "damaged values were read: {healed} are whole again, {healing} are being made again or fetched from peers, {due} wait for the next start{}; the next start looks through the whole store: look at the disk",
@@ -97,6 +126,16 @@ impl Met {
         self.wake();
     }
 
+    /// A read ended in a part that the database cannot read. Which values are
+    /// there nobody can tell.
+    pub(super) fn note_unreadable(&self) {
+        let mut known = held(&self.known);
+        known.unreadable = known.unreadable.saturating_add(1);
+        if !known.is_unreadable_taken {
+            self.wake();
+        }
+    }
+
     /// There may be some that nobody has taken.
     pub(crate) fn wake(&self) {
         self.told.notify_one();
@@ -107,23 +146,31 @@ impl Met {
         self.told.notified().await;
     }
 
-    /// Those that nobody has taken yet.
-    pub(crate) fn take(&self) -> BTreeSet<Vec<u8>> {
+    /// What nobody has taken yet.
+    pub(crate) fn take(&self) -> Taken {
         let mut known = held(&self.known);
+        let is_unreadable = known.unreadable > 0 && !known.is_unreadable_taken;
+        known.is_unreadable_taken |= is_unreadable;
         let new = known
             .keys
             .iter_mut()
             .filter(|(_, phase)| **phase == Phase::New);
-        new.map(|(key, phase)| {
+        let keys = new.map(|(key, phase)| {
             *phase = Phase::Healing;
             key.clone()
-        })
-        .collect()
+        });
+        Taken {
+            keys: keys.collect(),
+            is_unreadable,
+        }
     }
 
-    /// Nothing was begun for these: they are to be taken again.
-    pub(crate) fn put_back(&self, keys: &BTreeSet<Vec<u8>>) {
-        self.turn(keys, Phase::New);
+    /// Nothing was begun for this: it is to be taken again.
+    pub(crate) fn put_back(&self, taken: &Taken) {
+        self.turn(&taken.keys, Phase::New);
+        if taken.is_unreadable {
+            held(&self.known).is_unreadable_taken = false;
+        }
         // Told already, they would not be told again by whoever reads them.
         self.wake();
     }
@@ -169,6 +216,7 @@ impl Met {
             healing: known.keys.len() as u64 - due,
             due,
             more: known.more,
+            unreadable: known.unreadable,
         }
     }
 }
@@ -192,14 +240,30 @@ mod tests {
         assert!(!is_told(&met));
         met.note(b"key");
         assert!(is_told(&met));
-        let keys = met.take();
-        assert_eq!(keys, BTreeSet::from([b"key".to_vec()]));
+        let taken = met.take();
+        assert_eq!(taken.keys, BTreeSet::from([b"key".to_vec()]));
         // It is under way: whoever reads it again says nothing new.
         met.note(b"key");
         assert!(!is_told(&met));
-        assert_eq!(met.take(), BTreeSet::new());
-        met.put_back(&keys);
+        assert!(met.take().is_none());
+        met.put_back(&taken);
         assert!(is_told(&met));
-        assert_eq!(met.take(), keys);
+        assert_eq!(met.take(), taken);
+    }
+
+    #[test]
+    fn what_the_database_cannot_read_is_taken_once_and_counted() {
+        let met = Met::default();
+        met.note_unreadable();
+        assert!(is_told(&met));
+        let taken = met.take();
+        assert!(taken.is_unreadable && taken.keys.is_empty());
+        met.note_unreadable();
+        assert!(!is_told(&met));
+        assert!(met.take().is_none());
+        assert_eq!(met.count().unreadable, 2);
+        met.put_back(&taken);
+        assert!(is_told(&met));
+        assert_eq!(met.take(), taken);
     }
 }

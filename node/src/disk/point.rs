@@ -5,6 +5,11 @@
 //! dropped, nothing is flushed. In a release build there is nothing of it.
 //! What sled writes by itself is cut elsewhere, by a limit of the system
 //! (`tests/tests/crash/points.rs`).
+//!
+//! That each write has a point is a rule of `tests/tests/tidy.rs`, over this
+//! folder. Not among them: the number that is taken out of the lock as it is
+//! let go, which whoever takes the lock next replaces, and what lies outside the
+//! store: keys, the genesis, the control socket.
 
 /// Ends the process here if it was told to. `write` names what comes next.
 #[cfg(debug_assertions)]

@@ -12,7 +12,9 @@
 //! heard anybody; it is blind where the whole directory, note and store, was put
 //! back from an old copy or made anew. That case is the engine's, which refuses
 //! by what peers show (`PublishRefusal::Behind`: a gap, or more members who list
-//! a longer own stream than may lie) and is blind until they are connected.
+//! a longer own stream than may lie) and is blind until they are connected. The
+//! engine refuses too while an own envelope is damaged on the disk: the store
+//! holds as much as is noted then, and cannot read all of it.
 //!
 //! ```text
 //! store.published   a first record that says what this is, then one for each

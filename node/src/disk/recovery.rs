@@ -21,7 +21,7 @@ use watchfire_protocol::store::{Store as _, StoreError};
 
 use super::durable::sync;
 use super::repair::{RepairError, Repaired, repair};
-use super::{Loss, OpenError, SledStore, marks, point, published};
+use super::{Loss, OpenError, SledStore, marks, point, published, tables};
 use crate::clock::moment;
 
 /// What the directory of a store that was set aside has in its name, between
@@ -121,7 +121,7 @@ pub fn start(path: &Path, roster: &Roster, wall_ms: u64) -> Result<Recovered, Op
         // A part of it cannot be read at all.
         Err(RepairError::Store(damaged @ StoreError::Damaged { .. })) => {
             drop(store);
-            let why = damaged.to_string();
+            let why = tables::in_words(&damaged);
             let to = set_aside(path, &why, wall_ms)?;
             happened.push(Happened::SetAside { to, why });
             let store = SledStore::open(path)?;

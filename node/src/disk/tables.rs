@@ -1,5 +1,6 @@
 //! The tables of a store as people read of them.
 
+use watchfire_protocol::store::StoreError;
 use watchfire_protocol::table;
 
 /// A table: the byte its keys begin with, its name, and whether it is truth.
@@ -76,6 +77,8 @@ pub(crate) fn place(key: &[u8]) -> String {
             let block = block.try_into().map_or(0, u32::from_be_bytes);
             format!("arrival {}, block {block}", u64::from_be_bytes(*arrival))
         }),
+        // So is the id of an object.
+        Some(b'D') => Some("an id that more than one object has".to_owned()),
         // The fence of a block is a value that somebody published.
         Some(byte @ (b'I' | b'V')) => Some(format!(
             "a block of {}",
@@ -108,6 +111,21 @@ pub(crate) fn place(key: &[u8]) -> String {
         Some(_) | None => None,
     };
     named.unwrap_or_else(|| format!("key {}", hex::encode(key)))
+}
+
+/// A failure of the store in words: a damaged value by its place.
+pub(crate) fn in_words(error: &StoreError) -> String {
+    match error {
+        StoreError::Damaged { key } => {
+            let key = hex::decode(key).unwrap_or_default();
+            format!(
+                "the store holds a damaged value in table {}, {}; it is not served",
+                of(&key).name,
+                place(&key)
+            )
+        }
+        StoreError::Failed { .. } => error.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -166,10 +184,31 @@ mod tests {
                 table::value(b"evil.example", 5, 6).unwrap(),
                 "a block of values".to_owned(),
             ),
+            (
+                table::repeated(b"x--1"),
+                "an id that more than one object has".to_owned(),
+            ),
             (table::rows(5, 1), "arrival 5, block 1".to_owned()),
             (b"L\x01".to_vec(), "key 4c01".to_owned()),
         ] {
             assert_eq!(place(&key), said);
+            let key = hex::encode(key);
+            let words = in_words(&StoreError::Damaged { key });
+            assert!(words.contains(&said), "{words}");
+        }
+    }
+
+    #[test]
+    fn attack_49_the_text_of_damage_shows_no_indicator() {
+        let damaged = |key: &[u8]| StoreError::Damaged {
+            key: hex::encode(key),
+        };
+        assert!(damaged(&[b'L', 0, 1]).to_string().contains("key 4c0001;"));
+        for table in [b'I', b'V', b'D'] {
+            let error = damaged(&[&[table], b"evil.example".as_slice()].concat());
+            for said in [error.to_string(), in_words(&error)] {
+                assert!(!said.contains(&hex::encode("evil")), "{said}");
+            }
         }
     }
 }

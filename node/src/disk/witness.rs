@@ -110,6 +110,7 @@ impl Witness {
             .open(store.join(WITNESS_FILE))?;
         let witness = Self { file };
         witness.write(0)?;
+        point::before("sync the witness");
         witness.file.sync_all()?;
         Ok(witness)
     }

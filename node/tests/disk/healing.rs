@@ -1,9 +1,9 @@
 //! Damaged values met by a node that runs: made whole without a restart.
 
-use std::collections::BTreeSet;
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -14,166 +14,25 @@ use watchfire_node::disk::recovery::Happened;
 use watchfire_node::disk::{Damaged, SledStore};
 use watchfire_node::driver::PublishFailure;
 use watchfire_node::node::{Node, NodeConfig, NodeEnd};
-use watchfire_protocol::engine::{
-    CheckedItem, Done, Engine, Input, Output, PublishRefusal, RequestId, examine,
-};
+use watchfire_protocol::engine::PublishRefusal;
 use watchfire_protocol::founding::{Keys, Profile, make_card};
-use watchfire_protocol::gate::check_remains;
 use watchfire_protocol::ids::BundleId;
-use watchfire_protocol::limits::FRAME_BYTES_MAX;
 use watchfire_protocol::marking::Marking;
 use watchfire_protocol::opening::Wish;
 use watchfire_protocol::policy::Reader;
 use watchfire_protocol::query::{Asker, Query};
 use watchfire_protocol::roster::{Roster, draft_genesis, sign_genesis};
-use watchfire_protocol::store::{Batch, Entry, MemoryStore, Store, StoreError};
-use watchfire_protocol::table::{self, LogEntry};
-use watchfire_protocol::time::Now;
+use watchfire_protocol::store::{Store, StoreError};
+use watchfire_protocol::table;
 use watchfire_protocol::wire::card::{Contact, Role};
-use watchfire_protocol::wire::codec;
-use watchfire_protocol::wire::envelope::Envelope;
-use watchfire_protocol::wire::exchange::Remains;
 use watchfire_protocol::wire::genesis::GenesisFile;
 
-use super::damage::open_raw;
-use super::held::{Held, entries};
+use super::damage::{files_below, open_raw};
+use super::held::entries;
 use super::{Place, draws};
 
 /// It only ends what would never end.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// A store of which values can be damaged while an engine uses it: a damaged
-/// one is told by its key until something else is written there.
-#[derive(Default)]
-struct Shaky {
-    inner: MemoryStore,
-    spoiled: Mutex<BTreeSet<Vec<u8>>>,
-}
-
-impl Shaky {
-    fn spoil(&self, key: &[u8]) {
-        self.spoiled.lock().unwrap().insert(key.to_vec());
-    }
-
-    fn sound(&self, key: &[u8]) -> Result<(), StoreError> {
-        if self.spoiled.lock().unwrap().contains(key) {
-            return Err(StoreError::Damaged {
-                key: hex::encode(key),
-            });
-        }
-        Ok(())
-    }
-}
-
-impl Store for Shaky {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.sound(key)?;
-        self.inner.get(key)
-    }
-
-    fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError> {
-        let found = self.inner.scan(prefix, from, limit)?;
-        found.iter().try_for_each(|(key, _)| self.sound(key))?;
-        Ok(found)
-    }
-
-    fn apply(&self, batch: &Batch) -> Result<(), StoreError> {
-        let mut spoiled = self.spoiled.lock().unwrap();
-        for (key, _) in batch.iter() {
-            spoiled.remove(key);
-        }
-        self.inner.apply(batch)
-    }
-
-    fn flush(&self) -> Result<(), StoreError> {
-        self.inner.flush()
-    }
-}
-
-#[test]
-fn attack_37_what_the_log_or_the_engine_tells_is_made_again_at_once() {
-    let held = Held::empty();
-    let store = Shaky::default();
-    let mut engine = held.engine(&store);
-    for number in 1..=4 {
-        held.publish(&mut engine, number, 300);
-    }
-    let mut healed = BTreeSet::new();
-    for (key, value) in store.scan(b"", b"", usize::MAX).unwrap() {
-        let table = key[0];
-        if matches!(table, b'L' | b'I' | b'V') {
-            continue;
-        }
-        store.spoil(&key);
-        let keys = BTreeSet::from([key.clone()]);
-        let damages = examine(&&store, &held.roster, &keys).unwrap();
-        engine.handle(held.now, Input::Damaged(damages)).unwrap();
-        // Opening again is work, and filing takes commits.
-        while let Some(output) = engine.poll() {
-            if let Output::Work(work) = output {
-                engine.handle(held.now, Input::Done(work.run())).unwrap();
-            }
-        }
-        while let Some((number, batch)) = engine.begin_commit() {
-            store.apply(&batch).unwrap();
-            engine.handle(held.now, Input::Committed(number)).unwrap();
-        }
-        assert_eq!(
-            store.get(&key).unwrap(),
-            Some(value),
-            "{}",
-            hex::encode(&key)
-        );
-        healed.insert(table);
-    }
-    let expected: BTreeSet<u8> = b"ABEFGOST".iter().copied().collect();
-    assert_eq!(healed, expected);
-}
-
-#[test]
-fn attack_37_of_an_envelope_whose_time_is_over_the_remains_come_back() {
-    let held = Held::empty();
-    let store = Shaky::default();
-    let mut engine = held.engine(&store);
-    for number in 1..=2 {
-        held.publish(&mut engine, number, 300);
-    }
-    let key = table::log(0);
-    let entry: LogEntry = codec::decode(&store.get(&key).unwrap().unwrap(), 1 << 17).unwrap();
-    let envelope: Envelope = codec::decode(&entry.frame.as_slice()[2..], FRAME_BYTES_MAX).unwrap();
-    let remains = Remains {
-        header: envelope.header,
-        second_signature: envelope.second_signature,
-    };
-    store.spoil(&key);
-    let damages = examine(&&store, &held.roster, &BTreeSet::from([key.clone()])).unwrap();
-    engine.handle(held.now, Input::Damaged(damages)).unwrap();
-    assert_eq!(engine.status().lost, 1);
-    let brought = |engine: &mut Engine<&Shaky>, now: Now| {
-        let checked = check_remains(&remains, &held.roster).unwrap();
-        let done = Done::Checked {
-            id: RequestId(u64::MAX),
-            from: held.roster.nodes().next().unwrap().node,
-            items: vec![Ok(CheckedItem::Remains(Box::new(checked), remains.clone()))],
-        };
-        engine.handle(now, Input::Done(done)).unwrap();
-        while let Some((number, batch)) = engine.begin_commit() {
-            store.apply(&batch).unwrap();
-            engine.handle(now, Input::Committed(number)).unwrap();
-        }
-    };
-    // While it lives, remains are not enough.
-    brought(&mut engine, held.now);
-    assert_eq!(engine.status().lost, 1);
-    let later = Now {
-        wall_ms: held.now.wall_ms + 3 * 86_400_000,
-        ..held.now
-    };
-    brought(&mut engine, later);
-    assert_eq!(engine.status().lost, 0);
-    assert_eq!(store.get(&key).unwrap(), None);
-    assert!(store.get(&table::remains(0)).unwrap().is_some());
-}
 
 /// Two members with real nodes on loopback.
 struct Pair {
@@ -428,6 +287,20 @@ fn attack_37_an_author_whose_own_envelope_is_damaged_publishes_when_it_is_back()
 }
 
 #[test]
+fn attack_37_what_nothing_can_be_begun_for_is_said_to_wait_for_the_next_start() {
+    let (pair, _) = Pair::filled();
+    let log = pair.spoil(1, b'L', 0);
+    let row = pair.spoil(1, b'T', 0);
+    let other = pair.start(1);
+    // To be opened again it would have to be there.
+    assert_eq!(other.node.store().get(&row), Err(damaged(&row)));
+    other.until(|| other.node.damaged().due == 1);
+    other.until(|| other.lost() == 1);
+    assert_eq!(other.node.damaged().healing, 1, "{}", hex::encode(&log));
+    other.stop();
+}
+
+#[test]
 fn attack_37_a_damaged_block_of_an_index_is_said_and_made_again_by_the_next_start() {
     let (pair, _) = Pair::filled();
     let key = pair.spoil(1, b'V', 0);
@@ -477,4 +350,86 @@ fn attack_37_a_store_names_each_damaged_value_once_and_counts_what_is_made_whole
     } = store.damaged();
     assert_eq!((healed, healing), (2, 0));
     assert!(store.check(10).unwrap().is_whole());
+}
+
+/// Turns a bit of every sixteenth byte, in place, from some way into each of a
+/// database's files: what it has open is what is damaged.
+fn rot(store: &Path) {
+    for file in files_below(&store.join("sled")) {
+        let mut bytes = std::fs::read(&file).unwrap();
+        if file.ends_with("conf") {
+            continue;
+        }
+        bytes
+            .iter_mut()
+            .skip(7)
+            .step_by(16)
+            .for_each(|byte| *byte ^= 1);
+        let mut open = OpenOptions::new().write(true).open(&file).unwrap();
+        open.write_all(&bytes).unwrap();
+    }
+}
+
+/// Batches of [`fill`].
+const FILLED: u64 = 300;
+
+/// More than is read as a node starts, in no table that it knows.
+fn fill(store: &Path) {
+    let store = SledStore::open(store).unwrap();
+    for number in 1..=FILLED {
+        store.apply(&super::numbered(number)).unwrap();
+    }
+    store.flush().unwrap();
+}
+
+/// How many values of [`fill`] cannot be read.
+fn unread(store: &SledStore) -> u64 {
+    let mut failed = 0;
+    for number in 1..=FILLED {
+        for (key, _) in super::numbered(number).iter() {
+            let read = store.get(key);
+            failed += u64::from(matches!(read, Err(StoreError::Damaged { .. })));
+        }
+    }
+    failed
+}
+
+#[test]
+fn attack_37_what_the_database_itself_cannot_read_is_noted_and_counted() {
+    let place = super::place();
+    drop(SledStore::create(&place.store).unwrap());
+    fill(&place.store);
+    let store = SledStore::open(&place.store).unwrap();
+    rot(&place.store);
+    let failed = unread(&store);
+    assert!(failed > 0, "nothing of it is read from the disk");
+    assert_eq!(store.damaged().unreadable, failed);
+    store.scan(b"", b"", usize::MAX).unwrap_err();
+    assert_eq!(store.damaged().unreadable, failed + 1);
+    let said = store.damaged().to_string();
+    assert!(said.contains("cannot be read"), "{said}");
+    let written = (1..=FILLED).map(|number| store.apply(&super::numbered(number)));
+    let refused = written.filter(|written| matches!(written, Err(StoreError::Damaged { .. })));
+    assert!(refused.count() > 0);
+}
+
+#[test]
+fn attack_37_a_database_that_rots_under_a_node_is_set_aside_by_the_next_start() {
+    let (pair, bundles) = Pair::filled();
+    fill(&pair.store(1));
+    let other = pair.start(1);
+    rot(&pair.store(1));
+    assert!(unread(other.node.store()) > 0);
+    other.until(|| is_suspect(&pair.store(1)));
+    assert!(other.node.damaged().unreadable > 0);
+    other.stop();
+    let author = pair.start(0);
+    let other = pair.start(1);
+    assert!(matches!(other.node.happened(), [Happened::SetAside { .. }]));
+    for bundle in &bundles {
+        other.until(|| other.payload(bundle).ok().flatten().is_some());
+    }
+    author.stop();
+    other.stop();
+    pair.is_sound(1);
 }

@@ -11,6 +11,7 @@ use watchfire_node::clock::wall_ms;
 use watchfire_node::disk::SledStore;
 use watchfire_protocol::engine::{ClientToken, Config, Engine, Input, Output};
 use watchfire_protocol::founding::{Keys, derived_federation};
+use watchfire_protocol::ids::NodeId;
 use watchfire_protocol::marking::Marking;
 use watchfire_protocol::opening::{Draft, Wish};
 use watchfire_protocol::roster::Roster;
@@ -32,7 +33,7 @@ pub(crate) struct Held {
     pub(crate) place: Place,
     pub(crate) roster: Roster,
     genesis: GenesisFile,
-    keys: Keys,
+    keys: Vec<Keys>,
     pub(crate) now: Now,
 }
 
@@ -60,7 +61,7 @@ impl Held {
             place,
             roster,
             genesis,
-            keys: keys.into_iter().next().unwrap(),
+            keys,
             now,
         }
     }
@@ -88,24 +89,35 @@ impl Held {
         self.place.store.with_file_name("genesis")
     }
 
+    /// The node of a member.
+    pub(crate) fn node(&self, number: usize) -> NodeId {
+        NodeId::of_transport(&self.keys[number].transport.public().to_bytes())
+    }
+
     pub(crate) fn engine<S: Store>(&self, store: S) -> Engine<S> {
+        self.engine_of(0, store)
+    }
+
+    /// As [`Held::engine`], of the other member.
+    pub(crate) fn engine_of<S: Store>(&self, number: usize, store: S) -> Engine<S> {
+        let keys = &self.keys[number];
         let config = Config {
             roster: self.roster.clone(),
             genesis_file: self.genesis.to_bytes(),
-            transport_key: self.keys.transport.public().to_bytes(),
-            signing_key: SigningKey::from_seed(self.keys.signing.expose_seed().expose()),
+            transport_key: keys.transport.public().to_bytes(),
+            signing_key: SigningKey::from_seed(keys.signing.expose_seed().expose()),
             seed: [1; 32],
         };
         Engine::open(store, config, self.now).unwrap()
     }
 
-    /// Publishes one and makes it durable.
+    /// Publishes one, makes it durable, and gives the frame.
     pub(crate) fn publish<S: Store>(
         &self,
         engine: &mut Engine<S>,
         number: u64,
         filler_bytes: usize,
-    ) {
+    ) -> Vec<u8> {
         let wish = Wish {
             flag: Some(Marking::Clear),
             valid_ms: 86_400_000,
@@ -129,10 +141,17 @@ impl Held {
             engine.store().flush().unwrap();
             engine.handle(now, Input::Committed(commit)).unwrap();
         }
-        let said = std::iter::from_fn(|| engine.poll());
+        let said: Vec<Output> = std::iter::from_fn(|| engine.poll()).collect();
         let published =
-            |output: &Output| matches!(output, Output::Published { outcome: Ok(_), .. });
-        assert_eq!(said.filter(published).count(), 1);
+            |output: &&Output| matches!(output, Output::Published { outcome: Ok(_), .. });
+        assert_eq!(said.iter().filter(published).count(), 1);
+        let frame = said.into_iter().find_map(|output| {
+            if let Output::Gossip { frame } = output {
+                return Some(frame.into_inner().bytes);
+            }
+            None
+        });
+        frame.unwrap()
     }
 }
 

@@ -23,8 +23,9 @@ pub(crate) use offer::Offer;
 pub(crate) use wants::CatchUp;
 pub use wants::Progress;
 
-use super::messages::{CheckedItem, NotTaken, Output, RequestId, Work};
+use super::messages::{Output, RequestId};
 use super::{Asked, Engine};
+use super::{CheckedItem, NotTaken, Work};
 use crate::gate::{Blame, Refusal};
 use crate::ids::NodeId;
 use crate::limits::{DEFERRED_MS, RANGES_MAX, REMAINS_BYTES_MAX, RETRY_MS, SEQUENCE_AHEAD_MAX};

@@ -19,8 +19,8 @@
 use core::ops::ControlFlow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::NotTaken;
 use super::kept::{Kept, kept_at};
-use super::messages::NotTaken;
 use super::receive::{bytes_of, cost_of};
 use super::{Engine, Staged, Way, rebuild};
 use crate::gate::Frame;
@@ -40,6 +40,8 @@ use watchfire_crypto::Verified;
 pub enum Damage {
     /// An envelope, or what remained of it.
     Envelope {
+        /// The key.
+        key: Vec<u8>,
         /// Its number here.
         arrival: Arrival,
         /// Its stream.
@@ -56,6 +58,8 @@ pub enum Damage {
     },
     /// Rows, or the outcome of opening.
     Opening {
+        /// The key.
+        key: Vec<u8>,
         /// Of which envelope.
         arrival: Arrival,
     },
@@ -78,6 +82,12 @@ pub enum Damage {
     },
 }
 
+/// Whether [`examine`] has to search for what was at a key: it reads all of the
+/// log then, or two indexes. A host bounds how often.
+pub fn is_searched_for(key: &[u8]) -> bool {
+    matches!(key.first(), Some(b'L' | b'R' | b'E' | b'B' | b'S'))
+}
+
 /// Finds out what damaged values were. It may read all of the log once, and two
 /// indexes, so it belongs on a thread where that delays nobody.
 ///
@@ -89,15 +99,15 @@ pub fn examine<S: Store>(
     keys: &BTreeSet<Vec<u8>>,
 ) -> Result<Vec<Damage>, StoreError> {
     let mut found = Vec::new();
-    // What has to be searched for.
-    let mut arrivals = BTreeSet::new();
+    // What has to be searched for; log and remains may both be damaged.
+    let mut arrivals: BTreeMap<Arrival, Vec<Vec<u8>>> = BTreeMap::new();
     let mut told_by_log = BTreeSet::new();
     for key in keys {
         let key = key.clone();
         let damage = match key.first() {
             Some(b'L' | b'R') => match table::arrival_of(&key) {
                 Some(arrival) => {
-                    arrivals.insert(arrival);
+                    arrivals.entry(arrival).or_default().push(key);
                     continue;
                 }
                 None => Damage::Rebuild { key },
@@ -116,6 +126,7 @@ pub fn examine<S: Store>(
             Some(b'O' | b'T') => match key.get(1..).and_then(<[u8]>::first_chunk::<8>) {
                 Some(arrival) => Damage::Opening {
                     arrival: u64::from_be_bytes(*arrival),
+                    key,
                 },
                 None => Damage::Rebuild { key },
             },
@@ -192,13 +203,13 @@ fn search_log<S: Store>(
 /// Finds where in their streams envelopes stand whose log entries do not read.
 fn search_places<S: Store>(
     store: &S,
-    mut arrivals: BTreeSet<Arrival>,
+    mut arrivals: BTreeMap<Arrival, Vec<Vec<u8>>>,
 ) -> Result<Vec<Damage>, StoreError> {
     let mut ids: BTreeMap<EnvelopeId, Arrival> = BTreeMap::new();
     each_sound(store, b"E", &mut |key, value| {
         let id = key.get(1..).and_then(|id| id.try_into().ok());
         if let (Some(id), Ok(arrival)) = (id, codec::decode::<Arrival>(value, 9))
-            && arrivals.contains(&arrival)
+            && arrivals.contains_key(&arrival)
         {
             ids.insert(EnvelopeId::from_bytes(id), arrival);
         }
@@ -214,12 +225,13 @@ fn search_places<S: Store>(
             (table::stream_of(key), codec::decode(value, 32))
             && let Some(arrival) = ids.remove(&id)
         {
-            arrivals.remove(&arrival);
-            found.push(Damage::Envelope {
+            let keys = arrivals.remove(&arrival).unwrap_or_default();
+            found.extend(keys.into_iter().map(|key| Damage::Envelope {
+                key,
                 arrival,
                 stream,
                 sequence,
-            });
+            }));
         }
         Ok(if ids.is_empty() {
             ControlFlow::Break(())
@@ -228,9 +240,8 @@ fn search_places<S: Store>(
         })
     })?;
     // In no index: nobody can say what it was.
-    found.extend(arrivals.into_iter().map(|arrival| Damage::Rebuild {
-        key: table::log(arrival),
-    }));
+    let unknown = arrivals.into_values().flatten();
+    found.extend(unknown.map(|key| Damage::Rebuild { key }));
     Ok(found)
 }
 
@@ -260,7 +271,9 @@ fn each_sound<S: Store>(
             // Up to the damaged one, one at a time; then over it.
             Err(StoreError::Damaged { .. }) if limit > 1 => limit = 1,
             Err(StoreError::Damaged { key }) => {
-                let over = hex::decode(&key).ok().filter(|key| *key >= from);
+                // No key of these tables is one with a zero byte behind it: who
+                // tells of where it began could not read at all from there on.
+                let over = hex::decode(&key).ok().filter(|key| *key > from);
                 match over {
                     Some(key) => from = key,
                     None => return Err(StoreError::Damaged { key }),
@@ -275,32 +288,63 @@ fn each_sound<S: Store>(
 
 impl<S: Store> Engine<S> {
     /// Values were damaged, and this is what they were.
-    pub(super) fn on_damaged(&mut self, now: Now, damages: Vec<Damage>) -> Result<(), StoreError> {
+    pub(super) fn on_damaged(
+        &mut self,
+        now: Now,
+        mut damages: Vec<Damage>,
+    ) -> Result<(), StoreError> {
+        // Where an envelope is in the log is asked about its body.
+        damages.sort_by_key(|damage| !matches!(damage, Damage::Told { .. }));
         let mut is_lost = false;
         for damage in damages {
-            match damage {
+            let (key, has_begun) = match damage {
                 Damage::Envelope {
+                    key,
                     arrival,
                     stream,
                     sequence,
                 } => {
-                    if matches!(kept_at(&self.staged, arrival)?, Kept::Absent) {
-                        is_lost |= self.streams.lose(&stream, sequence);
-                    }
+                    let has_begun = match kept_at(&self.staged, arrival)? {
+                        Kept::Absent => {
+                            let is_new = self.streams.lose(&stream, sequence);
+                            is_lost |= is_new;
+                            is_new || self.streams.is_lost(&stream, sequence)
+                        }
+                        // It has come again, and what remained of it is worth nothing.
+                        Kept::Whole(_) => {
+                            if self.is_damaged(&key)? {
+                                self.staged.remove(key.clone());
+                            }
+                            true
+                        }
+                        Kept::Remains(..) => !self.is_damaged(&key)?,
+                    };
+                    (key, has_begun)
                 }
-                Damage::Body { key, envelope } => self.body_again(now, key, &envelope)?,
-                Damage::Opening { arrival } => self.open_again(arrival)?,
+                Damage::Body { key, envelope } => {
+                    let has_begun = self.body_again(now, &key, &envelope)?;
+                    (key, has_begun)
+                }
+                Damage::Opening { key, arrival } => {
+                    let has_begun = self.open_again(arrival)?;
+                    (key, has_begun)
+                }
                 Damage::Told { key, value } => {
                     if self.is_damaged(&key)? {
                         self.staged.put(key, value);
                     }
+                    continue;
                 }
                 Damage::Known { key } => {
                     if self.is_damaged(&key)? {
                         self.put_again(now, key)?;
                     }
+                    continue;
                 }
-                Damage::Rebuild { .. } => {}
+                Damage::Rebuild { .. } => continue,
+            };
+            if !has_begun {
+                self.unhealed.insert(key);
             }
         }
         if is_lost {
@@ -308,6 +352,13 @@ impl<S: Store> Engine<S> {
         }
         self.start_pulls(now)?;
         self.start_opening()
+    }
+
+    /// Damaged values for which nothing was begun, by their keys: the next
+    /// start makes them whole. Each is told once, and the host takes them after
+    /// every [`Input::Damaged`](super::Input::Damaged).
+    pub fn take_unhealed(&mut self) -> BTreeSet<Vec<u8>> {
+        core::mem::take(&mut self.unhealed)
     }
 
     /// Whether nothing better has been written there meanwhile.
@@ -319,38 +370,44 @@ impl<S: Store> Engine<S> {
         }
     }
 
+    /// Returns whether the damage has an end, as for [`Self::open_again`].
     fn body_again(
         &mut self,
         now: Now,
-        key: Vec<u8>,
+        key: &[u8],
         envelope: &EnvelopeId,
-    ) -> Result<(), StoreError> {
-        if !self.is_damaged(&key)? {
-            return Ok(());
+    ) -> Result<bool, StoreError> {
+        if !self.is_damaged(key)? {
+            return Ok(true);
         }
-        match self.staged.sound_as(&table::envelope(envelope), 9)? {
-            Some(arrival) => match kept_at(&self.staged, arrival)? {
+        match self.staged.get_as(&table::envelope(envelope), 9) {
+            Ok(Some(arrival)) => match kept_at(&self.staged, arrival)? {
                 Kept::Whole(logged) => self.pull_again(now, arrival, *envelope, &logged.header),
-                Kept::Remains(..) => self.staged.remove(key),
+                Kept::Remains(..) => self.staged.remove(key.to_vec()),
                 // It comes back, and then its body.
-                Kept::Absent => {}
+                Kept::Absent => return Ok(false),
             },
             // Of an envelope that is not held.
-            None => self.staged.remove(key),
+            Ok(None) => self.staged.remove(key.to_vec()),
+            // It may be held: what there is of its body stays.
+            Err(StoreError::Damaged { .. }) => return Ok(false),
+            Err(failed @ StoreError::Failed { .. }) => return Err(failed),
         }
-        Ok(())
+        Ok(true)
     }
 
-    fn open_again(&mut self, arrival: Arrival) -> Result<(), StoreError> {
-        if let Kept::Whole(logged) = kept_at(&self.staged, arrival)? {
-            if logged.bundle.is_some() {
-                self.want_opened(arrival, None);
-            } else {
-                self.staged
-                    .put_as(table::outcome(arrival), &Outcome::NeedsUpgrade);
-            }
+    /// Opens a bundle again. Returns whether it could be begun.
+    fn open_again(&mut self, arrival: Arrival) -> Result<bool, StoreError> {
+        let Kept::Whole(logged) = kept_at(&self.staged, arrival)? else {
+            return Ok(false);
+        };
+        if logged.bundle.is_some() {
+            self.want_opened(arrival, None);
+        } else {
+            self.staged
+                .put_as(table::outcome(arrival), &Outcome::NeedsUpgrade);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Puts again what this engine knows by itself.

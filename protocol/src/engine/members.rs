@@ -1,7 +1,8 @@
 //! Membership, as the engine lives it: notices are taken and kept, what follows
 //! from them is done, and one roster follows another.
 
-use super::messages::{Event, GossipToken, NotTaken, Output, Verdict};
+use super::NotTaken;
+use super::messages::{Event, GossipToken, Output, Verdict};
 use super::{Engine, Staged, damaged, for_each};
 use crate::gate::{Blame, Notice, NoticeRefusal, Refusal, Slot, check_notice};
 use crate::ids::{CertificateId, NodeId};

@@ -1,18 +1,14 @@
 //! What goes into an engine and what comes out of it.
 
-use super::Way;
 use super::sayings::{Said, Saying, SayingRefusal};
-use crate::gate::{Blame, CheckedRemains, Frame, NotARequest, Notice, NoticeRefusal, Refusal};
+use super::{Done, NotTaken, Work};
+use crate::gate::{Frame, NotARequest, Notice, NoticeRefusal, Refusal};
 use crate::ids::{BundleId, CertificateId, EnvelopeId, MemberId, NodeId};
-use crate::limits::REMAINS_BYTES_MAX;
 use crate::marking::Marking;
-use crate::membership::NotNews;
-use crate::opening::{Draft, OpenRefusal, Opened};
+use crate::opening::{Draft, OpenRefusal};
 use crate::policy::{Marked, Release};
 use crate::roster::Roster;
-use crate::table::Arrival;
-use crate::table::rows::Filed;
-use crate::wire::exchange::{Answer, DoorAnswer, DoorRequest, Mark, RangeItem, Remains, Request};
+use crate::wire::exchange::{Answer, DoorAnswer, DoorRequest, Request};
 use std::sync::Arc;
 use watchfire_crypto::Verified;
 
@@ -313,8 +309,13 @@ pub enum PublishRefusal {
     /// its own stream shows it, or more members who list a longer one than may
     /// lie. It is blind until they are connected, and that case is the host's,
     /// which notes beside its store how far it published.
+    ///
+    /// It is said as well while an own envelope is damaged on the disk
+    /// ([`Status::lost`](super::Status::lost)), which this node knows by itself:
+    /// the next one cites it, and peers are asked for it.
     #[error(
-        "publish refused: this node is fetching back envelopes that it published before; \
+        "publish refused: this node is fetching back envelopes that it published before, \
+         since they are missing here or damaged on its disk; \
          see \"watchfire sync status\", and try again when nothing is missing"
     )]
     Behind,
@@ -425,264 +426,4 @@ pub enum Event {
         /// Whose.
         member: MemberId,
     },
-}
-
-/// Why a frame was not taken.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotTaken {
-    /// The gate refused it.
-    #[error("{0}")]
-    Gate(#[from] Refusal),
-    /// It is here already.
-    #[error("already held")]
-    Held,
-    /// Its time is over.
-    #[error("expired")]
-    Expired,
-    /// Remains of an envelope that has not expired here.
-    #[error("what remains of an envelope came, and it has not expired here")]
-    NotExpired,
-    /// What remains of an envelope that had expired before its author's
-    /// certificate began.
-    #[error("it had expired before its author's certificate began")]
-    NeverAlive,
-    /// It would be kept longer than anything may be.
-    #[error("expires more than 1,830 days ahead")]
-    ExpiresTooLate,
-    /// Made in the future.
-    #[error("created more than 10 minutes ahead of this node's clock")]
-    Ahead,
-    /// The policy says no.
-    #[error("policy: {rule}")]
-    Policy {
-        /// The rule.
-        rule: &'static str,
-    },
-    /// A quota is used up; it will be asked for again.
-    #[error("quota of the {whose} used up")]
-    Quota {
-        /// Author or peer.
-        whose: &'static str,
-    },
-    /// It contradicts what is held.
-    #[error("another envelope is held there, or the chain does not fit")]
-    Conflict,
-    /// Whether it is held, or contradicts what is, this store cannot read.
-    #[error("what is held at its place cannot be read here")]
-    Unreadable,
-    /// Too far ahead, or too many streams; it will be asked for again.
-    #[error("too far ahead of what is held")]
-    TooFar,
-    /// A notice that is no news.
-    #[error(transparent)]
-    Notice(#[from] NotNews),
-    /// Its author left since the gate let it in.
-    #[error("its author is no longer known")]
-    AuthorGone,
-    /// Too much waits for the disk; it will be asked for again.
-    #[error("the disk is behind")]
-    DiskBehind,
-}
-
-impl NotTaken {
-    /// Whether whoever brought it pays for its bytes, since they were worth
-    /// nothing here. What comes by itself is always paid for, but that the disk
-    /// is slow or damaged is nobody's doing. What was asked for is not where only this node
-    /// could know that it would not take it: it came meanwhile, it contradicts
-    /// what is held, its author's quota is used up, its time is over here.
-    pub(crate) const fn is_charged(&self, way: Way) -> bool {
-        match self {
-            Self::DiskBehind | Self::Unreadable => false,
-            Self::Held | Self::Conflict | Self::Quota { .. } | Self::Expired => match way {
-                Way::Gossip => true,
-                Way::Asked => false,
-            },
-            Self::Gate(_)
-            | Self::Notice(_)
-            | Self::NotExpired
-            | Self::NeverAlive
-            | Self::ExpiresTooLate
-            | Self::Ahead
-            | Self::Policy { .. }
-            | Self::TooFar
-            | Self::AuthorGone => true,
-        }
-    }
-
-    /// Whether the same would be said tomorrow: it is here, contradicts what
-    /// is here, or is spoiled.
-    pub(crate) fn is_for_good(&self) -> bool {
-        match self {
-            Self::Held | Self::Conflict | Self::NeverAlive => true,
-            Self::Gate(refusal) => refusal.blame() == Blame::Forwarder,
-            Self::Expired
-            | Self::Notice(_)
-            | Self::NotExpired
-            | Self::ExpiresTooLate
-            | Self::Ahead
-            | Self::Policy { .. }
-            | Self::Quota { .. }
-            | Self::Unreadable
-            | Self::TooFar
-            | Self::AuthorGone
-            | Self::DiskBehind => false,
-        }
-    }
-}
-
-/// Something to do off the engine's thread. Pure: the same work gives the same.
-#[derive(Debug)]
-pub enum Work {
-    /// Take frames of a range through the gate.
-    Check {
-        /// Which request they answer.
-        id: RequestId,
-        /// Who served them.
-        from: NodeId,
-        /// What it served.
-        items: Vec<RangeItem>,
-        /// Against which roster.
-        roster: Arc<Roster>,
-    },
-    /// Take a page of notices through the gate.
-    Notices {
-        /// Who served them.
-        from: NodeId,
-        /// Up to which change of its store.
-        at: Mark,
-        /// Whether there are more.
-        more: bool,
-        /// What it served.
-        frames: Vec<Vec<u8>>,
-        /// Against which roster.
-        roster: Arc<Roster>,
-    },
-    /// Open a bundle.
-    Open {
-        /// Where it is in the log.
-        arrival: Arrival,
-        /// When it was taken, in milliseconds UTC.
-        received_ms: u64,
-        /// The frame, as the log has it.
-        frame: OpenFrame,
-        /// Its payload, if that was pulled.
-        payload: Option<Vec<u8>>,
-        /// Against which roster.
-        roster: Arc<Roster>,
-    },
-}
-
-/// A frame to open.
-#[derive(Debug)]
-pub enum OpenFrame {
-    /// As it came through the gate.
-    Verified(Box<Verified<Frame>>),
-    /// From the log: it comes through the gate again.
-    Logged(Vec<u8>),
-}
-
-/// An item of a range that came through the gate.
-#[derive(Debug)]
-pub enum CheckedItem {
-    /// A whole envelope.
-    Frame(Box<Verified<Frame>>),
-    /// What remains of one, with the bytes to keep.
-    Remains(Box<Verified<CheckedRemains>>, Remains),
-}
-
-/// What work gave.
-#[derive(Debug)]
-pub enum Done {
-    /// Of a range.
-    Checked {
-        /// Which request it answered.
-        id: RequestId,
-        /// Who served it.
-        from: NodeId,
-        /// What the gate said of each; with why one was refused, its length.
-        items: Vec<Result<CheckedItem, (Refusal, u64)>>,
-    },
-    /// Of a page of notices.
-    Notices {
-        /// Who served them.
-        from: NodeId,
-        /// Up to which change of its store.
-        at: Mark,
-        /// Whether there are more.
-        more: bool,
-        /// What the gate said of each, and how long it was.
-        items: Vec<(u64, Result<Box<Notice>, NoticeRefusal>)>,
-    },
-    /// Of a bundle.
-    Opened {
-        /// Where it is in the log.
-        arrival: Arrival,
-        /// What is filed of the bundle, if it still comes through the gate.
-        bundle: Option<Filed>,
-        /// What was found.
-        outcome: Result<Opened, OpenRefusal>,
-    },
-}
-
-impl Work {
-    /// Does it.
-    pub fn run(self) -> Done {
-        match self {
-            Self::Check {
-                id,
-                from,
-                items,
-                roster,
-            } => Done::Checked {
-                id,
-                from,
-                items: items
-                    .into_iter()
-                    .map(|item| check_item(item, &roster))
-                    .collect(),
-            },
-            Self::Notices {
-                from,
-                at,
-                more,
-                frames,
-                roster,
-            } => super::notices::check_page(from, (at, more), frames, &roster),
-            Self::Open {
-                arrival,
-                received_ms,
-                frame,
-                payload,
-                roster,
-            } => {
-                let frame = match frame {
-                    OpenFrame::Verified(frame) => Ok(frame),
-                    OpenFrame::Logged(bytes) => crate::gate::check(&bytes, &roster).map(Box::new),
-                };
-                match frame {
-                    Ok(frame) => Done::Opened {
-                        arrival,
-                        bundle: Filed::of(frame.value(), received_ms),
-                        outcome: crate::opening::open(frame.value(), payload.as_deref()),
-                    },
-                    Err(why) => Done::Opened {
-                        arrival,
-                        bundle: None,
-                        outcome: Err(OpenRefusal::Gate(why)),
-                    },
-                }
-            }
-        }
-    }
-}
-
-fn check_item(item: RangeItem, roster: &Roster) -> Result<CheckedItem, (Refusal, u64)> {
-    match item {
-        RangeItem::Frame(frame) => crate::gate::check(frame.as_slice(), roster)
-            .map(|frame| CheckedItem::Frame(Box::new(frame)))
-            .map_err(|why| (why, frame.as_slice().len() as u64)),
-        RangeItem::Remains(remains) => crate::gate::check_remains(&remains, roster)
-            .map(|checked| CheckedItem::Remains(Box::new(checked), remains))
-            .map_err(|why| (why, REMAINS_BYTES_MAX as u64)),
-    }
 }

@@ -24,6 +24,8 @@
 //! | `notices` | asks peers for notices and links of the chain, and answers |
 //! | `sayings` | what this node says about membership in its own name |
 //! | `quarantine` | what is held and not believed, since its key has ended |
+//! | `not_taken` | why something was not taken, and who pays |
+//! | `work` | what is dear and pure, for other threads |
 //! | `streams` | what is held of each stream, and what changed since a mark |
 //! | `staged` | the store under what is on its way to it |
 //! | `quota` | what authors and peers may cost |
@@ -36,6 +38,7 @@ mod healing;
 mod kept;
 mod members;
 mod messages;
+mod not_taken;
 mod notices;
 mod opening;
 mod peers;
@@ -52,15 +55,18 @@ mod staged;
 mod streams;
 #[cfg(test)]
 pub(crate) mod tests;
+mod work;
 
 pub use catch_up::Progress;
-pub use healing::{Damage, examine};
+pub use healing::{Damage, examine, is_searched_for};
 pub use messages::*;
+pub use not_taken::NotTaken;
 pub(crate) use opening::header_of_frame;
 pub use quarantine::Quarantine;
 pub use quota::{Bucket, Quota, Rate};
 pub use rebuild::{Rebuilt, rebuild};
 pub use sayings::{Said, Saying, SayingRefusal};
+pub use work::{CheckedItem, Done, OpenFrame, Work};
 
 use crate::chance::Chance;
 use crate::ids::{EnvelopeId, MemberId, NodeId};
@@ -82,7 +88,7 @@ use peers::Peers;
 use pulls::Pulls;
 use requests::Asked;
 pub(crate) use staged::Staged;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use streams::Streams;
 use watchfire_crypto::SigningKey;
@@ -142,6 +148,7 @@ pub struct Engine<S> {
     peers: Peers,
     pulls: Pulls,
     opening: Opening,
+    unhealed: BTreeSet<Vec<u8>>,
     next_request: u64,
     next_nonce: u64,
     requests: BTreeMap<RequestId, (NodeId, Asked)>,
@@ -175,8 +182,11 @@ pub enum TimerKind {
 pub struct Status {
     /// Envelopes in the log.
     pub envelopes: u64,
-    /// Bundles that wait to be opened.
+    /// Bundles that wait to be opened, and [`Status::filed_in_part`].
     pub unopened: usize,
+    /// Bundles of which a part cannot be found: it belongs into a damaged block
+    /// of an index, which the next start makes again.
+    pub filed_in_part: usize,
     /// Bodies that are still being fetched.
     pub pulls: usize,
     /// Envelopes that the store cannot read any more: asked of peers again.
@@ -231,6 +241,7 @@ impl<S: Store> Engine<S> {
             peers: Peers::default(),
             pulls: Pulls::default(),
             opening: Opening::default(),
+            unhealed: BTreeSet::new(),
             next_request: 1,
             next_nonce: 0,
             requests: BTreeMap::new(),
@@ -249,6 +260,7 @@ impl<S: Store> Engine<S> {
     /// # Errors
     /// When the store fails; the engine must then not be used further.
     pub fn handle(&mut self, now: Now, input: Input) -> Result<(), StoreError> {
+        self.staged.failure()?;
         match input {
             Input::PeerConnected { node } => self.on_connected(now, node),
             Input::PeerDisconnected { node } => self.on_disconnected(now, node),
@@ -285,7 +297,7 @@ impl<S: Store> Engine<S> {
                 arrival,
                 bundle,
                 outcome,
-            }) => self.on_opened(arrival, bundle, outcome),
+            }) => self.on_opened(now, arrival, bundle, outcome),
             Input::Publish { client, draft } => self.on_publish(now, client, *draft),
             Input::Door {
                 token,
@@ -319,7 +331,14 @@ impl<S: Store> Engine<S> {
     /// What to make durable next, if anything: apply it, flush, and report it
     /// by [`Input::Committed`]. Several may be under way, in order.
     pub fn begin_commit(&mut self) -> Option<(CommitNo, Batch)> {
-        self.staged.begin()
+        let begun = self.staged.begin();
+        for unfound in self.staged.take_unfound() {
+            let is_of = |output: &Output| matches!(output, Output::Event(Event::Searchable { bundle, .. }) if *bundle == unfound);
+            for claims in self.claims.values_mut() {
+                claims.retain(|output| !is_of(output));
+            }
+        }
+        begun
     }
 
     /// What must happen next.
@@ -363,7 +382,8 @@ impl<S: Store> Engine<S> {
     pub fn status(&self) -> Status {
         Status {
             envelopes: self.next_arrival,
-            unopened: self.opening.waiting(),
+            unopened: self.opening.waiting() + self.staged.filed_in_part(),
+            filed_in_part: self.staged.filed_in_part(),
             pulls: self.pulls.len(),
             lost: self.streams.all_lost(),
             peers: self.peers.ready().collect(),

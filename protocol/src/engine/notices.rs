@@ -1,8 +1,9 @@
 //! Notices and links of the chain by request: what a node that was away missed.
 
 use super::members::{link_bytes, notice_bytes};
-use super::messages::{Done, Output, Work};
+use super::messages::Output;
 use super::requests::Asked;
+use super::{Done, Work};
 use super::{Engine, NotTaken};
 use crate::gate::{Notice, NoticeRefusal, Refusal};
 use crate::ids::{MemberId, NodeId};

@@ -1,8 +1,10 @@
 //! Bundles on their way to being searched: handed out to be opened, filed when
 //! they come back. What waits, waits in the log; memory holds a few.
 
-use super::messages::{Event, OpenFrame, Output, Work};
+use super::kept::{Kept, kept_at};
+use super::messages::{Event, Output};
 use super::{Engine, for_each};
+use super::{OpenFrame, Work};
 use crate::gate::{Blame, Frame};
 use crate::ids::{BundleId, EnvelopeId};
 use crate::limits::{
@@ -13,6 +15,7 @@ use crate::opening::{OpenRefusal, Opened};
 use crate::store::{Batch, Store, StoreError};
 use crate::table::rows::{self, Filed};
 use crate::table::{self, Arrival, LogEntry, Outcome};
+use crate::time::Now;
 use crate::wire::bundle::Bundle;
 use crate::wire::envelope::{Class, Envelope, Header, Inner, SignedBytes};
 use crate::wire::{Bytes, Kind, Text, codec};
@@ -132,6 +135,7 @@ impl<S: Store> Engine<S> {
 
     pub(super) fn on_opened(
         &mut self,
+        now: Now,
         arrival: Arrival,
         filed: Option<Filed>,
         outcome: Result<Opened, OpenRefusal>,
@@ -144,6 +148,15 @@ impl<S: Store> Engine<S> {
         {
             // It depends on what is known here: it stays in line on disk, for
             // the next start.
+            return self.start_opening();
+        }
+        if matches!(outcome, Err(OpenRefusal::PayloadAbsent))
+            && let Kept::Whole(logged) = kept_at(&self.staged, arrival)?
+        {
+            // A chunk of it is gone from the disk: it is fetched, and then opened.
+            self.staged.remove(table::unopened(arrival));
+            self.pull_again(now, arrival, logged.id, &logged.header);
+            self.start_pulls(now)?;
             return self.start_opening();
         }
         match (outcome, filed) {
@@ -180,7 +193,8 @@ impl<S: Store> Engine<S> {
     }
 
     /// Files what can be searched, and returns how many objects there are.
-    /// `is_waiting` says that the bundle is in line on disk.
+    /// `is_waiting` says that the bundle is in line on disk. Where a block is
+    /// damaged, [`Engine::begin_commit`] takes back that it can be searched.
     pub(super) fn file(
         &mut self,
         arrival: Arrival,
@@ -208,7 +222,7 @@ impl<S: Store> Engine<S> {
         if is_waiting || !self.staged.files_at_once(entries.len()) {
             then.remove(table::unopened(arrival));
         }
-        self.staged.file(arrival, entries, then);
+        self.staged.file(arrival, entries, then, filed.bundle);
         objects
     }
 }

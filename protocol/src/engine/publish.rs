@@ -169,7 +169,8 @@ impl<S: Store> Engine<S> {
     /// does when more members say so than may lie, since otherwise any one of
     /// them could keep this node from publishing.
     ///
-    /// What others show, and no more: see [`PublishRefusal::Behind`].
+    /// What others show, and what the disk has damaged: see
+    /// [`PublishRefusal::Behind`].
     pub(super) fn is_fetching_back(&self) -> bool {
         let own = self.own_stream();
         let members: BTreeSet<MemberId> = self

@@ -1,7 +1,8 @@
 //! Taking verified frames: what depends on this node's state is decided here.
 
+use super::NotTaken;
 use super::kept::{Kept, kept_at};
-use super::messages::{Event, GossipToken, NotTaken, Outgoing, Output, Verdict};
+use super::messages::{Event, GossipToken, Outgoing, Output, Verdict};
 use super::opening::header_of_frame;
 use super::quota::Quota;
 use super::streams::{Displaced, Fit};

@@ -12,11 +12,13 @@
 //! disk, and a node that is killed files it again from its log.
 
 use super::Engine;
+use crate::ids::BundleId;
 use crate::limits::{
     FILED_PER_COMMIT_MAX, FILING_ENTRIES_MAX, INDEX_BLOCK_BYTES, STAGED_BYTES_MAX,
 };
 use crate::store::{Batch, CommitNo, Entry, Store, StoreError};
-use crate::table::{self, Arrival, blocks};
+use crate::table::blocks::{self, Inserted};
+use crate::table::{self, Arrival};
 use crate::wire::codec;
 use bincode::{Decode, Encode};
 use std::collections::VecDeque;
@@ -36,6 +38,12 @@ pub(crate) struct Staged<S> {
     unfiled: usize,
     /// Claims may wait for commits up to this one, so there will be as many.
     expected: CommitNo,
+    /// Bundles that were filed in part, and wait for the next start.
+    filed_in_part: usize,
+    /// Those of them that nobody has taken.
+    unfound: Vec<BundleId>,
+    /// The store failed where nobody could be told.
+    failed: Option<StoreError>,
 }
 
 /// A bundle whose entries are being filed.
@@ -45,8 +53,11 @@ struct Filing {
     entries: std::vec::IntoIter<Vec<u8>>,
     /// What is written with the last of them.
     then: Batch,
-    /// A block would not take its entries: it waits for the next start.
-    failed: bool,
+    /// Which it is.
+    bundle: BundleId,
+    /// Some of its entries are in no block, since that is damaged: it waits for
+    /// the next start.
+    is_in_part: bool,
 }
 
 /// A batch handed out and not yet durable.
@@ -76,6 +87,9 @@ impl<S: Store> Staged<S> {
             filing: VecDeque::new(),
             unfiled: 0,
             expected: CommitNo::FIRST,
+            filed_in_part: 0,
+            unfound: Vec::new(),
+            failed: None,
         }
     }
 
@@ -165,8 +179,15 @@ impl<S: Store> Staged<S> {
     }
 
     /// Files entries of the ordered indexes, which are in order, with the commits
-    /// to come, and writes `then` with the last of them.
-    pub(crate) fn file(&mut self, arrival: Arrival, entries: Vec<Vec<u8>>, then: Batch) {
+    /// to come, and writes `then` with the last of them. Where a block is damaged, what belongs into others is filed
+    /// there; the rest waits for the next start, which makes the index again.
+    pub(crate) fn file(
+        &mut self,
+        arrival: Arrival,
+        entries: Vec<Vec<u8>>,
+        then: Batch,
+        bundle: BundleId,
+    ) {
         if entries.is_empty() {
             return self.append(then);
         }
@@ -179,7 +200,8 @@ impl<S: Store> Staged<S> {
             arrival,
             entries: entries.into_iter(),
             then,
-            failed: false,
+            bundle,
+            is_in_part: false,
         });
         if self.unfiled > FILING_ENTRIES_MAX {
             // Opening is ahead of the disk: no more may wait in memory.
@@ -202,13 +224,20 @@ impl<S: Store> Staged<S> {
             let entries: Vec<_> = filing.entries.by_ref().take(left).collect();
             left -= entries.len();
             self.unfiled -= entries.len();
-            // Damage is the store's to report; whoever reads here meets it too.
-            filing.failed |= self.insert(&entries).is_err();
+            match self.insert(&entries) {
+                Ok(left_out) => filing.is_in_part |= left_out > 0,
+                Err(failed) => {
+                    filing.is_in_part = true;
+                    self.failed.get_or_insert(failed);
+                }
+            }
             if filing.entries.len() > 0 {
                 self.filing.push_front(filing);
                 return;
             }
-            if filing.failed {
+            if filing.is_in_part {
+                self.filed_in_part += 1;
+                self.unfound.push(filing.bundle);
                 self.put(table::unopened(filing.arrival), Vec::new());
             } else {
                 self.append(filing.then);
@@ -219,9 +248,10 @@ impl<S: Store> Staged<S> {
         }
     }
 
-    fn insert(&mut self, entries: &[Vec<u8>]) -> Result<(), StoreError> {
+    /// Returns how many entries belong to damaged blocks.
+    fn insert(&mut self, entries: &[Vec<u8>]) -> Result<usize, StoreError> {
         let mut repeated = Vec::new();
-        let writes = blocks::insert(
+        let Inserted { writes, left_out } = blocks::insert(
             entries,
             INDEX_BLOCK_BYTES,
             |table, from| self.first_from(&[table], from),
@@ -233,7 +263,23 @@ impl<S: Store> Staged<S> {
         for key in repeated {
             self.put(key, Vec::new());
         }
-        Ok(())
+        Ok(left_out)
+    }
+
+    /// Bundles that were filed in part, each told once, and before the commit
+    /// with which the last of its entries would have been filed.
+    pub(crate) fn take_unfound(&mut self) -> Vec<BundleId> {
+        core::mem::take(&mut self.unfound)
+    }
+
+    /// How the store failed as a commit began, told once.
+    pub(crate) fn failure(&mut self) -> Result<(), StoreError> {
+        self.failed.take().map_or(Ok(()), Err)
+    }
+
+    /// Bundles of which a part is in no index until the next start.
+    pub(crate) const fn filed_in_part(&self) -> usize {
+        self.filed_in_part
     }
 
     /// The first entry at or after `from` under a prefix under which nothing is

@@ -261,6 +261,12 @@ impl Streams {
         Some(stream.row())
     }
 
+    /// Whether a place is one that was lost.
+    pub(crate) fn is_lost(&self, id: &StreamId, sequence: u64) -> bool {
+        let stream = self.streams.get(id);
+        stream.is_some_and(|stream| stream.lost.contains(&sequence))
+    }
+
     /// How many places of a stream are lost.
     pub(crate) fn lost(&self, id: &StreamId) -> usize {
         self.streams.get(id).map_or(0, |stream| stream.lost.len())

@@ -99,7 +99,7 @@ impl Shelf {
         let writes = blocks::insert(&entries, INDEX_BLOCK_BYTES, first_from, |key| {
             repeated.extend(table::repeated_object(key));
         });
-        for (key, block) in writes.unwrap() {
+        for (key, block) in writes.unwrap().writes {
             batch.put(key, block);
         }
         for key in repeated {

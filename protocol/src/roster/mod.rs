@@ -6,6 +6,7 @@
 
 mod ballot;
 mod certificates;
+mod changes;
 mod error;
 mod genesis;
 mod quorum;

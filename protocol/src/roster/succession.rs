@@ -5,18 +5,17 @@
 //! node happens to know and another does not, so every node that holds the same
 //! links holds the same roster.
 
+use super::changes::Changed;
 use super::error::{contradiction, malformed, too_long};
-use super::genesis::check_card;
-use super::{Member, Roster, RosterError, Thresholds, strings};
+use super::{Roster, RosterError, Thresholds};
 use crate::ids::{CertificateId, MemberId, RosterId};
-use crate::limits::{COMMUNITIES_KNOWN_MAX, MEMBERS_MAX, ROUNDS_MAX};
+use crate::limits::ROUNDS_MAX;
 use crate::wire::roster::{
-    Change, Communities, CommunityRule, Cut, Link, MemberLine, RosterState, RosterStatement, Vote,
-    VoteBy, VoteLine,
+    Change, CommunityRule, Link, MemberLine, RosterState, RosterStatement, Vote, VoteBy, VoteLine,
 };
-use crate::wire::{List, StreamId, Text, codec};
-use std::collections::{BTreeMap, BTreeSet};
-use watchfire_crypto::{PublicKey, Statement, Verified};
+use crate::wire::{List, Text, codec};
+use std::collections::BTreeSet;
+use watchfire_crypto::{Statement, Verified};
 
 /// What a proposal is made of.
 #[derive(Clone, Debug)]
@@ -120,7 +119,7 @@ impl Roster {
             changes,
             result: [0; 32],
         };
-        statement.result = self.changed_by(&statement)?.roster.state().digest();
+        statement.result = Changed::by(self, &statement)?.roster.state().digest();
         self.successor(&codec::encode(&statement))
     }
 
@@ -143,7 +142,7 @@ impl Roster {
         if statement.created_ms < self.created_ms {
             return Err(contradiction(WHAT, "it is older than the one before"));
         }
-        let changed = self.changed_by(&statement)?;
+        let changed = Changed::by(self, &statement)?;
         if changed.roster.state().digest() != statement.result {
             return Err(contradiction(WHAT, "its changes do not give what it says"));
         }
@@ -226,24 +225,6 @@ impl Roster {
         };
         member.ok_or(RosterError::NotAMember)
     }
-
-    fn changed_by(&self, statement: &RosterStatement) -> Result<Changed, RosterError> {
-        if statement.changes.is_empty() {
-            return Err(contradiction(WHAT, "it changes nothing"));
-        }
-        let mut changed = Changed {
-            roster: self.clone(),
-            new_roots: BTreeSet::new(),
-            touched: BTreeSet::new(),
-            named: BTreeSet::new(),
-        };
-        changed.roster.epoch = statement.epoch;
-        for change in statement.changes.iter() {
-            changed.apply(change)?;
-        }
-        changed.close()?;
-        Ok(changed)
-    }
 }
 
 fn lines<const MAX: usize>(list: &List<VoteLine, MAX>) -> Result<&[VoteLine], RosterError> {
@@ -264,238 +245,6 @@ fn check_line(line: &VoteLine, vote: &Vote) -> Result<(), RosterError> {
         .map_err(|_| RosterError::Signature {
             what: "a vote for the roster".to_owned(),
         })
-}
-
-/// A roster while its changes are made.
-struct Changed {
-    roster: Roster,
-    new_roots: BTreeSet<[u8; 32]>,
-    touched: BTreeSet<String>,
-    /// Members that a change has named: no second one may.
-    named: BTreeSet<MemberId>,
-}
-
-impl Changed {
-    fn apply(&mut self, change: &Change) -> Result<(), RosterError> {
-        match change {
-            Change::Admit { card, communities } => {
-                let checked = check_card(card)?;
-                let certificate = &checked.certificate;
-                for key in [
-                    *checked.root_key.as_bytes(),
-                    *certificate.signing_key.as_bytes(),
-                    certificate.transport_key,
-                ] {
-                    self.is_new_key(&key, checked.card.slug.as_str())?;
-                }
-                let communities = self.communities_of(communities)?;
-                self.touched.extend(communities.iter().cloned());
-                let member = Member::of(&checked, communities);
-                self.name(member.id)?;
-                self.new_roots.insert(checked.card.root_key);
-                self.roster.enter(member, checked.certificate);
-            }
-            Change::Expel { member, cuts } => {
-                let expelled = self.current(member)?;
-                self.cut(&expelled, cuts)?;
-                self.roster.members.remove(member);
-                self.roster.end_term(member);
-                self.roster.former.insert(*member, expelled);
-                self.forget_in_rules(member);
-            }
-            Change::Rekey {
-                member,
-                root_key,
-                cuts,
-            } => {
-                let mut rekeyed = self.current(member)?;
-                self.cut(&rekeyed, cuts)?;
-                self.is_new_key(root_key, rekeyed.slug.as_str())?;
-                let key = PublicKey::enrol(root_key)
-                    .map_err(|why| contradiction(WHAT, why.to_string()))?;
-                rekeyed.root_key = key;
-                // A card of the former root says nothing any more.
-                rekeyed.card_created_ms = 0;
-                self.roster.keys.insert(*root_key, *member);
-                self.roster.roots.insert(*root_key);
-                self.new_roots.insert(*root_key);
-                self.roster.begin_term(&rekeyed);
-                self.roster.members.insert(*member, rekeyed);
-            }
-            Change::Settle {
-                member,
-                role,
-                communities,
-            } => {
-                let mut settled = self.current(member)?;
-                let communities = self.communities_of(communities)?;
-                let before: BTreeSet<&String> = settled.communities.iter().collect();
-                let after: BTreeSet<&String> = communities.iter().collect();
-                self.touched.extend(
-                    before
-                        .symmetric_difference(&after)
-                        .map(|name| (*name).clone()),
-                );
-                settled.communities.clone_from(&communities);
-                settled.role = *role;
-                self.roster.begin_term(&settled);
-                self.roster.members.insert(*member, settled);
-            }
-            Change::Community { name, rule } => self.set_rule(name.as_str(), rule)?,
-        }
-        Ok(())
-    }
-
-    /// A member that no change has named yet.
-    fn current(&mut self, member: &MemberId) -> Result<Member, RosterError> {
-        self.name(*member)?;
-        self.roster
-            .members
-            .get(member)
-            .cloned()
-            .ok_or(RosterError::NotAMember)
-    }
-
-    fn name(&mut self, member: MemberId) -> Result<(), RosterError> {
-        if self.named.insert(member) {
-            Ok(())
-        } else {
-            Err(contradiction(WHAT, "two changes name one member"))
-        }
-    }
-
-    fn is_new_key(&self, key: &[u8; 32], slug: &str) -> Result<(), RosterError> {
-        match self.roster.keys.get(key) {
-            None => Ok(()),
-            Some(owner) => Err(RosterError::Shared {
-                first: self
-                    .roster
-                    .present_or_former(owner)
-                    .map_or_else(|| owner.short(), |owner| owner.slug.to_string()),
-                second: slug.to_owned(),
-                what: "key",
-            }),
-        }
-    }
-
-    fn communities_of(&self, communities: &Communities) -> Result<Vec<String>, RosterError> {
-        if !communities.is_set() {
-            return Err(contradiction(
-                WHAT,
-                "communities are not in ascending order",
-            ));
-        }
-        let names = strings(communities);
-        match names
-            .iter()
-            .find(|name| !self.roster.communities.contains_key(*name))
-        {
-            Some(unknown) => Err(contradiction(
-                WHAT,
-                format!("there is no community {unknown}; a change before this one can begin it"),
-            )),
-            None => Ok(names),
-        }
-    }
-
-    fn set_rule(&mut self, name: &str, rule: &CommunityRule) -> Result<(), RosterError> {
-        if name.is_empty() {
-            return Err(contradiction(WHAT, "a community has no name"));
-        }
-        if let CommunityRule::Named { members, of } = rule {
-            let is_good = members.is_set()
-                && (1..=members.len()).contains(&usize::from(*of))
-                && members
-                    .iter()
-                    .all(|member| self.roster.members.contains_key(member));
-            if !is_good {
-                return Err(contradiction(
-                    WHAT,
-                    format!("the rule of {name} does not name members of whom so many can agree"),
-                ));
-            }
-        }
-        self.touched.insert(name.to_owned());
-        self.roster
-            .communities
-            .insert(name.to_owned(), rule.clone());
-        if self.roster.communities.len() > COMMUNITIES_KNOWN_MAX {
-            return Err(contradiction(WHAT, "there are too many communities"));
-        }
-        Ok(())
-    }
-
-    /// Who was expelled has no say in a rule; where too few are left to follow
-    /// one, the federation's quorum does.
-    fn forget_in_rules(&mut self, expelled: &MemberId) {
-        for rule in self.roster.communities.values_mut() {
-            let CommunityRule::Named { members, of } = rule else {
-                continue;
-            };
-            let left: Vec<MemberId> = members
-                .iter()
-                .filter(|member| *member != expelled)
-                .copied()
-                .collect();
-            if left.len() == members.len() {
-                continue;
-            }
-            *rule = match List::new(left) {
-                Ok(left) if left.len() >= usize::from(*of) => CommunityRule::Named {
-                    members: left,
-                    of: *of,
-                },
-                Ok(_) | Err(_) => CommunityRule::Federation,
-            };
-        }
-    }
-
-    fn cut<const MAX: usize>(
-        &mut self,
-        member: &Member,
-        cuts: &List<Cut, MAX>,
-    ) -> Result<(), RosterError> {
-        if !cuts.is_set() {
-            return Err(contradiction(WHAT, "its cuts are not in ascending order"));
-        }
-        let mut seen: BTreeMap<StreamId, u64> = BTreeMap::new();
-        for cut in cuts.iter() {
-            let stream = StreamId {
-                node: cut.node,
-                incarnation: cut.incarnation,
-                tag: cut.tag,
-            };
-            if seen.insert(stream, cut.sequence).is_some() {
-                return Err(contradiction(
-                    WHAT,
-                    format!("two cuts of {} are of one stream", member.slug),
-                ));
-            }
-            self.roster.cuts.insert(stream, *cut);
-        }
-        Ok(())
-    }
-
-    /// What must hold of the whole once every change is made.
-    fn close(&self) -> Result<(), RosterError> {
-        let members = &self.roster.members;
-        if !(2..=MEMBERS_MAX).contains(&members.len()) {
-            return Err(RosterError::Size {
-                members_max: MEMBERS_MAX,
-            });
-        }
-        let mut slugs: BTreeMap<&str, &Member> = BTreeMap::new();
-        for member in members.values() {
-            if let Some(other) = slugs.insert(member.slug.as_str(), member) {
-                return Err(RosterError::Shared {
-                    first: other.slug.to_string(),
-                    second: member.slug.to_string(),
-                    what: "slug",
-                });
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Successor {

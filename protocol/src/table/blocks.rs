@@ -166,37 +166,65 @@ pub fn seek(beginning: &[u8]) -> Vec<u8> {
     key
 }
 
+/// What came of filing entries.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Inserted {
+    /// What has to be written.
+    pub writes: Vec<Entry>,
+    /// Entries that are not in it, since their blocks are damaged.
+    pub left_out: usize,
+}
+
 /// What has to be written so that the store holds these entries, which are in
 /// order, besides what it holds. `first_from` gives the first block of a table
 /// at or after a key. A block larger than `block_bytes` is cut. `repeated` is
 /// called with the key, table byte in front, of every new entry whose key has
-/// another place as well.
+/// another place as well. A damaged block is left as it is, and what belongs
+/// there is left out.
 ///
 /// # Errors
-/// When a block is damaged, or `first_from` fails.
+/// When the store fails.
 pub fn insert(
     entries: &[Vec<u8>],
     block_bytes: usize,
     mut first_from: impl FnMut(u8, &[u8]) -> Result<Option<Entry>, StoreError>,
     mut repeated: impl FnMut(&[u8]),
-) -> Result<Vec<Entry>, StoreError> {
-    let mut writes = Vec::new();
+) -> Result<Inserted, StoreError> {
+    let mut inserted = Inserted::default();
     let mut rest = entries;
     while let Some(first) = rest.first() {
         let table = first.first().copied().unwrap_or_default();
-        let (fence, value) = first_from(table, &seek(first))?
-            .unwrap_or_else(|| (vec![table, LAST_FENCE], vec![1, table]));
-        let block = Block::read(&fence, &value)?;
-        let here = rest.partition_point(|entry| *entry < fence);
-        // Nothing is only here for an entry above the last fence: no key is.
-        let (new, after) = rest.split_at(here.max(1));
+        let (fence, value) = match first_from(table, &seek(first)) {
+            Ok(found) => found.unwrap_or_else(|| (vec![table, LAST_FENCE], vec![1, table])),
+            Err(StoreError::Damaged { key }) => {
+                rest = inserted.leave_out(rest, &hex::decode(key).unwrap_or_default());
+                continue;
+            }
+            Err(failed @ StoreError::Failed { .. }) => return Err(failed),
+        };
+        let (new, after) = of_block(rest, &fence);
+        let mut again = Vec::new();
+        let merged = Block::read(&fence, &value).and_then(|block| {
+            Ok((
+                block,
+                merge(&block, new, &mut |key| again.push(key.to_vec()))?,
+            ))
+        });
+        let (block, merged) = match merged {
+            Ok(merged) => merged,
+            Err(StoreError::Damaged { .. }) => {
+                rest = inserted.leave_out(rest, &fence);
+                continue;
+            }
+            Err(failed @ StoreError::Failed { .. }) => return Err(failed),
+        };
         rest = after;
-        let merged = merge(&block, new, &mut repeated)?;
+        again.iter().for_each(|key| repeated(key));
         if merged.size <= block_bytes {
             let mut value = Vec::with_capacity(block.from().len() + 2 + merged.packed.len());
             pack::push_bytes(&mut value, block.from());
             value.extend_from_slice(&merged.packed);
-            writes.push((fence, value));
+            inserted.writes.push((fence, value));
         } else {
             let merged = Block {
                 fence: &fence,
@@ -204,10 +232,26 @@ pub fn insert(
                 entries: &merged.packed,
             };
             let (from, entries) = (merged.from().to_vec(), merged.entries()?);
-            cut(fence, from, &entries, block_bytes, &mut writes);
+            cut(fence, from, &entries, block_bytes, &mut inserted.writes);
         }
     }
-    Ok(writes)
+    Ok(inserted)
+}
+
+impl Inserted {
+    /// Leaves out what belongs to a block, and gives what comes after it.
+    fn leave_out<'a>(&mut self, rest: &'a [Vec<u8>], fence: &[u8]) -> &'a [Vec<u8>] {
+        let (here, after) = of_block(rest, fence);
+        self.left_out += here.len();
+        after
+    }
+}
+
+/// The entries of the block with a fence, and those behind it. At least the
+/// first: an entry above the last fence is only here, and no key is one.
+fn of_block<'a>(rest: &'a [Vec<u8>], fence: &[u8]) -> (&'a [Vec<u8>], &'a [Vec<u8>]) {
+    let here = rest.partition_point(|entry| entry.as_slice() < fence);
+    rest.split_at_checked(here.max(1)).unwrap_or((rest, &[]))
 }
 
 /// The entries of a block and new ones, in order, each once.

@@ -103,6 +103,10 @@ fn what_is_not_found_ends_with_14() {
     let said = said.ends(14);
     assert_eq!(said.data("watchfire.search/1")["hits"], json!([]));
     said.error();
+    let damaged = json!({"ok": {"found": {"hits": [], "truncated": false, "incomplete": 2}}});
+    let (said, _) = ask(damaged, &["search", "evil.example"]);
+    said.ends(14)
+        .err_has("note: incomplete: of 2 bundles a part cannot be found");
     let (said, (request, _)) = ask(failure(14), &["show", "x"]);
     assert_eq!(request["op"], json!({"show": {"id": "x"}}));
     assert_eq!(

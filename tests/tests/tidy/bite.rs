@@ -214,6 +214,21 @@ fn decisions_without_form() {
 }
 
 #[test]
+fn writes_without_a_point() {
+    none(&unpointed(
+        "a.rs",
+        "point::before(\"write it\");\nfile.write_all(b)?;\n#[cfg(test)]\nfs::write(a, b);",
+    ));
+    one(&unpointed("a.rs", "\nfile.sync_all()?;"), "a.rs:2");
+    let far = format!("point::before(\"it\");{}fs::rename(a, b)?;", "\n".repeat(5));
+    one(&unpointed("a.rs", &far), "without a point");
+    one(
+        &unpointed("a.rs", "// point::before(\"it\");\nFile::create(a)?;"),
+        "a.rs:2",
+    );
+}
+
+#[test]
 fn lints_without_reason() {
     let manifest = "[workspace.lints.rust]\nunsafe_code = \"forbid\"\n[profile.dev]\ndebug = 1\n";
     one(

@@ -277,7 +277,8 @@ mod tests {
         // In the index most of it stands with the entry before.
         let (start, _) = FORBIDDEN.split_at(FORBIDDEN.len() - 1);
         let filed = [start, FORBIDDEN].map(|key| table::value(key.as_bytes(), 7, 0).unwrap());
-        let mut blocks = table::blocks::insert(&filed, 1_024, |_, _| Ok(None), |_| {}).unwrap();
+        let inserted = table::blocks::insert(&filed, 1_024, |_, _| Ok(None), |_| {});
+        let mut blocks = inserted.unwrap().writes;
         let (key, block) = blocks.pop().unwrap();
         let packed = String::from_utf8_lossy(&block).into_owned();
         assert!(blocks.is_empty() && !packed.contains(FORBIDDEN));

@@ -401,7 +401,7 @@ fn a_question_under_way_keeps_what_must_be_asked_again() {
 #[test]
 fn hellos_have_nonces_of_their_own() {
     let mut node = Node::start(1);
-    let mut nonces = std::collections::BTreeSet::new();
+    let mut nonces = BTreeSet::new();
     for peer in [0, 2, 3] {
         let outputs = node.feed(Input::PeerConnected {
             node: node_id(peer),

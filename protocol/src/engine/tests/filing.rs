@@ -132,3 +132,92 @@ fn what_the_policy_asks_of_a_bundle_is_filed_as_its_author_signed_it() {
     assert_eq!(filed.not_after_ms, statement.created_ms + 7_200_000);
     assert!(!filed.relay_allowed, "nobody asked for it");
 }
+
+#[test]
+fn attack_37_beside_a_damaged_block_of_an_index_nothing_is_claimed_that_is_not_found() {
+    let mut node = Node::start(0);
+    node.publish(names(2));
+    node.commit();
+    let (key, _) = node.engine.store().scan(b"V", b"V", 1).unwrap().remove(0);
+    let sound = node.engine.store().get(&key).unwrap().unwrap();
+    let mut damage = Batch::default();
+    damage.put(key.clone(), vec![0xff; 9]);
+    node.engine.store().apply(&damage).unwrap();
+
+    let bundle_of = |outputs: &[Output]| {
+        let mut published = outputs.iter().filter_map(|output| match output {
+            Output::Published {
+                outcome: Ok(published),
+                ..
+            } => Some(published.bundle),
+            _ => None,
+        });
+        published.next().unwrap()
+    };
+    node.publish(names(3));
+    let outputs = node.commit();
+    bundle_of(&outputs);
+    assert!(!is_searchable(&outputs), "its names are in no block");
+    let status = node.engine.status();
+    assert_eq!((status.unopened, status.filed_in_part), (1, 1));
+    // Its ids are in the other index, whose blocks are sound.
+    let id = "domain-name--22222222-2222-4222-8222-000000000002";
+    let blocks = node.engine.store().scan(b"I", b"I", usize::MAX).unwrap();
+    let ids = blocks
+        .iter()
+        .flat_map(|(key, value)| table::entries_in(key, value).unwrap());
+    let beginning = table::objects(id);
+    assert_eq!(ids.filter(|entry| entry.starts_with(&beginning)).count(), 1);
+
+    // The next start makes the index again, and opens it.
+    let mut whole = Batch::default();
+    whole.put(key, sound);
+    node.engine.store().apply(&whole).unwrap();
+    let mut node = node.restart(0);
+    let outputs = node.feed(Input::Wake);
+    let mut outputs = node.work(outputs);
+    outputs.extend(node.commit());
+    assert!(is_searchable(&outputs));
+    assert_eq!(found(&node), 5);
+    let status = node.engine.status();
+    assert_eq!((status.unopened, status.filed_in_part), (0, 0));
+}
+
+/// A store that cannot be read any more.
+struct Gone;
+
+impl Store for Gone {
+    fn get(&self, _: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Err(failed())
+    }
+
+    fn scan(&self, _: &[u8], _: &[u8], _: usize) -> Result<Vec<crate::store::Entry>, StoreError> {
+        Err(failed())
+    }
+
+    fn apply(&self, _: &Batch) -> Result<(), StoreError> {
+        Err(failed())
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        Err(failed())
+    }
+}
+
+fn failed() -> StoreError {
+    StoreError::Failed {
+        operation: "scan",
+        cause: "it is gone".to_owned(),
+    }
+}
+
+#[test]
+fn a_store_that_fails_as_entries_are_filed_ends_the_engine() {
+    let mut staged = Staged::new(Gone);
+    let entries = vec![table::value(b"n.example", 1, 0).unwrap()];
+    let bundle = crate::ids::BundleId::from_bytes([1; 32]);
+    staged.file(1, entries, Batch::default(), bundle);
+    assert!(staged.begin().is_some(), "it waits for the next start");
+    assert_eq!(staged.failure(), Err(failed()));
+    assert_eq!(staged.failure(), Ok(()), "told once");
+}

@@ -27,6 +27,7 @@ fn with_a_loss(number: u64, author: &mut Node, frames: &[Vec<u8>]) -> (Node, Vec
     batch.remove(table::log(arrival));
     node.engine.store().apply(&batch).unwrap();
     let outputs = node.feed(Input::Damaged(vec![Damage::Envelope {
+        key: table::log(arrival),
         arrival,
         stream: public_of(0, 1),
         sequence: 2,

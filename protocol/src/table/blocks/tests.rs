@@ -17,7 +17,7 @@ fn file(store: &MemoryStore, entries: &mut [Vec<u8>]) -> BTreeSet<Vec<u8>> {
         repeated.insert(key.to_vec());
     });
     let mut batch = Batch::default();
-    for (key, value) in writes.unwrap() {
+    for (key, value) in writes.unwrap().writes {
         batch.put(key, value);
     }
     store.apply(&batch).unwrap();
@@ -218,5 +218,49 @@ fn a_damaged_block_is_an_error_and_nothing_worse() {
         if let Ok(block) = Block::read(&key, &spoiled) {
             let _ = block.entries();
         }
+    }
+}
+
+#[test]
+fn beside_a_damaged_block_the_others_take_what_is_theirs() {
+    let store = MemoryStore::default();
+    let entries = |from: u32| -> Vec<Vec<u8>> {
+        let keys = (from..400).step_by(2);
+        keys.map(|at| entry(TABLE, format!("n{at:04}.example").as_bytes(), 1, at).unwrap())
+            .collect()
+    };
+    file(&store, &mut entries(0));
+    let held = store.scan(&[TABLE], &[TABLE], usize::MAX).unwrap();
+    assert!(held.len() > 4);
+    let (spoiled, _) = &held[2];
+    let (before, _) = &held[1];
+    // Told by the store, and read as what no program wrote.
+    for is_told in [true, false] {
+        let damaged = || StoreError::Damaged {
+            key: hex::encode(spoiled),
+        };
+        let first_from = |table: u8, from: &[u8]| {
+            let first = store.scan(&[table], from, 1)?.pop();
+            match first {
+                Some((key, _)) if key == *spoiled && is_told => Err(damaged()),
+                Some((key, _)) if key == *spoiled => Ok(Some((key, vec![0xff; 9]))),
+                other => Ok(other),
+            }
+        };
+        let new = entries(1);
+        let inserted = insert(&new, INDEX_BLOCK_BYTES, first_from, |_| {}).unwrap();
+        let lost = new
+            .iter()
+            .filter(|entry| *entry >= before && *entry < spoiled);
+        assert_eq!(inserted.left_out, lost.count());
+        assert!(inserted.left_out > 0);
+        assert!(inserted.writes.iter().all(|(key, _)| key != spoiled));
+        let written: usize = inserted
+            .writes
+            .iter()
+            .map(|(key, value)| Block::read(key, value).unwrap().entries().unwrap().len())
+            .sum();
+        let of_spoiled = Block::read(spoiled, &held[2].1).unwrap().entries().unwrap();
+        assert_eq!(written, 400 - inserted.left_out - of_spoiled.len());
     }
 }
