@@ -7,7 +7,9 @@
 //!     signing.key    signs what this node publishes
 //!     transport.key  what this node's peer id is made from
 //!   own.card         what this member offers to be admitted by; public
+//!   own.request      what a node without a card or certificate asks its root for; public
 //!   genesis          the federation this node belongs to; public
+//!   certificates/    certificates that came by file; public
 //!   store/           the database, see `disk`
 //!   control.sock     where the command line talks to the running node
 //!   lock             who uses this directory now
@@ -258,6 +260,27 @@ impl Home {
     /// This member's card.
     pub fn own_card(&self) -> PathBuf {
         self.root.join("own.card")
+    }
+
+    /// What this node asks its member's root for, as long as it has nothing
+    /// to show yet.
+    pub fn own_request(&self) -> PathBuf {
+        self.root.join("own.request")
+    }
+
+    /// The directory of certificates that came by file; it may be absent.
+    pub fn certificates(&self) -> PathBuf {
+        self.root.join("certificates")
+    }
+
+    /// As [`Home::certificates`], made where it is absent.
+    ///
+    /// # Errors
+    /// [`HomeError::NotADirectory`] or [`HomeError::Io`].
+    pub fn make_certificates(&self) -> Result<PathBuf, HomeError> {
+        let dir = self.certificates();
+        make_dir(&dir)?;
+        Ok(dir)
     }
 
     /// The genesis document of the federation.

@@ -259,6 +259,10 @@ impl<S: Store> Engine<S> {
                 transport_key,
                 request,
             } => self.on_door(now, token, &transport_key, request),
+            Input::Certificate { certificate } => {
+                self.on_certificate(now, &certificate);
+                Ok(())
+            }
             Input::Barrier { client } => {
                 self.claim(Output::Durable { client });
                 Ok(())

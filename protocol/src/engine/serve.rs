@@ -306,6 +306,18 @@ impl<S: Store> Engine<S> {
         if known {
             return true;
         }
+        self.admit(now, certificate)
+    }
+
+    /// Takes a certificate that a person installed, as the door would.
+    pub(super) fn on_certificate(&mut self, now: Now, certificate: &CertificateBytes) {
+        self.admit(now, certificate);
+    }
+
+    /// Takes a certificate that holds, is current and is newer than what is
+    /// known of its node; and signs under it when it is of this node's own keys
+    /// and life. Another life begins with another start.
+    fn admit(&mut self, now: Now, certificate: &CertificateBytes) -> bool {
         // The signatures before anything is copied: strangers ask here.
         if self
             .roster
@@ -327,6 +339,12 @@ impl<S: Store> Engine<S> {
             certificate: admitted.id,
             member: admitted.member,
         });
+        let is_mine = admitted.node == self.me.node
+            && admitted.signing_key == self.me.signing_key
+            && admitted.incarnation == self.me.incarnation;
+        if is_mine {
+            self.me = admitted;
+        }
         true
     }
 }
