@@ -169,15 +169,14 @@ impl Keeper {
         let mut look = tokio::time::interval(LOOK_EVERY);
         let mut offer = tokio::time::interval(OFFER_EVERY);
         loop {
-            let mut changed = false;
-            tokio::select! {
+            let is_time = tokio::select! {
                 _ = look.tick() => match self.take_new().await {
-                    Some(took) => changed = took,
+                    Some(took) => took,
                     None => return,
                 },
-                _ = offer.tick() => changed = true,
-            }
-            if changed {
+                _ = offer.tick() => true,
+            };
+            if is_time {
                 self.offer().await;
             }
         }
@@ -255,6 +254,7 @@ impl Keeper {
 /// Whether one of the member's doors takes the certificate. Only an answer of
 /// one of its own nodes counts.
 async fn knock(roster: &Roster, keypair: &Keypair, member: &MemberId, question: &[u8]) -> bool {
+    let federation = roster.federation();
     let doors = roster
         .member(member)
         .map(|member| member.door_addresses.as_slice())
@@ -271,7 +271,7 @@ async fn knock(roster: &Roster, keypair: &Keypair, member: &MemberId, question: 
                 .and_then(|certificate| peer_id_of(&certificate.transport_key));
             let asked = door::ask(
                 keypair,
-                roster.federation().as_bytes(),
+                federation.as_bytes(),
                 address.clone(),
                 peer,
                 question.to_vec(),

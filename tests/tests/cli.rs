@@ -7,6 +7,8 @@
 mod asking;
 #[path = "cli/founding.rs"]
 mod founding;
+#[path = "cli/keys.rs"]
+mod keys;
 #[path = "cli/publishing.rs"]
 mod publishing;
 #[path = "cli/reference.rs"]

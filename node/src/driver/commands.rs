@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use watchfire_protocol::engine::{Event, PublishRefusal, Published, Status};
 use watchfire_protocol::opening::{PrepareError, Wish};
 use watchfire_protocol::store::StoreError;
+use watchfire_protocol::wire::card::CertificateBytes;
 
 use crate::disk::published::Recovering;
 use crate::transport;
@@ -29,6 +30,11 @@ pub enum NodeCommand {
     Status {
         /// The answer.
         reply: oneshot::Sender<NodeStatus>,
+    },
+    /// Take a certificate that a person installed, if it holds.
+    Certificate {
+        /// Which.
+        certificate: Box<CertificateBytes>,
     },
     /// End, with everything durable.
     Shutdown,

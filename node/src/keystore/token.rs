@@ -224,13 +224,19 @@ impl RootSigner for TokenRoot {
 }
 
 fn refused(operation: &'static str) -> impl FnOnce(Pkcs11Error) -> TokenError {
-    move |error| match error {
-        Pkcs11Error::Pkcs11(RvError::PinIncorrect | RvError::PinLenRange, _) => TokenError::Pin,
-        Pkcs11Error::Pkcs11(RvError::PinLocked, _) => TokenError::Locked,
-        error => TokenError::Refused {
+    move |error| {
+        if let Pkcs11Error::Pkcs11(said, _) = &error {
+            if matches!(said, RvError::PinIncorrect | RvError::PinLenRange) {
+                return TokenError::Pin;
+            }
+            if matches!(said, RvError::PinLocked) {
+                return TokenError::Locked;
+            }
+        }
+        TokenError::Refused {
             operation,
             why: error.to_string(),
-        },
+        }
     }
 }
 
