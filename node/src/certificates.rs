@@ -2,8 +2,8 @@
 //! them and tells the others.
 //!
 //! `watchfire key install` checks a certificate and puts it into `certificates/`
-//! of the data directory. A node reads them as it starts, and looks again every
-//! few seconds, so that a renewal needs no restart. It then offers its own at
+//! of the data directory. A node reads them as it starts, and looks again each
+//! second, so that a renewal needs no restart. It then offers its own at
 //! the doors of the other members, until each has taken it: the others believe
 //! what it signs only when they know the certificate it signs under. A member
 //! without a door learns it by the same file.
@@ -31,8 +31,8 @@ use crate::keystore::{FileError, MODE_PUBLIC, read_bounded, write_new};
 use crate::node::Node;
 use crate::transport::{door, peer_id_of};
 
-/// How often a running node looks for new files.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often a running node looks for new files: it lists one short directory.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How often a door that did not take a certificate is asked again.
 const OFFER_EVERY: Duration = Duration::from_secs(60);
@@ -148,6 +148,8 @@ pub(crate) struct Keeper {
     seen: BTreeSet<PathBuf>,
     /// Given to the node, which may have to wait for their time.
     waiting: BTreeMap<PathBuf, CertificateBytes>,
+    /// Which of ours was offered last; none when it is time to offer again.
+    offered: Option<CertificateId>,
     /// Who has taken which certificate of ours.
     told: BTreeSet<(MemberId, CertificateId)>,
 }
@@ -160,6 +162,7 @@ impl Keeper {
             keypair,
             seen: BTreeSet::new(),
             waiting: BTreeMap::new(),
+            offered: None,
             told: BTreeSet::new(),
         }
     }
@@ -169,22 +172,22 @@ impl Keeper {
         let mut look = tokio::time::interval(LOOK_EVERY);
         let mut offer = tokio::time::interval(OFFER_EVERY);
         loop {
-            let is_time = tokio::select! {
-                _ = look.tick() => match self.take_new().await {
-                    Some(took) => took,
-                    None => return,
+            tokio::select! {
+                _ = look.tick() => if self.take_new().await.is_none() {
+                    return;
                 },
-                _ = offer.tick() => true,
-            };
-            if is_time {
+                _ = offer.tick() => self.offered = None,
+            }
+            let newest = self.node.certificate().id;
+            if self.offered != Some(newest) {
+                self.offered = Some(newest);
                 self.offer().await;
             }
         }
     }
 
-    /// Gives the node what it does not know yet. Whether something was new; or
-    /// nothing when the node has ended.
-    async fn take_new(&mut self) -> Option<bool> {
+    /// Gives the node what it does not know yet; nothing when it has ended.
+    async fn take_new(&mut self) -> Option<()> {
         for path in files(&self.home.certificates()) {
             if self.seen.insert(path.clone())
                 && let Some(certificate) = read(&path)
@@ -193,7 +196,6 @@ impl Keeper {
             }
         }
         let now_ms = clock::wall_ms();
-        let mut changed = false;
         let mut later = BTreeMap::new();
         for (path, certificate) in std::mem::take(&mut self.waiting) {
             match standing(&self.node.roster(), &certificate, now_ms) {
@@ -203,7 +205,6 @@ impl Keeper {
                 }
                 Standing::Good => {
                     self.node.take_certificate(certificate).await.ok()?;
-                    changed = true;
                 }
                 Standing::Refused(why) => {
                     tracing::warn!(file = %path.display(), %why, "certificate not taken");
@@ -211,7 +212,7 @@ impl Keeper {
             }
         }
         self.waiting = later;
-        Some(changed)
+        Some(())
     }
 
     /// Offers our own certificate wherever it has not been taken.

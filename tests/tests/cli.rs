@@ -13,5 +13,7 @@ mod keys;
 mod publishing;
 #[path = "cli/reference.rs"]
 mod reference;
+#[path = "cli/renewal.rs"]
+mod renewal;
 #[path = "cli/world.rs"]
 mod world;

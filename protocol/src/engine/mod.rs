@@ -101,7 +101,7 @@ pub enum OpenError {
     Store(#[from] StoreError),
     /// No certificate for this node's keys.
     #[error(
-        "the federation holds no certificate for this node's keys; was it made with this node's card?"
+        "no certificate is known of this node's keys; install the one that the root key signed with \"watchfire key install\", and check that the genesis was made with this member's card"
     )]
     NotCertified,
 }

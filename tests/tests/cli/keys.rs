@@ -338,6 +338,12 @@ fn what_does_not_hold_is_neither_signed_nor_installed() {
         .ends(12)
         .err_has("the request is for a time that is over")
         .err_has("check the clock");
+    // For a time that nobody should have in stock.
+    let (late, later) = (from + 10 * DAY_MS, until + 10 * DAY_MS);
+    let file = make_request(&wish(at_root, late, later), &signing, &transport).unwrap();
+    issue("later", &file, &[])
+        .ends(12)
+        .err_has("a time that is too far ahead");
     // For more days than are allowed here, and than can be asked for.
     issue("long", &good, &["--days", "30"])
         .ends(12)

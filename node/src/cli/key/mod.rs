@@ -210,7 +210,9 @@ fn compared(
     }
 }
 
-/// Refuses a request that is over, or for longer than the root allows here.
+/// Refuses a request that is over, for longer than the root allows here, or for
+/// later: a day is for clocks that differ, and more would be a certificate kept
+/// for when nobody looks.
 fn within(request: &CheckedRequest, days: u64) -> Result<(), CliError> {
     let cert = &request.cert;
     let now_ms = wall_ms();
@@ -235,6 +237,18 @@ fn within(request: &CheckedRequest, days: u64) -> Result<(), CliError> {
             ),
         )
         .hint("have it made again with fewer --days, or allow more with --days, up to 90"));
+    }
+    let latest_ms = now_ms.saturating_add(days.saturating_add(1).saturating_mul(DAY_MS));
+    if cert.not_after_ms > latest_ms {
+        return Err(CliError::new(
+            Code::NotAllowed,
+            format!(
+                "the request is for a time that is too far ahead: it ends on {}, and now is {}",
+                moment(cert.not_after_ms),
+                moment(now_ms)
+            ),
+        )
+        .hint("check the clocks of this machine and of the node, and have it made again"));
     }
     Ok(())
 }
