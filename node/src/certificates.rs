@@ -279,8 +279,7 @@ async fn knock(roster: &Roster, keypair: &Keypair, member: &MemberId, question: 
             );
             match asked.await {
                 Ok(answer) => {
-                    let answer =
-                        codec::decode(&answer, watchfire_protocol::limits::DOOR_BYTES_MAX);
+                    let answer = codec::decode(&answer, watchfire_protocol::limits::DOOR_BYTES_MAX);
                     if matches!(answer, Ok(DoorAnswer::Offer { accepted: true })) {
                         return true;
                     }

@@ -291,13 +291,12 @@ impl CheckedRequest {
             certificate: certificate.clone(),
         });
         let signature = sign(Card::DOMAIN, &card).map_err(GrantRefused::Root)?;
-        let card =
-            SignedBytes::new(Signed::<Card>::new(card, signature)).map_err(|too_long| {
-                GrantRefused::Card(RosterError::Contradiction {
-                    what: "the card".to_owned(),
-                    why: format!("too long, {too_long}"),
-                })
-            })?;
+        let card = SignedBytes::new(Signed::<Card>::new(card, signature)).map_err(|too_long| {
+            GrantRefused::Card(RosterError::Contradiction {
+                what: "the card".to_owned(),
+                why: format!("too long, {too_long}"),
+            })
+        })?;
         check_card(&card).map_err(GrantRefused::Card)?;
         Ok(card)
     }
@@ -314,9 +313,7 @@ pub fn certificate_to_file(certificate: &CertificateBytes) -> Vec<u8> {
 /// When it is not one.
 pub fn certificate_from_file(file: &[u8]) -> Result<CertificateBytes, CodecError> {
     match file {
-        [FRAME_VERSION, number, rest @ ..]
-            if u16::from(*number) == Kind::NodeCert.number() =>
-        {
+        [FRAME_VERSION, number, rest @ ..] if u16::from(*number) == Kind::NodeCert.number() => {
             codec::decode(rest, CERTIFICATE_FILE_BYTES_MAX)
         }
         _ => Err(CodecError::Malformed {

@@ -83,6 +83,7 @@ attack_36! {
     attack_36_reports "text"
     attack_36_lists "list"
     attack_36_key_files "keyfile"
+    attack_36_requests "request"
     attack_36_payloads "payload"
     attack_36_control_lines "control"
 }

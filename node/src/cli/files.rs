@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use watchfire_crypto::{Bounds, KeyFile, Purpose, PublicKey, SigningKey};
+use watchfire_crypto::{Bounds, KeyFile, PublicKey, Purpose, SigningKey};
 use watchfire_protocol::engine::admit_held;
 use watchfire_protocol::limits::{CARD_BYTES_MAX, GENESIS_FILE_BYTES_MAX};
 use watchfire_protocol::roster::{CheckedCard, GenesisState, Roster, check_card, inspect_genesis};
@@ -128,7 +128,9 @@ pub(crate) fn root_named(text: &str) -> Result<PublicKey, CliError> {
             Code::Usage,
             format!("{text:?} names no root key: no such file, and {why}"),
         )
-        .hint("name the file root.public that \"watchfire key ceremony\" made, or give its 64 digits")
+        .hint(
+            "name the file root.public that \"watchfire key ceremony\" made, or give its 64 digits",
+        )
     };
     digits(text)
         .map_err(refused)?

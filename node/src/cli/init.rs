@@ -127,7 +127,11 @@ pub(crate) fn run(context: &Context, args: InitArgs) -> Result<(), CliError> {
     let checked = check_card(&card)?;
     {
         let progress = ui.progress("sealing the keys");
-        let sealed = seal_all(&keys, root_passphrase.as_ref().unwrap_or(&passphrase), &passphrase)?;
+        let sealed = seal_all(
+            &keys,
+            root_passphrase.as_ref().unwrap_or(&passphrase),
+            &passphrase,
+        )?;
         progress.now("writing");
         let places = [home.root_key(), home.signing_key(), home.transport_key()];
         for (place, sealed) in places.iter().zip(&sealed) {
@@ -292,10 +296,14 @@ fn seal_all(
 ) -> Result<[KeyFile; 3], CliError> {
     thread::scope(|scope| {
         let root = scope.spawn(|| seal(Purpose::Root, &keys.root, of_root, Cost::SENSITIVE));
-        let signing = scope.spawn(|| {
-            seal(Purpose::Signing, &keys.signing, of_node, Cost::INTERACTIVE)
-        });
-        let transport = seal(Purpose::Transport, &keys.transport, of_node, Cost::INTERACTIVE)?;
+        let signing =
+            scope.spawn(|| seal(Purpose::Signing, &keys.signing, of_node, Cost::INTERACTIVE));
+        let transport = seal(
+            Purpose::Transport,
+            &keys.transport,
+            of_node,
+            Cost::INTERACTIVE,
+        )?;
         let join = |task: thread::ScopedJoinHandle<'_, Result<KeyFile, CliError>>| {
             task.join()
                 .unwrap_or_else(|_| Err(CliError::new(Code::Failure, "sealing a key failed")))

@@ -118,7 +118,9 @@ pub(crate) fn run(context: &Context, args: &JoinArgs) -> Result<(), CliError> {
         ui.note("note: this node had joined before");
     }
     match Own::read(&home)?.certificate {
-        None => ui.note("note: this node has no certificate yet; install it with \"watchfire key install\""),
+        None => ui.note(
+            "note: this node has no certificate yet; install it with \"watchfire key install\"",
+        ),
         Some(certificate) if !certificate.is_current(crate::clock::wall_ms()) => {
             ui.note(&format!(
                 "note: this node's certificate ended on {}: others will not accept it",

@@ -101,10 +101,7 @@ impl PassphraseSource {
 
     /// As [`obtain`](Self::obtain) for an existing secret, as text: the PIN of a
     /// token goes to its module as such.
-    pub(super) fn obtain_text_for(
-        &self,
-        what: &str,
-    ) -> Result<Zeroizing<String>, PassphraseError> {
+    pub(super) fn obtain_text_for(&self, what: &str) -> Result<Zeroizing<String>, PassphraseError> {
         self.obtain_text(what, PassphraseUse::Open, rpassword::prompt_password)
     }
 

@@ -187,11 +187,12 @@ impl TokenRoot {
                 None
             }
         });
-        let public = point
-            .and_then(|point| public_of(&point))
-            .ok_or_else(|| TokenError::PublicKey {
-                label: label.to_owned(),
-            })?;
+        let public =
+            point
+                .and_then(|point| public_of(&point))
+                .ok_or_else(|| TokenError::PublicKey {
+                    label: label.to_owned(),
+                })?;
         Ok(Self {
             session,
             private,

@@ -80,7 +80,11 @@ fn issued() -> World {
     fs::rename(world.path("at/keys/root.key"), world.path("root.key")).unwrap();
     let asked = request(&world);
     let fingerprint = asked.field("fingerprint");
-    apart(&world, &[&ISSUE[..], &[fingerprint, "-o", "at.cert"]].concat()).ends(0);
+    apart(
+        &world,
+        &[&ISSUE[..], &[fingerprint, "-o", "at.cert"]].concat(),
+    )
+    .ends(0);
     world
 }
 
@@ -138,11 +142,7 @@ fn a_node_is_renewed_by_files_and_the_root_key_stays_away() {
 
     // Where the root key is at hand, one command does it.
     let renew = |extra: &[&str]| {
-        world.at(&[
-            &["key", "renew", "--passphrase-file", "passphrase"],
-            extra,
-        ]
-        .concat())
+        world.at(&[&["key", "renew", "--passphrase-file", "passphrase"], extra].concat())
     };
     renew(&[])
         .ends(14)
@@ -172,7 +172,9 @@ fn a_member_is_made_whose_root_never_met_its_node() {
         ];
         apart(&world, &[&first, args].concat())
     };
-    let made = ceremony(&["--json"]).ends(0).data("watchfire.key-ceremony/1");
+    let made = ceremony(&["--json"])
+        .ends(0)
+        .data("watchfire.key-ceremony/1");
     assert_eq!(made["made"], true);
     assert_eq!(made["issued"].as_array().unwrap().len(), 0);
 
@@ -203,7 +205,9 @@ fn a_member_is_made_whose_root_never_met_its_node() {
         .out_has("certificate\tnone yet");
 
     let signed = ceremony(&["fr/own.request", "--out", "."]).ends(0);
-    signed.out_has("issued\tcard\t").err_has(init.field("fingerprint"));
+    signed
+        .out_has("issued\tcard\t")
+        .err_has(init.field("fingerprint"));
     let card = of(&world, "fr", &["key", "install", "fr-cert.card"]).ends(0);
     assert_eq!(card.field("installed for"), "fr-cert, this node");
 
@@ -232,10 +236,21 @@ fn a_member_is_made_whose_root_never_met_its_node() {
         ],
     )
     .ends(0);
-    let sign = world.de(&["federation", "sign", "pilot", "--passphrase-file", "passphrase"]);
+    let sign = world.de(&[
+        "federation",
+        "sign",
+        "pilot",
+        "--passphrase-file",
+        "passphrase",
+    ]);
     let fingerprint = sign.ends(0);
     let fingerprint = fingerprint.field("fingerprint");
-    of(&world, "fr", &["join", "pilot", "--fingerprint", fingerprint]).ends(0);
+    of(
+        &world,
+        "fr",
+        &["join", "pilot", "--fingerprint", fingerprint],
+    )
+    .ends(0);
     assert_eq!(of(&world, "fr", &["key", "show"]).field("serial"), "1");
 
     // A further node of the same member, in a directory of its own.
@@ -255,9 +270,13 @@ fn a_member_is_made_whose_root_never_met_its_node() {
     .ends(0);
     assert_eq!(second.field("serial"), "2");
     assert_ne!(second.field("node"), init.field("node"));
-    of(&world, "fr-2", &["join", "pilot", "--fingerprint", fingerprint])
-        .ends(0)
-        .err_has("this node has no certificate yet");
+    of(
+        &world,
+        "fr-2",
+        &["join", "pilot", "--fingerprint", fingerprint],
+    )
+    .ends(0)
+    .err_has("this node has no certificate yet");
     ceremony(&["fr-2/own.request"]).ends(0);
     of(&world, "fr", &["key", "install", "fr-cert-2.cert"])
         .ends(0)
@@ -275,7 +294,12 @@ fn what_does_not_hold_is_neither_signed_nor_installed() {
     let issue = |name: &str, bytes: &[u8], extra: &[&str]| {
         fs::write(world.path(name), bytes).unwrap();
         let mut args = vec!["key", "issue", name, "--yes", "-o", "new.cert"];
-        args.extend(["--root-key", "root.key", "--root-passphrase-file", "passphrase"]);
+        args.extend([
+            "--root-key",
+            "root.key",
+            "--root-passphrase-file",
+            "passphrase",
+        ]);
         args.extend(extra);
         let said = apart(&world, &args);
         assert!(!world.path("new.cert").exists());
@@ -297,10 +321,19 @@ fn what_does_not_hold_is_neither_signed_nor_installed() {
     // One that somebody else made, whose fingerprint is another.
     let other = "0".repeat(64);
     let said = apart(&world, &[&ISSUE[..], &[&other, "-o", "new.cert"]].concat());
-    said.ends(18).err_has("this is another request than the one you compared");
+    said.ends(18)
+        .err_has("this is another request than the one you compared");
     apart(
         &world,
-        &["key", "issue", "at.request", "--root-key", "root.key", "-o", "new.cert"],
+        &[
+            "key",
+            "issue",
+            "at.request",
+            "--root-key",
+            "root.key",
+            "-o",
+            "new.cert",
+        ],
     )
     .ends(2)
     .err_has("nobody compared the fingerprint");
@@ -348,7 +381,14 @@ fn what_does_not_hold_is_neither_signed_nor_installed() {
     issue("long", &good, &["--days", "30"])
         .ends(12)
         .err_has("the request is for 90 days, and 30 are allowed here");
-    assert!(make_request(&wish(at_root, from, from + 91 * DAY_MS), &signing, &transport).is_err());
+    assert!(
+        make_request(
+            &wish(at_root, from, from + 91 * DAY_MS),
+            &signing,
+            &transport
+        )
+        .is_err()
+    );
     for command in ["request", "renew"] {
         world
             .at(&["key", command, "--days", "91"])
@@ -468,8 +508,14 @@ fn root_and_node_may_have_two_passphrases() {
     renew(&["--root-passphrase-file", "root.secret"]).ends(0);
     // The service manager provides either as well.
     fs::create_dir(world.path("credentials")).unwrap();
-    secret(&world.path("credentials/watchfire-passphrase"), "correct horse battery\n");
-    secret(&world.path("credentials/watchfire-root-passphrase"), "far from any node\n");
+    secret(
+        &world.path("credentials/watchfire-passphrase"),
+        "correct horse battery\n",
+    );
+    secret(
+        &world.path("credentials/watchfire-root-passphrase"),
+        "far from any node\n",
+    );
     let said = world
         .command()
         .env("CREDENTIALS_DIRECTORY", world.path("credentials"))

@@ -117,7 +117,9 @@ pub(super) fn run(context: &Context, args: InitArgs) -> Result<(), CliError> {
         ("until", prepared.until),
         ("listens on", prepared.listen.join(" ")),
     ])?;
-    ui.note("next: carry the request to where the root key is, compare the fingerprint, and run there");
+    ui.note(
+        "next: carry the request to where the root key is, compare the fingerprint, and run there",
+    );
     ui.note("  watchfire key ceremony FILE");
     ui.note("then bring back what comes of it, for \"watchfire key install\"");
     Ok(())

@@ -157,7 +157,10 @@ fn open_or_make(ui: &Ui, args: &CeremonyArgs) -> Result<(Box<dyn RootSigner>, bo
     if path.exists() {
         return Ok((Box::new(files::root_key(&path, &source, ui)?), false));
     }
-    ui.note(&format!("  There is none at {}: one is made.", path.display()));
+    ui.note(&format!(
+        "  There is none at {}: one is made.",
+        path.display()
+    ));
     ui.note("  Choose a passphrase of several words. Nobody can open the key without it.");
     agreed(ui, args.yes, "Make it? Type yes:")?;
     let passphrase = source.obtain("the root key", PassphraseUse::Create)?;

@@ -132,10 +132,10 @@ fn of_own_root(
     if cert.signing_key != *own.signing_key.as_bytes()
         || cert.transport_key != *own.transport_key.as_bytes()
     {
-        return Err(refused(
-            "the certificate is of other keys than this node has".to_owned(),
-        )
-        .hint("install it in the data directory that made the request"));
+        return Err(
+            refused("the certificate is of other keys than this node has".to_owned())
+                .hint("install it in the data directory that made the request"),
+        );
     }
     Ok(Certificate {
         id,
@@ -246,9 +246,7 @@ fn report(
     if let Some(roster) = own.roster.as_ref().filter(|_| is_own) {
         let closed: Vec<String> = roster
             .members()
-            .filter(|member| {
-                member.id != certificate.member && member.door_addresses.is_empty()
-            })
+            .filter(|member| member.id != certificate.member && member.door_addresses.is_empty())
             .map(|member| member.slug.to_string())
             .collect();
         if !closed.is_empty() {

@@ -54,10 +54,7 @@ pub(super) struct Issued {
 pub(crate) fn run(context: &Context, args: IssueArgs) -> Result<(), CliError> {
     let ui = &context.ui;
     let request = read(&args.request)?;
-    let output = args
-        .output
-        .clone()
-        .unwrap_or_else(|| name_of(&request));
+    let output = args.output.clone().unwrap_or_else(|| name_of(&request));
     request::free(&output)?;
     within(&request, args.days)?;
     let view = RequestView::new(args.request.display().to_string(), &request);
@@ -80,9 +77,8 @@ pub(crate) fn run(context: &Context, args: IssueArgs) -> Result<(), CliError> {
 pub(super) fn read(path: &Path) -> Result<CheckedRequest, CliError> {
     let bytes = read_bounded(path, REQUEST_FILE_BYTES_MAX).map_err(files::absent)?;
     read_request(&bytes).map_err(|error| {
-        let mut error = CliError::from(error).hint(
-            "do not sign it: have it made again on the node, with \"watchfire key request\"",
-        );
+        let mut error = CliError::from(error)
+            .hint("do not sign it: have it made again on the node, with \"watchfire key request\"");
         error.message = format!("{}: {}", path.display(), error.message);
         error
     })

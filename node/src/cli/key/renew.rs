@@ -46,14 +46,17 @@ pub(crate) fn run(context: &Context, args: RenewArgs) -> Result<(), CliError> {
     let home = context.home()?;
     let own = Own::read(&home)?;
     if own.certificate.is_none() {
-        return Err(CliError::new(
-            Code::NotFound,
-            "this node has no certificate to renew",
-        )
-        .hint("\"watchfire key request\" asks for the first one"));
+        return Err(
+            CliError::new(Code::NotFound, "this node has no certificate to renew")
+                .hint("\"watchfire key request\" asks for the first one"),
+        );
     }
     let token = args.root.token.key();
-    let file = args.root.root_key.clone().unwrap_or_else(|| home.root_key());
+    let file = args
+        .root
+        .root_key
+        .clone()
+        .unwrap_or_else(|| home.root_key());
     if token.is_none() && args.root.root_key.is_none() && !file.exists() {
         return Err(CliError::new(
             Code::NotFound,

@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 use watchfire_crypto::PublicKey;
-use watchfire_protocol::certify::{
-    REQUEST_FILE_BYTES_MAX, certificate_from_file, read_request,
-};
+use watchfire_protocol::certify::{REQUEST_FILE_BYTES_MAX, certificate_from_file, read_request};
 
 use super::{Own, RequestView, left, root_text};
 use crate::cli::error::{CliError, Code};
@@ -106,9 +104,10 @@ pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<(), CliError> {
         fields.push(("federation", files::grouped(federation)));
     }
     ui.fields(&fields)?;
-    let ends_soon = own.certificate.as_ref().is_none_or(|held| {
-        held.not_after_ms.saturating_sub(now_ms) < RENEW_DAYS * super::DAY_MS
-    });
+    let ends_soon = own
+        .certificate
+        .as_ref()
+        .is_none_or(|held| held.not_after_ms.saturating_sub(now_ms) < RENEW_DAYS * super::DAY_MS);
     if ends_soon {
         ui.note("next: \"watchfire key request\" makes the file that the root key has to sign");
     }
