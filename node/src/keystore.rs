@@ -25,7 +25,7 @@ pub use passphrase::{
     ROOT_PASSPHRASE_CREDENTIAL,
 };
 pub use root::RootSigner;
-pub use token::{TokenError, TokenKey, TokenRoot};
+pub use token::{Token, TokenError, TokenKey, TokenRoot};
 
 /// Owner reads and writes, nobody else anything.
 pub const MODE_PRIVATE: u32 = 0o600;

@@ -129,30 +129,72 @@ impl TokenRoot {
     /// # Errors
     /// [`TokenError`]; [`TokenError::NoKey`] where a new one could be made.
     pub fn open(named: &TokenKey, pin: &PassphraseSource) -> Result<Self, TokenError> {
-        let (module, session) = log_in(named, pin)?;
-        Self::find(module, session, &named.key)
+        Token::log_in(named, pin)?.open()
     }
+}
 
-    /// Makes a new key in the token, which refuses to give it out, and opens it.
+/// A token that is logged in to, and the label of a key that may be in it.
+pub struct Token {
+    session: Session,
+    label: String,
+    // Last, so that the session ends before the module goes.
+    module: Pkcs11,
+}
+
+impl Token {
+    /// Loads the module, finds the token, and logs in.
     ///
     /// # Errors
-    /// [`TokenError::KeyExists`], and what the token says.
-    pub fn create(named: &TokenKey, pin: &PassphraseSource) -> Result<Self, TokenError> {
-        let (module, session) = log_in(named, pin)?;
+    /// [`TokenError`].
+    pub fn log_in(named: &TokenKey, pin: &PassphraseSource) -> Result<Self, TokenError> {
+        let module = load(&named.module)?;
+        let slot = slot_of(&module, &named.token)?;
+        // A key is made in a session that may write; one that signs needs no
+        // more than to read, but some tokens log in to both or neither.
+        let session = module
+            .open_rw_session(slot)
+            .map_err(refused("open a session"))?;
+        let mut pin = pin.obtain_pin(&format!("the token {:?}", named.token))?;
+        let pin = AuthPin::from(std::mem::take(&mut *pin));
+        session
+            .login(UserType::User, Some(&pin))
+            .map_err(refused("log in"))?;
+        Ok(Self {
+            session,
+            label: named.key.clone(),
+            module,
+        })
+    }
+
+    /// Whether any key of the label is there, of whatever kind.
+    ///
+    /// # Errors
+    /// What the token says.
+    pub fn holds_key(&self) -> Result<bool, TokenError> {
         for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY] {
-            let there = session
+            let there = self
+                .session
                 .find_objects(&[
                     Attribute::Class(class),
-                    Attribute::Label(named.key.clone().into_bytes()),
+                    Attribute::Label(self.label.clone().into_bytes()),
                 ])
                 .map_err(refused("search its keys"))?;
             if !there.is_empty() {
-                return Err(TokenError::KeyExists {
-                    label: named.key.clone(),
-                });
+                return Ok(true);
             }
         }
-        let label = Attribute::Label(named.key.clone().into_bytes());
+        Ok(false)
+    }
+
+    /// Makes a new key, which the token refuses to give out, and opens it.
+    ///
+    /// # Errors
+    /// [`TokenError::KeyExists`], and what the token says.
+    pub fn create(self) -> Result<TokenRoot, TokenError> {
+        if self.holds_key()? {
+            return Err(TokenError::KeyExists { label: self.label });
+        }
+        let label = Attribute::Label(self.label.clone().into_bytes());
         let public = [
             Attribute::Token(true),
             Attribute::Private(false),
@@ -168,16 +210,21 @@ impl TokenRoot {
             Attribute::Sign(true),
             label,
         ];
-        session
+        self.session
             .generate_key_pair(&Mechanism::EccEdwardsKeyPairGen, &public, &private)
             .map_err(refused("make an Ed25519 key"))?;
-        Self::find(module, session, &named.key)
+        self.open()
     }
 
-    fn find(module: Pkcs11, session: Session, label: &str) -> Result<Self, TokenError> {
-        let private = only(&session, ObjectClass::PRIVATE_KEY, label)?;
-        let shown = only(&session, ObjectClass::PUBLIC_KEY, label)?;
-        let attributes = session
+    /// Opens the key of the label.
+    ///
+    /// # Errors
+    /// [`TokenError::NoKey`], [`TokenError::Ambiguous`], and what the token says.
+    pub fn open(self) -> Result<TokenRoot, TokenError> {
+        let private = only(&self.session, ObjectClass::PRIVATE_KEY, &self.label)?;
+        let shown = only(&self.session, ObjectClass::PUBLIC_KEY, &self.label)?;
+        let attributes = self
+            .session
             .get_attributes(shown, &[AttributeType::EcPoint])
             .map_err(refused("show its public key"))?;
         let point = attributes.into_iter().find_map(|attribute| {
@@ -187,17 +234,14 @@ impl TokenRoot {
                 None
             }
         });
-        let public =
-            point
-                .and_then(|point| public_of(&point))
-                .ok_or_else(|| TokenError::PublicKey {
-                    label: label.to_owned(),
-                })?;
-        Ok(Self {
-            session,
+        let Some(public) = point.and_then(|point| public_of(&point)) else {
+            return Err(TokenError::PublicKey { label: self.label });
+        };
+        Ok(TokenRoot {
+            session: self.session,
             private,
             public,
-            _module: module,
+            _module: self.module,
         })
     }
 }
@@ -239,23 +283,6 @@ fn refused(operation: &'static str) -> impl FnOnce(Pkcs11Error) -> TokenError {
             why: error.to_string(),
         }
     }
-}
-
-/// Loads the module, finds the token, and logs in.
-fn log_in(named: &TokenKey, pin: &PassphraseSource) -> Result<(Pkcs11, Session), TokenError> {
-    let module = load(&named.module)?;
-    let slot = slot_of(&module, &named.token)?;
-    // A key is made in a session that may write; one that signs needs no more
-    // than to read, but some tokens log in to both or neither.
-    let session = module
-        .open_rw_session(slot)
-        .map_err(refused("open a session"))?;
-    let mut pin = pin.obtain_pin(&format!("the token {:?}", named.token))?;
-    let pin = AuthPin::from(std::mem::take(&mut *pin));
-    session
-        .login(UserType::User, Some(&pin))
-        .map_err(refused("log in"))?;
-    Ok((module, session))
 }
 
 fn load(path: &Path) -> Result<Pkcs11, TokenError> {

@@ -134,6 +134,10 @@ fn a_node_is_renewed_by_files_and_the_root_key_stays_away() {
     let there = world.de(&["key", "install", "at.cert"]).ends(0);
     assert_eq!(there.field("installed for"), "at-cert, another node");
     assert_eq!(there.field("serial"), "2");
+    world
+        .de(&["key", "install", "at.cert"])
+        .ends(0)
+        .err_has("it was installed before");
     assert_eq!(
         world.de(&["key", "show"]).field("serial"),
         "1",
@@ -539,6 +543,10 @@ fn a_ceremony_asks_step_by_step_and_ends_when_told_no() {
             .unwrap();
         Said::of(output)
     };
+    world
+        .at(&["key", "ceremony", "--quiet"])
+        .ends(2)
+        .err_has("shows nothing cannot ask");
     ceremony("no\n").ends(12).err_has("nothing was made");
     ceremony("").ends(2).err_has("an answer is needed");
     assert!(!world.path("root.key").exists());

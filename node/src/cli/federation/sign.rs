@@ -29,9 +29,9 @@ pub(crate) struct SignArgs {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Root key [default: keys/root.key in the data directory]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "pkcs11_module")]
     root_key: Option<PathBuf>,
-    /// Read the passphrase of the root key from this file, which only you may read
+    /// Read the passphrase of the root key, or the PIN of its token, from this file, which only you may read
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
     #[command(flatten)]

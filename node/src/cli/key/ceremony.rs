@@ -15,8 +15,7 @@ use crate::cli::init::random;
 use crate::cli::{Context, Ui, files};
 use crate::clock::{moment, wall_ms};
 use crate::keystore::{
-    FileError, MODE_PUBLIC, Overwrite, PassphraseUse, RootSigner, TokenError, TokenRoot, write_key,
-    write_new,
+    FileError, MODE_PUBLIC, Overwrite, PassphraseUse, RootSigner, Token, write_key, write_new,
 };
 
 /// Make the root key on a machine without a network, and sign there, by files
@@ -67,6 +66,13 @@ struct Held {
 
 pub(crate) fn run(context: &Context, args: CeremonyArgs) -> Result<(), CliError> {
     let ui = &context.ui;
+    if !args.yes && (ui.json() || ui.quiet()) {
+        return Err(CliError::new(
+            Code::Usage,
+            "a ceremony that shows nothing cannot ask either",
+        )
+        .hint("leave out --json and --quiet, or give --yes if all of it was compared otherwise"));
+    }
     ui.note("Step 1 of 4: this machine");
     ui.note("  It has no network and nobody else uses it. Its clock says");
     ui.note(&format!("  {}, in UTC.", moment(wall_ms())));
@@ -138,16 +144,14 @@ fn agreed(ui: &Ui, yes: bool, question: &str) -> Result<(), CliError> {
 fn open_or_make(ui: &Ui, args: &CeremonyArgs) -> Result<(Box<dyn RootSigner>, bool), CliError> {
     let source = args.root.source();
     if let Some(named) = args.root.token.key() {
-        return match TokenRoot::open(&named, &source) {
-            Ok(root) => Ok((Box::new(root), false)),
-            Err(TokenError::NoKey { .. }) => {
-                ui.note("  The token holds none of that label yet: one is made, which it will");
-                ui.note("  not give out. If the token is lost, so is the key.");
-                agreed(ui, args.yes, "Make it? Type yes:")?;
-                Ok((Box::new(TokenRoot::create(&named, &source)?), true))
-            }
-            Err(error) => Err(error.into()),
-        };
+        let token = Token::log_in(&named, &source)?;
+        if token.holds_key()? {
+            return Ok((Box::new(token.open()?), false));
+        }
+        ui.note("  The token holds none of that label yet: one is made, which it will");
+        ui.note("  not give out. If the token is lost, so is the key.");
+        agreed(ui, args.yes, "Make it? Type yes:")?;
+        return Ok((Box::new(token.create()?), true));
     }
     let path = args
         .root

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
+use watchfire_crypto::PublicKey;
 use watchfire_protocol::certify::certificate_from_file;
 use watchfire_protocol::limits::CARD_BYTES_MAX;
 use watchfire_protocol::roster::{Certificate, check_card};
@@ -84,12 +85,11 @@ fn install_certificate(
         .or(own.certificate.as_ref())
         .filter(|held| held.node == claimed.node() && held.serial == claimed.serial);
     let same = |held: &&Certificate| {
-        certificate
-            .verify(&own.root_key)
-            .is_ok_and(|(id, _)| id == held.id)
+        PublicKey::enrol(&claimed.root_key)
+            .is_ok_and(|root| certificate.verify(&root).is_ok_and(|(id, _)| id == held.id))
     };
     if let Some(held) = held.filter(same) {
-        return report(&context.ui, &own, held, true);
+        return report(&context.ui, "certificate", &own, held, true);
     }
     let checked = match &own.roster {
         Some(roster) => roster.check_certificate(certificate, now_ms)?,
@@ -105,7 +105,7 @@ fn install_certificate(
         .hint("make the request again on this node, with \"watchfire key request\""));
     }
     let new = certificates::keep(home, &checked.id, certificate)?;
-    report(&context.ui, &own, &checked, !new)
+    report(&context.ui, "certificate", &own, &checked, !new)
 }
 
 /// As a roster checks it, for a node that has not joined yet: it knows its own
@@ -167,7 +167,7 @@ fn install_card(context: &Context, home: &Home, bytes: &[u8]) -> Result<(), CliE
     if home.own_card().exists() {
         let present = files::own_card(home)?;
         if present.id == checked.id {
-            return report(&context.ui, &own, &checked.certificate, true);
+            return report(&context.ui, "card", &own, &checked.certificate, true);
         }
         return Err(CliError::new(
             Code::NotAllowed,
@@ -183,7 +183,7 @@ fn install_card(context: &Context, home: &Home, bytes: &[u8]) -> Result<(), CliE
         .hint("install it in the data directory that made the request"));
     }
     write_new(&home.own_card(), &card_to_file(&card), MODE_PUBLIC)?;
-    report(&context.ui, &own, &checked.certificate, false)?;
+    report(&context.ui, "card", &own, &checked.certificate, false)?;
     context.ui.note(&format!(
         "card: {}, fingerprint {}",
         home.own_card().display(),
@@ -195,6 +195,7 @@ fn install_card(context: &Context, home: &Home, bytes: &[u8]) -> Result<(), CliE
 
 fn report(
     ui: &Ui,
+    kind: &'static str,
     own: &Own,
     certificate: &Certificate,
     already_installed: bool,
@@ -207,7 +208,7 @@ fn report(
         .map_or(&own.slug, |member| &member.slug);
     let now_ms = wall_ms();
     let installed = Installed {
-        kind: "certificate",
+        kind,
         member: member.to_string(),
         node: certificate.node.to_string(),
         own: is_own,

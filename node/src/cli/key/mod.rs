@@ -196,7 +196,8 @@ fn compared(
     if yes {
         return Ok(());
     }
-    if !io::stdin().is_terminal() {
+    // What is not shown cannot be compared.
+    if !io::stdin().is_terminal() || ui.json() || ui.quiet() {
         return Err(CliError::new(
             Code::Usage,
             "nobody compared the fingerprint of this request",
