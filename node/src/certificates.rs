@@ -37,6 +37,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often a door that did not take a certificate is asked again.
 const OFFER_EVERY: Duration = Duration::from_secs(60);
 
+/// How often a node whose certificate ends soon says so in its log.
+const REMIND_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// From how long before its end a certificate is to be renewed: a month, since
+/// a person has to go to where the root key is.
+pub const RENEW_BEFORE_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
+
 /// Doors asked at one time: each may take 10 seconds, and a federation has some
 /// tens of members.
 const OFFERS_AT_ONCE: usize = 4;
@@ -171,12 +178,14 @@ impl Keeper {
     pub(crate) async fn run(mut self) {
         let mut look = tokio::time::interval(LOOK_EVERY);
         let mut offer = tokio::time::interval(OFFER_EVERY);
+        let mut remind = tokio::time::interval(REMIND_EVERY);
         loop {
             tokio::select! {
                 _ = look.tick() => if self.take_new().await.is_none() {
                     return;
                 },
                 _ = offer.tick() => self.offered = None,
+                _ = remind.tick() => self.remind(),
             }
             let newest = self.node.certificate().id;
             if self.offered != Some(newest) {
@@ -213,6 +222,15 @@ impl Keeper {
         }
         self.waiting = later;
         Some(())
+    }
+
+    /// Says that it is time to renew.
+    fn remind(&self) {
+        let until_ms = self.node.certificate().not_after_ms;
+        if until_ms.saturating_sub(clock::wall_ms()) < RENEW_BEFORE_MS {
+            let until = clock::moment(until_ms);
+            tracing::warn!(%until, "this node's certificate ends soon or has ended; renew it with \"watchfire key request\"");
+        }
     }
 
     /// Offers our own certificate wherever it has not been taken.

@@ -9,6 +9,7 @@ use watchfire_crypto::{Domain, Signature, SigningKey};
 use watchfire_protocol::certify::{
     Wish, certificate_from_file, certificate_to_file, make_request, read_request,
 };
+use watchfire_protocol::founding::Keys;
 use watchfire_protocol::wire::NodeCert;
 use watchfire_protocol::wire::card::{CertificateBytes, Role};
 
@@ -451,7 +452,7 @@ fn what_does_not_hold_is_neither_signed_nor_installed() {
 }
 
 #[test]
-fn a_certificate_that_is_over_is_not_installed() {
+fn a_certificate_that_is_over_or_for_too_long_is_not_installed() {
     let world = World::joined();
     let (file, roster, keys) = watchfire_protocol::founding::derived_federation(
         &[3; 32],
@@ -475,14 +476,37 @@ fn a_certificate_that_is_over_is_not_installed() {
         not_before_ms: first.not_before_ms + DAY_MS,
         not_after_ms: first.not_after_ms + DAY_MS,
     };
-    let bytes = CertificateBytes::sign(&over, &keys.root, &keys.signing, &keys.transport).unwrap();
-    fs::write(world.path("over.cert"), certificate_to_file(&bytes)).unwrap();
     let before = files(&world.path("at"));
-    world
-        .at(&["key", "install", "over.cert"])
-        .ends(18)
-        .err_has("it is not valid now");
+    let install = |cert: &NodeCert, code| {
+        let Keys {
+            root,
+            signing,
+            transport,
+        } = keys;
+        let bytes = CertificateBytes::sign(cert, root, signing, transport).unwrap();
+        fs::write(world.path("bad.cert"), certificate_to_file(&bytes)).unwrap();
+        world.at(&["key", "install", "bad.cert"]).ends(code)
+    };
+    install(&over, 18).err_has("it is not valid now");
+    let from = watchfire_node::clock::wall_ms() - DAY_MS;
+    let for_days = |days: u64| NodeCert {
+        not_before_ms: from,
+        not_after_ms: from + days * DAY_MS,
+        ..over.clone()
+    };
+    install(&for_days(91), 18).err_has("at most 90 days");
+    let hub = NodeCert {
+        role: Role::Hub,
+        ..for_days(90)
+    };
+    install(&hub, 18).err_has("its role is not the member's");
+    let old = NodeCert {
+        serial: 1,
+        ..for_days(90)
+    };
+    install(&old, 1).err_has("older than the one held");
     assert_eq!(files(&world.path("at")), before, "nothing changed on disk");
+    install(&for_days(90), 0);
 }
 
 #[test]

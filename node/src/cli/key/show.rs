@@ -9,13 +9,11 @@ use watchfire_crypto::PublicKey;
 use watchfire_protocol::certify::{REQUEST_FILE_BYTES_MAX, certificate_from_file, read_request};
 
 use super::{Own, RequestView, left, root_text};
+use crate::certificates::RENEW_BEFORE_MS;
 use crate::cli::error::{CliError, Code};
 use crate::cli::{Context, files};
 use crate::clock::{moment, wall_ms};
 use crate::keystore::read_bounded;
-
-/// Days before the end at which a person is told to renew.
-const RENEW_DAYS: u64 = 30;
 
 /// Show the keys and the certificate of this node, or what is in a file
 ///
@@ -107,7 +105,7 @@ pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<(), CliError> {
     let ends_soon = own
         .certificate
         .as_ref()
-        .is_none_or(|held| held.not_after_ms.saturating_sub(now_ms) < RENEW_DAYS * super::DAY_MS);
+        .is_none_or(|held| held.not_after_ms.saturating_sub(now_ms) < RENEW_BEFORE_MS);
     if ends_soon {
         ui.note("next: \"watchfire key request\" makes the file that the root key has to sign");
     }

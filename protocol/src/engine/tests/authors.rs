@@ -279,7 +279,11 @@ fn a_node_goes_on_under_the_certificate_that_a_person_installs() {
         incarnation: 2,
         ..renewed.clone()
     };
-    assert_eq!(install(&mut Node::start(0), &reborn), 1);
+    let mut running = Node::start(0);
+    running.pass(CERTIFICATE_LIFE_MS_MAX / 2);
+    assert_eq!(install(&mut running, &reborn), 1);
+    let newest = running.engine.roster().node(&node_id(0)).cloned();
+    assert_eq!(newest.map(|newest| newest.serial), Some(3), "it was taken");
     assert_eq!(install(&mut node, &renewed), 2);
     node.pass(CERTIFICATE_LIFE_MS_MAX / 2 + 1);
     let frame = node.frame_of("under the second", 10);
