@@ -5,6 +5,8 @@
 
 #[path = "cli/asking.rs"]
 mod asking;
+#[path = "cli/ceremony.rs"]
+mod ceremony;
 #[path = "cli/founding.rs"]
 mod founding;
 #[path = "cli/keys.rs"]

@@ -101,10 +101,7 @@ mod tests {
         assert_eq!(ballot.cast("cy", 1), Cast::First);
         assert!(ballot.is_decided(&1, Thresholds::of(4)));
         assert_eq!(ballot.double_voters().collect::<Vec<_>>(), [&"be"]);
-        assert_eq!(
-            ballot.candidates().into_iter().collect::<Vec<_>>(),
-            [&1, &2]
-        );
+        assert_eq!(ballot.candidates().into_iter().collect::<Vec<_>>(), [&1, &2]);
     }
 
     #[test]

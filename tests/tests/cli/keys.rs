@@ -1,5 +1,5 @@
-//! The keys of a member by files: a root that never meets a node, certificates
-//! asked for and granted, and every wrong file on the way.
+//! Certificates by files: asked for by a node, granted by a root that is
+//! elsewhere, installed; and every wrong file on the way.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +13,7 @@ use watchfire_protocol::founding::Keys;
 use watchfire_protocol::wire::NodeCert;
 use watchfire_protocol::wire::card::{CertificateBytes, Role};
 
-use super::world::{Said, World, secret};
+use super::world::{Said, World};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
@@ -35,7 +35,7 @@ fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// Runs the program for a data directory by that name.
-fn of(world: &World, home: &str, args: &[&str]) -> Said {
+pub(super) fn of(world: &World, home: &str, args: &[&str]) -> Said {
     Said::of(
         world
             .command()
@@ -47,7 +47,7 @@ fn of(world: &World, home: &str, args: &[&str]) -> Said {
 }
 
 /// Runs the program where there is no data directory: on the root's machine.
-fn apart(world: &World, args: &[&str]) -> Said {
+pub(super) fn apart(world: &World, args: &[&str]) -> Said {
     of(world, "no-home-here", args)
 }
 
@@ -159,136 +159,6 @@ fn a_node_is_renewed_by_files_and_the_root_key_stays_away() {
         .ends(0)
         .out_has("serial\t3")
         .out_has("(29 days left)");
-}
-
-#[test]
-fn a_member_is_made_whose_root_never_met_its_node() {
-    let world = World::new();
-    secret(&world.path("root.secret"), "far from any node\n");
-    let ceremony = |args: &[&str]| {
-        let first = [
-            "key",
-            "ceremony",
-            "--yes",
-            "--root-key",
-            "root.key",
-            "--root-passphrase-file",
-            "root.secret",
-        ];
-        apart(&world, &[&first, args].concat())
-    };
-    let made = ceremony(&["--json"])
-        .ends(0)
-        .data("watchfire.key-ceremony/1");
-    assert_eq!(made["made"], true);
-    assert_eq!(made["issued"].as_array().unwrap().len(), 0);
-
-    let init = of(
-        &world,
-        "fr",
-        &[
-            "init",
-            "--slug",
-            "fr-cert",
-            "--name",
-            "CERT Example",
-            "--address",
-            "/ip4/192.0.2.9/tcp/4747",
-            "--root",
-            "root.public",
-            "--passphrase-file",
-            "passphrase",
-        ],
-    )
-    .ends(0);
-    let digits: String = init.field("root key").split(' ').collect();
-    assert_eq!(made["root_key"], digits.as_str());
-    assert!(!world.path("fr/keys/root.key").exists());
-    assert!(!world.path("fr/own.card").exists());
-    of(&world, "fr", &["key", "show"])
-        .ends(0)
-        .out_has("certificate\tnone yet");
-
-    let signed = ceremony(&["fr/own.request", "--out", "."]).ends(0);
-    signed
-        .out_has("issued\tcard\t")
-        .err_has(init.field("fingerprint"));
-    let card = of(&world, "fr", &["key", "install", "fr-cert.card"]).ends(0);
-    assert_eq!(card.field("installed for"), "fr-cert, this node");
-
-    // It founds a federation, and its root signs where it is.
-    let create = [
-        "federation",
-        "create",
-        "fr/own.card",
-        "de/own.card",
-        "--name",
-        "Pilot",
-        "-o",
-        "pilot",
-    ];
-    apart(&world, &create).ends(0);
-    apart(
-        &world,
-        &[
-            "federation",
-            "sign",
-            "pilot",
-            "--root-key",
-            "root.key",
-            "--passphrase-file",
-            "root.secret",
-        ],
-    )
-    .ends(0);
-    let sign = world.de(&[
-        "federation",
-        "sign",
-        "pilot",
-        "--passphrase-file",
-        "passphrase",
-    ]);
-    let fingerprint = sign.ends(0);
-    let fingerprint = fingerprint.field("fingerprint");
-    of(
-        &world,
-        "fr",
-        &["join", "pilot", "--fingerprint", fingerprint],
-    )
-    .ends(0);
-    assert_eq!(of(&world, "fr", &["key", "show"]).field("serial"), "1");
-
-    // A further node of the same member, in a directory of its own.
-    let second = of(
-        &world,
-        "fr-2",
-        &[
-            "init",
-            "--node-of",
-            "fr/own.card",
-            "--listen",
-            "/ip4/127.0.0.1/tcp/0",
-            "--passphrase-file",
-            "passphrase",
-        ],
-    )
-    .ends(0);
-    assert_eq!(second.field("serial"), "2");
-    assert_ne!(second.field("node"), init.field("node"));
-    of(
-        &world,
-        "fr-2",
-        &["join", "pilot", "--fingerprint", fingerprint],
-    )
-    .ends(0)
-    .err_has("this node has no certificate yet");
-    ceremony(&["fr-2/own.request"]).ends(0);
-    of(&world, "fr", &["key", "install", "fr-cert-2.cert"])
-        .ends(0)
-        .out_has("installed for\tfr-cert, another node");
-    of(&world, "fr-2", &["key", "install", "fr-cert-2.cert"])
-        .ends(0)
-        .out_has("installed for\tfr-cert, this node");
 }
 
 #[test]
@@ -507,80 +377,6 @@ fn a_certificate_that_is_over_or_for_too_long_is_not_installed() {
     install(&old, 1).err_has("older than the one held");
     assert_eq!(files(&world.path("at")), before, "nothing changed on disk");
     install(&for_days(90), 0);
-}
-
-#[test]
-fn root_and_node_may_have_two_passphrases() {
-    let world = World::new();
-    secret(&world.path("root.secret"), "far from any node\n");
-    of(
-        &world,
-        "fr",
-        &[
-            "init",
-            "--slug",
-            "fr-cert",
-            "--passphrase-file",
-            "passphrase",
-            "--root-passphrase-file",
-            "root.secret",
-        ],
-    )
-    .ends(0);
-    let renew = |extra: &[&str]| {
-        let first = ["key", "renew", "--passphrase-file", "passphrase"];
-        of(&world, "fr", &[&first, extra].concat())
-    };
-    renew(&[]).ends(12);
-    assert!(!world.path("fr/certificates").exists());
-    renew(&["--root-passphrase-file", "root.secret"]).ends(0);
-    // The service manager provides either as well.
-    fs::create_dir(world.path("credentials")).unwrap();
-    secret(
-        &world.path("credentials/watchfire-passphrase"),
-        "correct horse battery\n",
-    );
-    secret(
-        &world.path("credentials/watchfire-root-passphrase"),
-        "far from any node\n",
-    );
-    let said = world
-        .command()
-        .env("CREDENTIALS_DIRECTORY", world.path("credentials"))
-        .args(["--data-dir", "fr", "key", "renew"])
-        .output()
-        .unwrap();
-    assert_eq!(Said::of(said).ends(0).field("serial"), "3");
-}
-
-#[test]
-fn a_ceremony_asks_step_by_step_and_ends_when_told_no() {
-    let world = World::new();
-    let ceremony = |answers: &str| {
-        let answers_file = world.path("answers");
-        fs::write(&answers_file, answers).unwrap();
-        let output = world
-            .command()
-            .args(["key", "ceremony", "--root-passphrase-file", "passphrase"])
-            .stdin(fs::File::open(answers_file).unwrap())
-            .output()
-            .unwrap();
-        Said::of(output)
-    };
-    world
-        .at(&["key", "ceremony", "--quiet"])
-        .ends(2)
-        .err_has("shows nothing cannot ask");
-    ceremony("no\n").ends(12).err_has("nothing was made");
-    ceremony("").ends(2).err_has("an answer is needed");
-    assert!(!world.path("root.key").exists());
-    let said = ceremony("yes\nyes\nnowhere.request\n\n").ends(0);
-    for step in 1..=4 {
-        said.err_has(&format!("Step {step} of 4"));
-    }
-    said.err_has("nowhere.request does not exist")
-        .err_has("watchfire init --slug SLUG --root root.public");
-    assert!(world.path("root.key").exists() && world.path("root.public").exists());
 }
 
 fn key(number: u8) -> SigningKey {
