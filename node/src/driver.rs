@@ -479,6 +479,7 @@ impl Driver {
                 self.book.syncs.insert(client, reply);
                 Some(Input::Sync { client })
             }
+            NodeCommand::Certificate { certificate } => Some(Input::Certificate { certificate }),
             NodeCommand::Status { reply } => {
                 let status = NodeStatus {
                     engine: self.engine.status(),

@@ -7,6 +7,8 @@
 //! Reading refuses a secret that others could have read or exchanged.
 
 mod passphrase;
+pub mod root;
+pub mod token;
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -18,7 +20,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use zeroize::Zeroizing;
 
-pub use passphrase::{PASSPHRASE_CREDENTIAL, PassphraseError, PassphraseSource, PassphraseUse};
+pub use passphrase::{
+    PASSPHRASE_CREDENTIAL, PassphraseError, PassphraseSource, PassphraseUse,
+    ROOT_PASSPHRASE_CREDENTIAL,
+};
+pub use root::RootSigner;
+pub use token::{Token, TokenError, TokenKey, TokenRoot};
 
 /// Owner reads and writes, nobody else anything.
 pub const MODE_PRIVATE: u32 = 0o600;

@@ -1,5 +1,6 @@
 //! The Watchfire node: the shell around `watchfire-protocol`.
 
+pub mod certificates;
 pub mod cli;
 pub mod clock;
 pub mod committer;

@@ -9,12 +9,13 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use watchfire_crypto::{Secret, SigningKey};
 use watchfire_protocol::engine::{
-    Config, Engine, OpenError as EngineError, Said, Saying, SayingRefusal,
+    Config, Engine, OpenError as EngineError, Said, Saying, SayingRefusal, admit_held,
 };
 use watchfire_protocol::ids::MemberId;
 use watchfire_protocol::opening::Wish;
 use watchfire_protocol::roster::{Certificate, Roster, RosterError};
 use watchfire_protocol::store::{CommitNo, StoreError};
+use watchfire_protocol::wire::card::CertificateBytes;
 use watchfire_protocol::wire::codec::CodecError;
 use watchfire_protocol::wire::genesis::GenesisFile;
 
@@ -110,9 +111,22 @@ impl Node {
     /// # Errors
     /// When genesis, store, keys or network do not allow it. Nothing runs then.
     pub fn start(config: NodeConfig) -> Result<(Self, NodeEnd), StartError> {
+        Self::start_with(config, Vec::new())
+    }
+
+    /// As [`Node::start`], with certificates that came by file: what a roster
+    /// would not take is left out.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub fn start_with(
+        config: NodeConfig,
+        certificates: Vec<CertificateBytes>,
+    ) -> Result<(Self, NodeEnd), StartError> {
         let clock = Clock::start();
         let file = GenesisFile::from_bytes(&config.genesis_file)?;
-        let roster = Roster::found(&file)?;
+        let mut roster = Roster::found(&file)?;
+        admit_held(&mut roster, certificates);
         let transport_key = SigningKey::from_seed(config.transport_seed.expose()).public();
         let open = |store| {
             let mut seed = [0; 32];
@@ -282,6 +296,19 @@ impl Node {
         answer.await.map_err(|_| Ended)
     }
 
+    /// Takes a certificate that a person installed, if it holds; its own from
+    /// then on is what it signs under.
+    ///
+    /// # Errors
+    /// [`Ended`] if the node is gone.
+    pub async fn take_certificate(&self, certificate: CertificateBytes) -> Result<(), Ended> {
+        let certificate = Box::new(certificate);
+        self.commands
+            .send(NodeCommand::Certificate { certificate })
+            .await
+            .map_err(|_| Ended)
+    }
+
     /// Ends it, with everything durable.
     pub async fn shutdown(&self) {
         // It may have ended already.
@@ -333,9 +360,13 @@ impl Node {
         &self.store
     }
 
-    /// Its certificate.
-    pub const fn certificate(&self) -> &Certificate {
-        &self.me
+    /// Its certificate: the newest of the life it was started in.
+    pub fn certificate(&self) -> Certificate {
+        let roster = self.roster();
+        let newest = roster.node(&self.me.node).filter(|newest| {
+            newest.signing_key == self.me.signing_key && newest.incarnation == self.me.incarnation
+        });
+        newest.unwrap_or(&self.me).clone()
     }
 
     /// Its member.

@@ -11,6 +11,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use watchfire_crypto::keyfile::{Bounds, KeyFile, Purpose};
 use watchfire_crypto::{KeyFileError, Passphrase, SigningKey};
 
+use crate::certificates::{self, Keeper};
+use crate::clock;
 use crate::control::server::ControlServer;
 use crate::driver::DriverError;
 use crate::home::{Home, HomeError};
@@ -18,7 +20,7 @@ use crate::keystore::{
     FileError, PassphraseError, PassphraseSource, PassphraseUse, read_bounded, read_secret,
 };
 use crate::node::{Node, NodeConfig, StartError};
-use crate::transport::LOG_DIRECTIVE;
+use crate::transport::{LOG_DIRECTIVE, keypair_of};
 
 /// What running a node needs.
 #[derive(Clone, Debug)]
@@ -102,6 +104,9 @@ pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
     let signing_key = open_key(&args.home.signing_key(), Purpose::Signing, &passphrase)?;
     let transport = open_key(&args.home.transport_key(), Purpose::Transport, &passphrase)?;
     drop(passphrase);
+    let mut seed = *transport.expose_seed().expose();
+    let keypair = keypair_of(&mut seed).map_err(StartError::from)?;
+    let certificates = certificates::begun(&args.home, clock::wall_ms());
     let config = NodeConfig {
         genesis_file,
         signing_key,
@@ -124,14 +129,16 @@ pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
         let system = |what| move |why| ServeError::System { what, why };
         let mut interrupted = signal(SignalKind::interrupt()).map_err(system("a signal handler"))?;
         let mut terminated = signal(SignalKind::terminate()).map_err(system("a signal handler"))?;
-        let (node, mut end) = Node::start(config)?;
+        let (node, mut end) = Node::start_with(config, certificates)?;
         let control = ControlServer::start(&socket, node.clone()).map_err(system("the control socket"))?;
+        let keeper = tokio::spawn(Keeper::new(args.home.clone(), node.clone(), keypair).run());
         tracing::info!(socket = %socket.display(), node = %node.certificate().node.short(), "serving");
         let ended = tokio::select! {
             ended = &mut end => ended,
             _ = interrupted.recv() => ended_by(&node, end).await,
             _ = terminated.recv() => ended_by(&node, end).await,
         };
+        keeper.abort();
         drop(control);
         match ended {
             Ok(outcome) => Ok(outcome?),

@@ -5,6 +5,7 @@
 //! clock, thread or ambient randomness here, so a simulation runs the very
 //! code that a node ships.
 
+pub mod certify;
 pub mod chance;
 pub mod engine;
 pub mod founding;

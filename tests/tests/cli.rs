@@ -5,11 +5,17 @@
 
 #[path = "cli/asking.rs"]
 mod asking;
+#[path = "cli/ceremony.rs"]
+mod ceremony;
 #[path = "cli/founding.rs"]
 mod founding;
+#[path = "cli/keys.rs"]
+mod keys;
 #[path = "cli/publishing.rs"]
 mod publishing;
 #[path = "cli/reference.rs"]
 mod reference;
+#[path = "cli/renewal.rs"]
+mod renewal;
 #[path = "cli/world.rs"]
 mod world;

@@ -331,7 +331,10 @@ fn offer(runtime: &Runtime, mesh: &Mesh, connection: &Keys, certificate: Certifi
         .unwrap();
     match gate::door_answer(&answer).unwrap() {
         DoorAnswer::Offer { accepted } => accepted,
-        other @ (DoorAnswer::Genesis { .. } | DoorAnswer::Unavailable) => {
+        other @ (DoorAnswer::Genesis { .. }
+        | DoorAnswer::Link { .. }
+        | DoorAnswer::Certificates { .. }
+        | DoorAnswer::Unavailable) => {
             panic!("no answer to an offer: {other:?}")
         }
     }

@@ -97,6 +97,8 @@ attack_36! {
     #[test]
     fn attack_36_key_files "keyfile"
     #[test]
+    fn attack_36_requests "request"
+    #[test]
     fn attack_36_payloads "payload"
     #[test]
     fn attack_36_control_lines "control"

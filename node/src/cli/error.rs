@@ -4,17 +4,19 @@ use std::io;
 
 use serde::Serialize;
 use watchfire_crypto::KeyFileError;
+use watchfire_protocol::certify::{GrantRefused, RequestRefused};
 use watchfire_protocol::opening::PrepareError;
 use watchfire_protocol::roster::RosterError;
 use watchfire_protocol::stix::markings::MarkingRefusal;
 use watchfire_protocol::store::StoreError;
 
 use super::ui::counted;
+use crate::certificates::InstallError;
 use crate::control::Failure;
 use crate::control::client::ControlError;
 use crate::formats::{CsvError, ImportError};
 use crate::home::HomeError;
-use crate::keystore::{FileError, PassphraseError};
+use crate::keystore::{FileError, PassphraseError, TokenError};
 
 /// The exit codes of every command. Scripts rely on them: a code is never
 /// given another meaning, and one that is not known means failure.
@@ -265,6 +267,57 @@ impl From<KeyFileError> for CliError {
             Code::Failure
         };
         Self::of(code, &error)
+    }
+}
+
+impl From<TokenError> for CliError {
+    fn from(error: TokenError) -> Self {
+        let code = match &error {
+            TokenError::Module { .. } | TokenError::Token { .. } | TokenError::NoKey { .. } => {
+                Code::NotFound
+            }
+            TokenError::Pin | TokenError::Locked => Code::NotAllowed,
+            TokenError::Ambiguous { .. }
+            | TokenError::KeyExists { .. }
+            | TokenError::PublicKey { .. }
+            | TokenError::NoPin(_)
+            | TokenError::Refused { .. } => Code::Failure,
+        };
+        Self::of(code, &error)
+    }
+}
+
+impl From<RequestRefused> for CliError {
+    fn from(error: RequestRefused) -> Self {
+        let code = match &error {
+            RequestRefused::Malformed { .. } | RequestRefused::Signature { .. } => {
+                Code::Verification
+            }
+            RequestRefused::Defect(_) | RequestRefused::TooLong(_) => Code::NotAllowed,
+        };
+        Self::of(code, &error)
+    }
+}
+
+impl From<GrantRefused<TokenError>> for CliError {
+    fn from(error: GrantRefused<TokenError>) -> Self {
+        match error {
+            GrantRefused::Root(error) => error.into(),
+            GrantRefused::OtherRoot => Self::of(Code::NotAllowed, &error)
+                .hint("use the root key of the member that asks, or send the request back"),
+            GrantRefused::Certificate(_) | GrantRefused::Card(_) => {
+                Self::of(Code::Verification, &error)
+            }
+        }
+    }
+}
+
+impl From<InstallError> for CliError {
+    fn from(error: InstallError) -> Self {
+        match error {
+            InstallError::Home(error) => error.into(),
+            InstallError::File(error) => error.into(),
+        }
     }
 }
 

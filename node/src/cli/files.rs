@@ -4,7 +4,8 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use watchfire_crypto::{Bounds, KeyFile, Purpose, SigningKey};
+use watchfire_crypto::{Bounds, KeyFile, PublicKey, Purpose, SigningKey};
+use watchfire_protocol::engine::admit_held;
 use watchfire_protocol::limits::{CARD_BYTES_MAX, GENESIS_FILE_BYTES_MAX};
 use watchfire_protocol::roster::{CheckedCard, GenesisState, Roster, check_card, inspect_genesis};
 use watchfire_protocol::wire::envelope::SignedBytes;
@@ -12,6 +13,7 @@ use watchfire_protocol::wire::genesis::{GenesisFile, card_from_file};
 
 use super::Ui;
 use super::error::{CliError, Code};
+use crate::certificates;
 use crate::home::Home;
 use crate::keystore::{FileError, PassphraseSource, PassphraseUse, read_bounded, read_secret};
 
@@ -87,7 +89,92 @@ pub(crate) fn roster(home: &Home) -> Result<Option<Roster>, CliError> {
         return Ok(None);
     }
     let (file, _) = genesis(&path)?;
-    Ok(Some(Roster::found(&file)?))
+    let mut roster = Roster::found(&file)?;
+    admit_held(&mut roster, certificates::installed(home));
+    Ok(Some(roster))
+}
+
+/// Reads 64 digits as people write them down: spaces, colons, hyphens and
+/// capitals do not matter, and all of the digits count.
+pub(crate) fn digits(text: &str) -> Result<String, String> {
+    let digits: String = text
+        .chars()
+        .filter(|char| !char.is_whitespace() && !matches!(char, ':' | '-'))
+        .map(|char| char.to_ascii_lowercase())
+        .collect();
+    if let Some(strange) = digits.chars().find(|char| !char.is_ascii_hexdigit()) {
+        return Err(format!(
+            "{strange:?} is no digit of a fingerprint, which has 0 to 9 and a to f"
+        ));
+    }
+    if digits.len() != 64 {
+        return Err(format!(
+            "a fingerprint has 64 digits and this has {}; all of them count",
+            digits.len()
+        ));
+    }
+    Ok(digits)
+}
+
+/// A root key as a person names it: its 64 digits, or the file `root.public`
+/// that holds them.
+pub(crate) fn root_named(text: &str) -> Result<PublicKey, CliError> {
+    let path = Path::new(text);
+    if path.exists() {
+        return root_public(path);
+    }
+    let refused = |why: String| {
+        CliError::new(
+            Code::Usage,
+            format!("{text:?} names no root key: no such file, and {why}"),
+        )
+        .hint(
+            "name the file root.public that \"watchfire key ceremony\" made, or give its 64 digits",
+        )
+    };
+    digits(text)
+        .map_err(refused)?
+        .parse()
+        .map_err(|error| CliError::of(Code::Verification, &error))
+}
+
+/// Reads a file `root.public`: 64 digits in one line.
+pub(crate) fn root_public(path: &Path) -> Result<PublicKey, CliError> {
+    let bytes = read_bounded(path, FRAMING_BYTES).map_err(absent)?;
+    let refused = |why: String| {
+        CliError::new(
+            Code::Verification,
+            format!("{} names no root key: {why}", path.display()),
+        )
+        .hint("carry the file root.public here again")
+    };
+    let text = std::str::from_utf8(&bytes).map_err(|error| refused(error.to_string()))?;
+    digits(text)
+        .map_err(refused)?
+        .parse()
+        .map_err(|error| CliError::of(Code::Verification, &error))
+}
+
+/// The public half of one of the node's keys, for which no passphrase is
+/// needed. Only opening the file proves it.
+pub(crate) fn public_half(path: &Path) -> Result<PublicKey, CliError> {
+    Ok(*KeyFile::parse(&read_secret(path)?)?.public())
+}
+
+/// Opens the node's own two keys: signing, then transport.
+pub(crate) fn node_keys(
+    home: &Home,
+    source: &PassphraseSource,
+    ui: &Ui,
+) -> Result<(SigningKey, SigningKey), CliError> {
+    let signing = KeyFile::parse(&read_secret(&home.signing_key())?)?;
+    let transport = KeyFile::parse(&read_secret(&home.transport_key())?)?;
+    let passphrase = source.obtain("the node's keys", PassphraseUse::Open)?;
+    let _progress = ui.progress("opening the node's keys");
+    Ok((
+        signing.open_key(Purpose::Signing, &passphrase, &Bounds::PRODUCTION)?,
+        transport.open_key(Purpose::Transport, &passphrase, &Bounds::PRODUCTION)?,
+    ))
 }
 
 /// Opens the root key, which takes a second or two by design.
@@ -116,7 +203,7 @@ pub(crate) fn root_key(
 }
 
 /// A file somebody named is not there: that has nothing to do with `init`.
-fn absent(error: FileError) -> CliError {
+pub(crate) fn absent(error: FileError) -> CliError {
     match error {
         FileError::Missing { path } => {
             CliError::new(Code::NotFound, format!("{} does not exist", path.display()))

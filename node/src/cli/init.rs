@@ -20,6 +20,9 @@ use super::settings::{
     NodeSettings, PORT_DEFAULT, dial_address, is_loopback, listen_address, listen_for,
 };
 use super::{Context, files};
+
+mod rootless;
+
 use crate::disk::SledStore;
 use crate::home::Home;
 use crate::keystore::{
@@ -39,12 +42,14 @@ const DOORS_MAX: usize = 4;
 /// move keys/root.key to a medium kept offline once the federation is founded.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
+  watchfire init --slug at-cert --root root.public --address /ip4/192.0.2.1/tcp/4747
+  watchfire init --node-of own.card --listen /ip4/0.0.0.0/tcp/4747
   watchfire init --slug at-cert --name \"CERT Example\" --address /ip4/192.0.2.1/tcp/4747
   watchfire init --slug at-cert --address /dns4/node.cert.example/udp/4747/quic-v1 --passphrase-file secret")]
 pub(crate) struct InitArgs {
     /// Short name of the organisation: 2 to 32 of a-z, 0-9 and hyphens
-    #[arg(long)]
-    slug: Slug,
+    #[arg(long, required_unless_present = "node_of")]
+    slug: Option<Slug>,
     /// What the node does: agency publishes and reads, hub carries for others, observer reads
     #[arg(long, default_value = "agency")]
     role: Role,
@@ -69,9 +74,18 @@ pub(crate) struct InitArgs {
     /// Address the door listens on [default: every interface, on the ports of --door]
     #[arg(long, value_name = "ADDRESS", value_parser = listen_address, requires = "door")]
     door_listen: Vec<Multiaddr>,
+    /// Make no root key here, and ask this one by a file: root.public of "key ceremony", or its 64 digits
+    #[arg(long, value_name = "KEY", conflicts_with = "root_passphrase_file")]
+    root: Option<String>,
+    /// Make a further node of the member of this card, to replace one or beside it
+    #[arg(long, value_name = "CARD", conflicts_with_all = ["slug", "role", "name", "mail", "duty", "address", "door", "root", "root_passphrase_file"])]
+    node_of: Option<PathBuf>,
     /// Read the passphrase of the keys from this file, which only you may read
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
+    /// Give the root key a passphrase of its own, from this file, which only you may read
+    #[arg(long, value_name = "FILE")]
+    root_passphrase_file: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -88,6 +102,9 @@ struct Created {
 }
 
 pub(crate) fn run(context: &Context, args: InitArgs) -> Result<(), CliError> {
+    if args.root.is_some() || args.node_of.is_some() {
+        return rootless::run(context, args);
+    }
     let ui = &context.ui;
     let (profile, settings) = plan(&args)?;
     let path = context.home_path()?;
@@ -98,6 +115,10 @@ pub(crate) fn run(context: &Context, args: InitArgs) -> Result<(), CliError> {
         &format!("the keys of {}", profile.slug),
         PassphraseUse::Create,
     )?;
+    let root_passphrase = args
+        .root_passphrase_file
+        .map(|file| PassphraseSource::File(file).obtain("the root key", PassphraseUse::Create))
+        .transpose()?;
 
     let keys = new_keys()?;
     let card = make_card(&profile, &keys, crate::clock::wall_ms()).map_err(|error| {
@@ -106,7 +127,11 @@ pub(crate) fn run(context: &Context, args: InitArgs) -> Result<(), CliError> {
     let checked = check_card(&card)?;
     {
         let progress = ui.progress("sealing the keys");
-        let sealed = seal_all(&keys, &passphrase)?;
+        let sealed = seal_all(
+            &keys,
+            root_passphrase.as_ref().unwrap_or(&passphrase),
+            &passphrase,
+        )?;
         progress.now("writing");
         let places = [home.root_key(), home.signing_key(), home.transport_key()];
         for (place, sealed) in places.iter().zip(&sealed) {
@@ -122,12 +147,6 @@ pub(crate) fn run(context: &Context, args: InitArgs) -> Result<(), CliError> {
         write_new(&home.own_card(), &card_to_file(&card), MODE_PUBLIC)?;
     }
 
-    let texts = |addresses: &[Multiaddr]| {
-        addresses
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-    };
     let created = Created {
         slug: profile.slug.to_string(),
         role: profile.role.name(),
@@ -203,14 +222,16 @@ fn plan(args: &InitArgs) -> Result<(Profile, NodeSettings), CliError> {
         listen: listen(&args.listen, &addresses),
         door_listen: listen(&args.door_listen, &args.door),
     };
-    let texts = |addresses: &[Multiaddr]| addresses.iter().map(ToString::to_string).collect();
+    let Some(slug) = args.slug.clone() else {
+        return Err(CliError::new(Code::Usage, "--slug is missing"));
+    };
     let contact = Contact {
         name: text("--name", &args.name)?,
         mail: text("--mail", &args.mail)?,
         duty: text("--duty", &args.duty)?,
     };
     let profile = Profile {
-        slug: args.slug.clone(),
+        slug,
         role: args.role,
         contact,
         addresses: texts(&addresses),
@@ -237,7 +258,7 @@ fn text<const MAX: usize>(flag: &str, value: &str) -> Result<Text<MAX>, CliError
     })
 }
 
-fn random<const LENGTH: usize>() -> Result<Zeroizing<[u8; LENGTH]>, CliError> {
+pub(super) fn random<const LENGTH: usize>() -> Result<Zeroizing<[u8; LENGTH]>, CliError> {
     let mut bytes = Zeroizing::new([0; LENGTH]);
     getrandom::fill(bytes.as_mut_slice()).map_err(|error| {
         CliError::new(
@@ -252,16 +273,37 @@ fn new_keys() -> Result<Keys, CliError> {
     Ok(Keys::from_seeds(&*random()?, &*random()?, &*random()?))
 }
 
-/// Seals the three keys side by side: each takes a second on purpose.
-fn seal_all(keys: &Keys, passphrase: &Passphrase) -> Result<[KeyFile; 3], CliError> {
-    let seal = |purpose, key: &SigningKey, cost| -> Result<KeyFile, CliError> {
-        let entropy = random::<ENTROPY_BYTES>()?;
-        Ok(KeyFile::seal_key(purpose, key, passphrase, cost, &entropy)?)
-    };
+fn texts(addresses: &[Multiaddr]) -> Vec<String> {
+    addresses.iter().map(ToString::to_string).collect()
+}
+
+fn seal(
+    purpose: Purpose,
+    key: &SigningKey,
+    passphrase: &Passphrase,
+    cost: Cost,
+) -> Result<KeyFile, CliError> {
+    let entropy = random::<ENTROPY_BYTES>()?;
+    Ok(KeyFile::seal_key(purpose, key, passphrase, cost, &entropy)?)
+}
+
+/// Seals the three keys side by side: each takes a second on purpose. The root
+/// key may have a passphrase of its own.
+fn seal_all(
+    keys: &Keys,
+    of_root: &Passphrase,
+    of_node: &Passphrase,
+) -> Result<[KeyFile; 3], CliError> {
     thread::scope(|scope| {
-        let root = scope.spawn(|| seal(Purpose::Root, &keys.root, Cost::SENSITIVE));
-        let signing = scope.spawn(|| seal(Purpose::Signing, &keys.signing, Cost::INTERACTIVE));
-        let transport = seal(Purpose::Transport, &keys.transport, Cost::INTERACTIVE)?;
+        let root = scope.spawn(|| seal(Purpose::Root, &keys.root, of_root, Cost::SENSITIVE));
+        let signing =
+            scope.spawn(|| seal(Purpose::Signing, &keys.signing, of_node, Cost::INTERACTIVE));
+        let transport = seal(
+            Purpose::Transport,
+            &keys.transport,
+            of_node,
+            Cost::INTERACTIVE,
+        )?;
         let join = |task: thread::ScopedJoinHandle<'_, Result<KeyFile, CliError>>| {
             task.join()
                 .unwrap_or_else(|_| Err(CliError::new(Code::Failure, "sealing a key failed")))

@@ -8,6 +8,7 @@ use watchfire_protocol::ids::FederationId;
 use watchfire_protocol::roster::Roster;
 
 use super::error::{CliError, Code};
+use super::key::Own;
 use super::{Context, files};
 use crate::keystore::{MODE_PUBLIC, write_new};
 
@@ -116,11 +117,17 @@ pub(crate) fn run(context: &Context, args: &JoinArgs) -> Result<(), CliError> {
     if already_joined {
         ui.note("note: this node had joined before");
     }
-    if !own.certificate.is_current(crate::clock::wall_ms()) {
-        ui.note(&format!(
-            "note: this node's certificate ended on {}: others will not accept it",
-            crate::clock::moment(own.certificate.not_after_ms)
-        ));
+    match Own::read(&home)?.certificate {
+        None => ui.note(
+            "note: this node has no certificate yet; install it with \"watchfire key install\"",
+        ),
+        Some(certificate) if !certificate.is_current(crate::clock::wall_ms()) => {
+            ui.note(&format!(
+                "note: this node's certificate ended on {}: others will not accept it",
+                crate::clock::moment(certificate.not_after_ms)
+            ));
+        }
+        Some(_) => {}
     }
     ui.note("next: watchfire serve");
     Ok(())
@@ -128,22 +135,10 @@ pub(crate) fn run(context: &Context, args: &JoinArgs) -> Result<(), CliError> {
 
 /// Reads a fingerprint as people write it down.
 fn fingerprint(text: &str) -> Result<FederationId, String> {
-    let digits: String = text
-        .chars()
-        .filter(|char| !char.is_whitespace() && !matches!(char, ':' | '-'))
-        .map(|char| char.to_ascii_lowercase())
-        .collect();
-    if let Some(strange) = digits.chars().find(|char| !char.is_ascii_hexdigit()) {
-        return Err(format!(
-            "{strange:?} is no digit of a fingerprint, which has 0 to 9 and a to f"
-        ));
-    }
-    digits.parse().map_err(|_| {
-        format!(
-            "a fingerprint has 64 digits and this has {}; all of them count",
-            digits.len()
-        )
-    })
+    let digits = files::digits(text)?;
+    digits
+        .parse()
+        .map_err(|_| "64 digits and no fingerprint".to_owned())
 }
 
 #[cfg(test)]

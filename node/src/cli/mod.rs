@@ -23,6 +23,7 @@ mod federation;
 mod files;
 mod init;
 mod join;
+mod key;
 mod man;
 mod publish;
 mod reference;
@@ -109,6 +110,8 @@ enum Command {
     #[command(subcommand)]
     Federation(federation::FederationCommand),
     Join(join::JoinArgs),
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     Serve(serve::ServeCommand),
     Demo(demo::DemoCommand),
     Publish(publish::PublishArgs),
@@ -180,6 +183,7 @@ fn run(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Init(args) => init::run(context, args),
         Command::Federation(command) => federation::run(context, command),
         Command::Join(args) => join::run(context, &args),
+        Command::Key(command) => key::run(context, command),
         Command::Serve(args) => serve::run(context, args),
         Command::Demo(args) => demo::run(context, args),
         Command::Publish(args) => publish::run(context, &args),

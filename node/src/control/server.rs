@@ -312,10 +312,11 @@ async fn status(node: &Node) -> Result<StatusReply, Failure> {
         .await
         .map_err(|ended| failure(15, ended.to_string(), None))?;
     let roster = node.roster();
+    let own = node.certificate();
     let me = roster.member(&node.member());
     let peers = roster
         .nodes()
-        .filter(|certificate| certificate.node != node.certificate().node)
+        .filter(|certificate| certificate.node != own.node)
         .map(|certificate| {
             let slug = roster
                 .member(&certificate.member)
@@ -339,7 +340,7 @@ async fn status(node: &Node) -> Result<StatusReply, Failure> {
     counters.retain(|_, count| *count > 0);
     Ok(StatusReply {
         slug: me.map(|me| me.slug.to_string()).unwrap_or_default(),
-        role: node.certificate().role.name().to_owned(),
+        role: own.role.name().to_owned(),
         federation: roster.name().to_owned(),
         federation_id: roster.federation().to_string(),
         uptime_ms: status.uptime_ms,
@@ -348,7 +349,7 @@ async fn status(node: &Node) -> Result<StatusReply, Failure> {
         pulls: status.engine.pulls as u64,
         sync: sync_view(&status.engine),
         peers,
-        certificate_until: moment(node.certificate().not_after_ms),
+        certificate_until: moment(own.not_after_ms),
         listening: status.listening,
         counters,
         store: store_view(node)?,

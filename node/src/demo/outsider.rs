@@ -82,7 +82,13 @@ impl Outsider {
         // A door that has no time has not refused anything.
         let refused_at_door = match gate::door_answer(&answer) {
             Ok(DoorAnswer::Offer { accepted }) => !accepted,
-            Ok(DoorAnswer::Genesis { .. } | DoorAnswer::Unavailable) | Err(_) => false,
+            Ok(
+                DoorAnswer::Genesis { .. }
+                | DoorAnswer::Link { .. }
+                | DoorAnswer::Certificates { .. }
+                | DoorAnswer::Unavailable,
+            )
+            | Err(_) => false,
         };
 
         let mut config = TransportConfig::new(federation);

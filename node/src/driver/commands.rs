@@ -9,6 +9,7 @@ use watchfire_protocol::engine::{
 };
 use watchfire_protocol::opening::{PrepareError, Wish};
 use watchfire_protocol::store::StoreError;
+use watchfire_protocol::wire::card::CertificateBytes;
 
 use super::membership::MembershipView;
 use crate::disk::published::Recovering;
@@ -44,6 +45,11 @@ pub enum NodeCommand {
     Status {
         /// The answer.
         reply: oneshot::Sender<NodeStatus>,
+    },
+    /// Take a certificate that a person installed, if it holds.
+    Certificate {
+        /// Which.
+        certificate: Box<CertificateBytes>,
     },
     /// End, with everything durable.
     Shutdown,

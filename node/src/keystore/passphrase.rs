@@ -13,6 +13,9 @@ use super::{FileError, not_open_to, own_uid, read_guarded, read_secret};
 /// The file a service manager provides under `$CREDENTIALS_DIRECTORY`.
 pub const PASSPHRASE_CREDENTIAL: &str = "watchfire-passphrase";
 
+/// As [`PASSPHRASE_CREDENTIAL`], for a root key or the PIN of its token.
+pub const ROOT_PASSPHRASE_CREDENTIAL: &str = "watchfire-root-passphrase";
+
 /// Where a passphrase comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PassphraseSource {
@@ -63,11 +66,25 @@ impl PassphraseSource {
     /// The source to use: the file given on the command line; else the
     /// credential of the service manager, when it provides one; else a person.
     pub fn choose(file: Option<PathBuf>, env: impl Fn(&str) -> Option<OsString>) -> Self {
+        Self::choose_named(file, PASSPHRASE_CREDENTIAL, env)
+    }
+
+    /// As [`choose`](Self::choose), for a root key or its token: its passphrase
+    /// is another than that of the node's keys, so it has another credential.
+    pub fn choose_root(file: Option<PathBuf>, env: impl Fn(&str) -> Option<OsString>) -> Self {
+        Self::choose_named(file, ROOT_PASSPHRASE_CREDENTIAL, env)
+    }
+
+    fn choose_named(
+        file: Option<PathBuf>,
+        credential: &str,
+        env: impl Fn(&str) -> Option<OsString>,
+    ) -> Self {
         if let Some(path) = file {
             return Self::File(path);
         }
         env("CREDENTIALS_DIRECTORY")
-            .map(|dir| Path::new(&dir).join(PASSPHRASE_CREDENTIAL))
+            .map(|dir| Path::new(&dir).join(credential))
             .filter(|path| path.exists())
             .map_or(Self::Prompt, Self::Credential)
     }
@@ -80,6 +97,12 @@ impl PassphraseSource {
     pub fn obtain(&self, key: &str, purpose: PassphraseUse) -> Result<Passphrase, PassphraseError> {
         let mut text = self.obtain_text(key, purpose, rpassword::prompt_password)?;
         Ok(Passphrase::new(std::mem::take(&mut *text))?)
+    }
+
+    /// As [`obtain`](Self::obtain) for an existing secret, as text: the PIN of a
+    /// token goes to its module as such.
+    pub(super) fn obtain_text_for(&self, what: &str) -> Result<Zeroizing<String>, PassphraseError> {
+        self.obtain_text(what, PassphraseUse::Open, rpassword::prompt_password)
     }
 
     /// As [`obtain`](Self::obtain), with the terminal as an argument and the
@@ -258,6 +281,17 @@ mod tests {
         assert!(
             source.obtain("signing.key", PassphraseUse::Open).is_err(),
             "the world may read it"
+        );
+        assert_eq!(
+            PassphraseSource::choose_root(None, env),
+            PassphraseSource::Prompt,
+            "the root's is another"
+        );
+        let root = dir.path().join(ROOT_PASSPHRASE_CREDENTIAL);
+        put(&root, b"from the manager", 0o440);
+        assert_eq!(
+            PassphraseSource::choose_root(None, env),
+            PassphraseSource::Credential(root)
         );
         let file = PathBuf::from("given");
         assert_eq!(

@@ -131,11 +131,11 @@ impl<S: Store> Engine<S> {
     fn roster_is(&mut self, roster: Roster) {
         self.roster = Arc::new(roster);
         // A renewed certificate of this node is the one it cites from now on.
-        if let Some(newest) = self
-            .roster
-            .node(&self.me.node)
-            .filter(|newest| newest.signing_key == self.signing_key.public())
-        {
+        if let Some(newest) = self.roster.node(&self.me.node).filter(|newest| {
+            // Another life begins with another start.
+            newest.signing_key == self.signing_key.public()
+                && newest.incarnation == self.me.incarnation
+        }) {
             self.me = newest.clone();
         }
         self.outputs.push_back(Output::Roster(self.roster()));

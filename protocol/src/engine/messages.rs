@@ -8,6 +8,7 @@ use crate::marking::Marking;
 use crate::opening::{Draft, OpenRefusal};
 use crate::policy::{Marked, Release};
 use crate::roster::Roster;
+use crate::wire::card::CertificateBytes;
 use crate::wire::exchange::{Answer, DoorAnswer, DoorRequest, Request};
 use std::sync::Arc;
 use watchfire_crypto::Verified;
@@ -110,6 +111,11 @@ pub enum Input {
         transport_key: [u8; 32],
         /// What; `None` if it did not decode.
         request: Option<DoorRequest>,
+    },
+    /// A person installed a certificate, of whatever node of a member.
+    Certificate {
+        /// Which, not checked yet.
+        certificate: Box<CertificateBytes>,
     },
     /// A person's answer was read from the store: tell when all of that is
     /// durable.

@@ -118,7 +118,7 @@ pub enum OpenError {
     Store(#[from] StoreError),
     /// No certificate for this node's keys.
     #[error(
-        "the federation holds no certificate for this node's keys; was it made with this node's card?"
+        "no certificate is known of this node's keys; install the one that the root key signed with \"watchfire key install\", and check that the genesis was made with this member's card"
     )]
     NotCertified,
 }
@@ -304,6 +304,7 @@ impl<S: Store> Engine<S> {
                 transport_key,
                 request,
             } => self.on_door(now, token, &transport_key, request),
+            Input::Certificate { certificate } => self.on_certificate(now, &certificate),
             Input::Barrier { client } => {
                 self.claim(Output::Durable { client });
                 Ok(())

@@ -118,7 +118,11 @@ impl<S: Store> Engine<S> {
     }
 
     /// Takes a notice as if it had come from outside, and gossips it.
-    fn utter(&mut self, now: Now, bytes: Vec<u8>) -> Result<Result<(), SayingRefusal>, StoreError> {
+    pub(super) fn utter(
+        &mut self,
+        now: Now,
+        bytes: Vec<u8>,
+    ) -> Result<Result<(), SayingRefusal>, StoreError> {
         let notice = match check_notice(&bytes, &self.roster) {
             Ok(notice) => notice,
             Err(why) => return Ok(Err(why.into())),

@@ -2,10 +2,10 @@
 
 use super::Engine;
 use super::kept::Kept;
-use super::messages::{AnswerToken, Event, Outgoing, Output};
+use super::messages::{AnswerToken, Outgoing, Output};
 use super::receive::{is_expired, marking_of_header, release_frame};
 use crate::gate::NotARequest;
-use crate::ids::{EnvelopeId, NodeId};
+use crate::ids::{CertificateId, EnvelopeId, NodeId};
 use crate::limits::{LIST_LENGTH_BYTES_MAX, RANGE_BYTES_MAX, RANGE_FRAMES_MAX, REQUEST_BYTES_MAX};
 use crate::marking::Marking;
 use crate::policy::Release;
@@ -14,12 +14,12 @@ use crate::table;
 use crate::time::Now;
 use crate::wire::card::CertificateBytes;
 use crate::wire::chunk_tree::path_of;
+use crate::wire::envelope::frame;
 use crate::wire::exchange::{
-    Answer, DOOR_PIECE_BYTES_MAX, DoorAnswer, DoorRequest, Mark, RangeItem, Remains, Request,
-    Scope, StreamId, Unavailable,
+    Answer, DOOR_CERTIFICATES_MAX, DOOR_PIECE_BYTES_MAX, DoorAnswer, DoorRequest, Mark, RangeItem,
+    Remains, Request, Scope, StreamId, Unavailable,
 };
-use crate::wire::{Bytes, List, codec};
-use std::sync::Arc;
+use crate::wire::{Bytes, Kind, List, codec};
 
 /// What a peer may have of an envelope.
 enum Servable {
@@ -43,6 +43,15 @@ fn undamaged(answer: Result<Answer, StoreError>) -> Result<Answer, StoreError> {
         }),
         Ok(_) | Err(StoreError::Failed { .. }) => answer,
     }
+}
+
+/// How long something is, and a piece of it.
+fn piece_of(whole: &[u8], offset: u32) -> (u32, Bytes<DOOR_PIECE_BYTES_MAX>) {
+    let total = u32::try_from(whole.len()).unwrap_or(u32::MAX);
+    let at = usize::try_from(offset).unwrap_or(usize::MAX);
+    let rest = whole.get(at..).unwrap_or_default();
+    let piece = rest.get(..DOOR_PIECE_BYTES_MAX).unwrap_or(rest);
+    (total, Bytes::new(piece.to_vec()).unwrap_or_default())
 }
 
 impl<S: Store> Engine<S> {
@@ -282,9 +291,30 @@ impl<S: Store> Engine<S> {
     ) -> Result<(), StoreError> {
         let answer = match request {
             None => DoorAnswer::Unavailable,
-            Some(DoorRequest::Genesis { offset }) => self.genesis_piece(offset),
+            Some(DoorRequest::Genesis { offset }) => {
+                let (total, bytes) = piece_of(&self.genesis_file, offset);
+                DoorAnswer::Genesis {
+                    total,
+                    offset,
+                    bytes,
+                }
+            }
+            Some(DoorRequest::Link { epoch, offset }) => {
+                match self.staged.sound(&table::link(epoch))? {
+                    Some(link) => {
+                        let (total, bytes) = piece_of(&link, offset);
+                        DoorAnswer::Link {
+                            total,
+                            offset,
+                            bytes,
+                        }
+                    }
+                    None => DoorAnswer::Unavailable,
+                }
+            }
+            Some(DoorRequest::Certificates { after }) => self.certificates_after(now, after)?,
             Some(DoorRequest::Offer { certificate }) => {
-                let accepted = self.offered(now, transport_key, &certificate);
+                let accepted = self.offered(now, transport_key, &certificate)?;
                 DoorAnswer::Offer { accepted }
             }
         };
@@ -292,19 +322,43 @@ impl<S: Store> Engine<S> {
         Ok(())
     }
 
-    fn genesis_piece(&self, offset: u32) -> DoorAnswer {
-        let total = u32::try_from(self.genesis_file.len()).unwrap_or(u32::MAX);
-        let at = usize::try_from(offset).unwrap_or(usize::MAX);
-        let rest = self.genesis_file.get(at..).unwrap_or_default();
-        let piece = rest.get(..DOOR_PIECE_BYTES_MAX).unwrap_or(rest);
-        match Bytes::new(piece.to_vec()) {
-            Ok(bytes) => DoorAnswer::Genesis {
-                total,
-                offset,
-                bytes,
+    /// Certificates that are current, for somebody who was away so long that it
+    /// knows nobody's: of the nodes above the one named, by ascending node.
+    fn certificates_after(
+        &self,
+        now: Now,
+        after: Option<NodeId>,
+    ) -> Result<DoorAnswer, StoreError> {
+        let mut ids: Vec<(NodeId, CertificateId)> = self
+            .roster
+            .nodes()
+            .filter(|held| held.is_current(now.wall_ms))
+            .filter(|held| after.is_none_or(|after| held.node > after))
+            .map(|held| (held.node, held.id))
+            .collect();
+        ids.sort_unstable();
+        let mut more = ids.len() > DOOR_CERTIFICATES_MAX;
+        ids.truncate(DOOR_CERTIFICATES_MAX);
+        let mut certificates = Vec::new();
+        for (_, id) in &ids {
+            // Those of genesis and chain are there to be had.
+            if let Some(certificate) = self.staged.sound_as::<CertificateBytes>(
+                &table::certificate(id),
+                crate::limits::DOOR_BYTES_MAX,
+            )? {
+                certificates.push(certificate);
+            }
+        }
+        let last = ids.last().map(|(node, _)| *node);
+        more &= last.is_some();
+        Ok(match List::new(certificates) {
+            Ok(certificates) => DoorAnswer::Certificates {
+                certificates,
+                last,
+                more,
             },
             Err(_) => DoorAnswer::Unavailable,
-        }
+        })
     }
 
     /// Takes a certificate offered by the node it is for.
@@ -313,12 +367,12 @@ impl<S: Store> Engine<S> {
         now: Now,
         transport_key: &[u8; 32],
         certificate: &CertificateBytes,
-    ) -> bool {
+    ) -> Result<bool, StoreError> {
         let of_connection = certificate
             .claims()
             .is_ok_and(|claimed| claimed.transport_key == *transport_key);
         if !of_connection {
-            return false;
+            return Ok(false);
         }
         let known = certificate.claims().is_ok_and(|claimed| {
             let node = NodeId::of_transport(&claimed.transport_key);
@@ -327,30 +381,34 @@ impl<S: Store> Engine<S> {
                 .is_some_and(|held| held.serial == claimed.serial && held.is_current(now.wall_ms))
         });
         if known {
-            return true;
+            return Ok(true);
         }
+        self.admit(now, certificate)
+    }
+
+    /// Takes a certificate that a person installed, as the door would.
+    pub(super) fn on_certificate(
+        &mut self,
+        now: Now,
+        certificate: &CertificateBytes,
+    ) -> Result<(), StoreError> {
+        self.admit(now, certificate).map(drop)
+    }
+
+    /// Takes a certificate that holds, is current and is newer than what is
+    /// known of its node; and signs under it when it is of this node's own keys
+    /// and life. Another life begins with another start.
+    fn admit(&mut self, now: Now, certificate: &CertificateBytes) -> Result<bool, StoreError> {
         // The signatures before anything is copied: strangers ask here.
         if self
             .roster
             .check_certificate(certificate, now.wall_ms)
             .is_err()
         {
-            return false;
+            return Ok(false);
         }
-        let mut roster = (*self.roster).clone();
-        let Ok(admitted) = roster.admit_certificate(certificate, now.wall_ms) else {
-            return false;
-        };
-        self.staged
-            .put_as(table::certificate(&admitted.id), certificate);
-        self.roster = Arc::new(roster);
-        self.membership.knows_certificate(&admitted);
-        self.learned_life(now, (admitted.node, admitted.incarnation));
-        self.outputs.push_back(Output::Roster(self.roster()));
-        self.event(Event::Admitted {
-            certificate: admitted.id,
-            member: admitted.member,
-        });
-        true
+        // From here on it is a notice: the mesh carries it to who has no door.
+        let frame = frame(Kind::NodeCert, certificate);
+        Ok(self.utter(now, frame)?.is_ok())
     }
 }

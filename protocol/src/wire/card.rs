@@ -224,6 +224,30 @@ impl CertificateBytes {
         })
     }
 
+    /// Puts together a certificate of signatures that were made apart: the root
+    /// may be a token, or lie on another machine.
+    ///
+    /// # Errors
+    /// What [`CertificateBytes::verify`] says: what comes out holds.
+    pub fn assemble(
+        statement: &[u8],
+        root_key: &PublicKey,
+        root: &Signature,
+        signing: &Signature,
+        transport: &Signature,
+    ) -> Result<Self, CertificateRefused> {
+        let bytes = Bytes::new(statement.to_vec())
+            .map_err(|_| CertificateRefused::Defect("it is longer than a certificate"))?;
+        let assembled = Self {
+            statement: bytes,
+            root: root.to_bytes(),
+            signing: signing.to_bytes(),
+            transport: transport.to_bytes(),
+        };
+        assembled.verify(root_key)?;
+        Ok(assembled)
+    }
+
     /// What it says, nothing checked yet.
     ///
     /// # Errors

@@ -300,7 +300,22 @@ pub enum DoorRequest {
         /// Of the connection's own transport key, by the root of a current member.
         certificate: CertificateBytes,
     },
+    /// A piece of a link of the roster chain.
+    Link {
+        /// To which epoch it leads.
+        epoch: u64,
+        /// Where the piece begins.
+        offset: u32,
+    },
+    /// Current certificates that the chain does not hold.
+    Certificates {
+        /// Of nodes above this one; none for the first.
+        after: Option<NodeId>,
+    },
 }
+
+/// Nodes of whom one answer at the door has certificates: 6 of 600 bytes.
+pub const DOOR_CERTIFICATES_MAX: usize = 6;
 
 /// What the door answers.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -321,4 +336,22 @@ pub enum DoorAnswer {
     },
     /// Nothing to give.
     Unavailable,
+    /// A piece of a link.
+    Link {
+        /// Length of the link.
+        total: u32,
+        /// Where this piece begins.
+        offset: u32,
+        /// The piece.
+        bytes: Bytes<DOOR_PIECE_BYTES_MAX>,
+    },
+    /// Certificates.
+    Certificates {
+        /// By ascending node.
+        certificates: List<CertificateBytes, DOOR_CERTIFICATES_MAX>,
+        /// The last node that was looked at.
+        last: Option<NodeId>,
+        /// Whether there are more behind it.
+        more: bool,
+    },
 }

@@ -9,6 +9,7 @@
 pub mod files;
 pub mod import;
 pub mod mutate;
+pub mod requests;
 pub mod samples;
 pub mod stix;
 pub mod wire;
@@ -38,7 +39,7 @@ pub struct Target {
 }
 
 /// Every parser that bytes from outside reach.
-pub const ALL: [Target; 13] = [
+pub const ALL: [Target; 14] = [
     Target {
         name: "frame",
         run: wire::fuzz_frame,
@@ -126,6 +127,14 @@ pub const ALL: [Target; 13] = [
         words: files::KEY_FILE_WORDS,
         memory_bytes: 2 * 1024 * 1024,
         memory_per_byte: 64,
+    },
+    Target {
+        name: "request",
+        run: requests::fuzz_request,
+        samples: requests::requests,
+        words: requests::REQUEST_WORDS,
+        memory_bytes: 256 * 1024,
+        memory_per_byte: 128,
     },
     Target {
         name: "payload",

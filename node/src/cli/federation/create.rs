@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
-use watchfire_protocol::roster::{draft_genesis, inspect_genesis, sign_genesis};
+use watchfire_protocol::certify::sign_genesis_by;
+use watchfire_protocol::roster::{draft_genesis, inspect_genesis};
 
 use super::GenesisView;
 use crate::cli::error::{CliError, Code};
+use crate::cli::key::{TokenArgs, open_root};
 use crate::cli::{Context, files};
 use crate::home::Home;
 use crate::keystore::{FileError, MODE_PUBLIC, PassphraseSource, write_new};
@@ -34,11 +36,13 @@ pub(crate) struct CreateArgs {
     #[arg(short, long, value_name = "FILE", default_value = "genesis")]
     output: PathBuf,
     /// Root key [default: keys/root.key in the data directory]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "pkcs11_module")]
     root_key: Option<PathBuf>,
-    /// Read the passphrase of the root key from this file, which only you may read
+    /// Read the passphrase of the root key, or the PIN of its token, from this file, which only you may read
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    token: TokenArgs,
 }
 
 pub(crate) fn run(context: &Context, args: CreateArgs) -> Result<(), CliError> {
@@ -91,9 +95,12 @@ pub(crate) fn run(context: &Context, args: CreateArgs) -> Result<(), CliError> {
             let path = args.root_key.unwrap_or_else(|| home.root_key());
             if !state.cards.iter().any(|card| card.root_key == own.root_key) {
                 unsigned_because = Some("your own card is not among them".to_owned());
-            } else if path.exists() {
+            } else if path.exists() || args.token.key().is_some() {
                 let source = PassphraseSource::choose(args.passphrase_file, files::env);
-                file = sign_genesis(&file, &files::root_key(&path, &source, ui)?)?;
+                let root = open_root(args.token.key(), Some(&path), &source, ui)?;
+                file = sign_genesis_by(&file, &root.public(), |domain, message| {
+                    root.sign(domain, message)
+                })??;
             } else {
                 unsigned_because = Some(format!(
                     "your root key is not at {}; name it with --root-key",

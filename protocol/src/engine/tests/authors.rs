@@ -16,6 +16,7 @@ use crate::limits::{
     BUNDLE_LIFE_MS_MAX, CERTIFICATE_LIFE_MS_MAX, PROBE_AGAIN_MS, SEQUENCE_AHEAD_MAX,
 };
 use crate::table::Through;
+use crate::wire::NodeCert;
 use crate::wire::bundle::{Encoding, Part};
 use crate::wire::envelope::Inner;
 use crate::wire::exchange::Remains;
@@ -249,6 +250,49 @@ fn nothing_is_published_under_a_certificate_that_is_over() {
     node.pass(CERTIFICATE_LIFE_MS_MAX);
     let outputs = node.publish(draft("a", 10, Marking::Clear));
     assert_eq!(refusal(&outputs), Some(&PublishRefusal::Certificate));
+}
+
+#[test]
+fn a_node_goes_on_under_the_certificate_that_a_person_installs() {
+    let mut node = Node::start(0);
+    node.frame_of("under the first", 10);
+    node.pass(CERTIFICATE_LIFE_MS_MAX / 2);
+    let mut renewed = newcomer(&keys(0), &keys(0));
+    renewed.serial = 2;
+    renewed.not_before_ms = WALL_MS + CERTIFICATE_LIFE_MS_MAX / 2 - 1_000;
+    renewed.not_after_ms = renewed.not_before_ms + CERTIFICATE_LIFE_MS_MAX;
+    let install = |node: &mut Node, cert: &NodeCert| {
+        let Keys {
+            root,
+            signing,
+            transport,
+        } = keys(0);
+        let certificate = CertificateBytes::sign(cert, &root, &signing, &transport).unwrap();
+        node.feed(Input::Certificate {
+            certificate: Box::new(certificate),
+        });
+        node.engine.me().serial
+    };
+    // Another life begins with another start.
+    let reborn = NodeCert {
+        serial: 3,
+        incarnation: 2,
+        ..renewed.clone()
+    };
+    let mut running = Node::start(0);
+    running.pass(CERTIFICATE_LIFE_MS_MAX / 2);
+    assert_eq!(install(&mut running, &reborn), 1);
+    let newest = running.engine.roster().node(&node_id(0)).cloned();
+    assert_eq!(newest.map(|newest| newest.serial), Some(3), "it was taken");
+    assert_eq!(install(&mut node, &renewed), 2);
+    node.pass(CERTIFICATE_LIFE_MS_MAX / 2 + 1);
+    let frame = node.frame_of("under the second", 10);
+    // Others need the new one too, and then the stream goes on for them.
+    let mut peer = Node::start(1);
+    peer.pass(CERTIFICATE_LIFE_MS_MAX + 1);
+    assert!(check(&frame, &peer.engine.roster()).is_err());
+    assert_eq!(install(&mut peer, &renewed), 1);
+    assert!(check(&frame, &peer.engine.roster()).is_ok());
 }
 
 #[test]
