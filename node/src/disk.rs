@@ -35,6 +35,7 @@
 //! One tree, since sled's batches are atomic within a tree and not across.
 
 pub mod audit;
+pub mod chain;
 mod durable;
 mod error;
 mod fault;

@@ -21,6 +21,7 @@ use watchfire_protocol::wire::genesis::GenesisFile;
 
 use crate::clock::Clock;
 use crate::committer::Committer;
+use crate::disk::chain::{self, ChainError};
 use crate::disk::published::{OwnStreams, Recovering, Witnessed};
 use crate::disk::recovery::{self, Happened};
 use crate::disk::{Damaged, OpenError as DiskError, SledStore, tables};
@@ -57,6 +58,9 @@ pub enum StartError {
     /// The genesis does not hold.
     #[error(transparent)]
     Roster(#[from] RosterError),
+    /// The roster chain beside the store cannot be used.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
     /// The store does not open.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -126,6 +130,10 @@ impl Node {
         let clock = Clock::start();
         let file = GenesisFile::from_bytes(&config.genesis_file)?;
         let mut roster = Roster::found(&file)?;
+        let links = chain::read(&config.store)?;
+        for link in &links {
+            roster = roster.follow(link)?;
+        }
         admit_held(&mut roster, certificates);
         let transport_key = SigningKey::from_seed(config.transport_seed.expose()).public();
         let open = |store| {
@@ -134,6 +142,7 @@ impl Node {
             let config = Config {
                 roster: roster.clone(),
                 genesis_file: config.genesis_file.clone(),
+                links: links.clone(),
                 transport_key: transport_key.to_bytes(),
                 signing_key: SigningKey::from_seed(config.signing_key.expose_seed().expose()),
                 seed,
@@ -158,7 +167,11 @@ impl Node {
         let (openers, opened) = Pool::start()?;
         // The engine has at most a few commits under way, so there is always room.
         let (durable, committed) = mpsc::channel::<Result<CommitNo, _>>(64);
-        let witnessed = Arc::new(Witnessed::new(Arc::clone(&store), Arc::clone(&own)));
+        let witnessed = Arc::new(Witnessed::new(
+            Arc::clone(&store),
+            Arc::clone(&own),
+            config.store.clone(),
+        ));
         let committer = Committer::start(witnessed, move |done| {
             // The driver may have ended; then nobody waits for the news.
             let _ = durable.blocking_send(done);

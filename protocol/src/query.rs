@@ -8,6 +8,7 @@
 mod records;
 mod search;
 
+use crate::engine::Quarantine;
 use crate::ids::{BundleId, EnvelopeId, MemberId};
 use crate::marking::Marking;
 use crate::policy::{
@@ -16,7 +17,7 @@ use crate::policy::{
 };
 use crate::roster::Roster;
 use crate::store::{Store, StoreError};
-use crate::table::{Outcome, Row};
+use crate::table::{self, Arrival, Outcome, Row};
 use crate::wire::bundle::Bundle;
 use crate::wire::codec;
 use bincode::{Decode, Encode};
@@ -63,6 +64,8 @@ pub struct BundleRecord {
     pub received_ms: u64,
     /// What came of opening it; none while it waits.
     pub outcome: Option<Outcome>,
+    /// Why it is not believed here, if it is not.
+    pub quarantine: Option<Quarantine>,
 }
 
 impl Marked for BundleRecord {
@@ -150,7 +153,8 @@ impl<'a, S: Store> Query<'a, S> {
         } else {
             Life::Live
         };
-        let author = if self.asker.roster.member(&facts.author).is_some() {
+        let is_known = self.asker.roster.present_or_former(&facts.author).is_some();
+        let author = if is_known && facts.quarantine.is_none() {
             AuthorStanding::Ok
         } else {
             AuthorStanding::Quarantined
@@ -176,12 +180,18 @@ impl<'a, S: Store> Query<'a, S> {
 
     /// The standing of a bundle, for explanations.
     pub fn standing_of(&self, record: &BundleRecord) -> Standing {
-        self.standing(&Facts::of(&record.statement))
+        self.standing(&Facts::of(&record.statement, record.quarantine))
+    }
+
+    /// Why an envelope is not believed here, if it is not.
+    fn quarantine(&self, arrival: Arrival) -> Result<Option<Quarantine>, StoreError> {
+        self.get(&table::quarantine(arrival), 1)
     }
 }
 
 /// What of a bundle the policy asks about.
 struct Facts {
+    quarantine: Option<Quarantine>,
     author: MemberId,
     not_after_ms: u64,
     exercise: bool,
@@ -189,8 +199,9 @@ struct Facts {
 }
 
 impl Facts {
-    const fn of(bundle: &Bundle) -> Self {
+    const fn of(bundle: &Bundle, quarantine: Option<Quarantine>) -> Self {
         Self {
+            quarantine,
             author: bundle.author,
             not_after_ms: bundle.not_after_ms,
             exercise: bundle.exercise,

@@ -182,6 +182,13 @@ pub fn link(epoch: u64) -> Vec<u8> {
     key(b'Z', &[&epoch.to_be_bytes()])
 }
 
+/// Reads the epoch from a key of the chain.
+pub fn epoch_of(key: &[u8]) -> Option<u64> {
+    let (table, epoch) = key.split_first()?;
+    (*table == b'Z').then_some(())?;
+    Some(u64::from_be_bytes(epoch.try_into().ok()?))
+}
+
 /// Prefix of the chain, in order.
 pub const LINKS: &[u8] = b"Z";
 

@@ -236,6 +236,7 @@ impl World {
         let config = Config {
             roster: (*self.roster).clone(),
             genesis_file: self.genesis_file.clone(),
+            links: Vec::new(),
             transport_key: keys.transport.public().to_bytes(),
             signing_key: keys.signing,
             seed: self

@@ -346,6 +346,7 @@ mod tests {
         let config = Config {
             roster: roster.clone(),
             genesis_file: file.to_bytes(),
+            links: Vec::new(),
             transport_key: keys.transport.public().to_bytes(),
             signing_key: keys.signing,
             seed: [1; 32],

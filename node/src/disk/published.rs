@@ -45,7 +45,7 @@ use watchfire_protocol::wire::codec;
 use watchfire_protocol::wire::exchange::StreamId;
 
 use super::durable::sync;
-use super::{SledStore, held, point, value};
+use super::{SledStore, chain, held, point, value};
 
 /// What follows the store's name.
 const SUFFIX: &str = ".published";
@@ -451,17 +451,20 @@ impl OwnStreams {
     }
 }
 
-/// A store whose flush also notes how far the own streams went: what is
-/// reported durable after it may be let out.
+/// A store whose flush also notes how far the own streams went, and that keeps
+/// the roster chain in files of its own: what is reported durable after it may
+/// be let out.
 #[derive(Debug)]
 pub(crate) struct Witnessed {
     store: Arc<SledStore>,
     own: Arc<OwnStreams>,
+    /// Where the store is: the roster chain is kept beside it.
+    path: PathBuf,
 }
 
 impl Witnessed {
-    pub(crate) const fn new(store: Arc<SledStore>, own: Arc<OwnStreams>) -> Self {
-        Self { store, own }
+    pub(crate) const fn new(store: Arc<SledStore>, own: Arc<OwnStreams>, path: PathBuf) -> Self {
+        Self { store, own, path }
     }
 }
 
@@ -475,6 +478,10 @@ impl Store for Witnessed {
     }
 
     fn apply(&self, batch: &Batch) -> Result<(), StoreError> {
+        chain::keep(&self.path, batch).map_err(|why| StoreError::Failed {
+            operation: "keep the roster chain",
+            cause: why.to_string(),
+        })?;
         self.store.apply(batch)?;
         self.own.see(batch);
         Ok(())

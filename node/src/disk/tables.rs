@@ -28,7 +28,7 @@ const fn index(byte: u8, name: &'static str) -> Table {
 }
 
 /// The layout of `protocol::table`, in key order.
-pub(crate) const TABLES: [Table; 20] = [
+pub(crate) const TABLES: [Table; 23] = [
     index(b'A', "next-arrival"),
     index(b'B', "bundles"),
     truth(b'C', "chunks"),
@@ -43,12 +43,15 @@ pub(crate) const TABLES: [Table; 20] = [
     truth(b'N', "certificates"),
     index(b'O', "outcomes"),
     index(b'P', "awaited-bodies"),
+    truth(b'Q', "quarantined"),
     truth(b'R', "remains"),
     index(b'S', "stream-places"),
     index(b'T', "rows"),
     index(b'V', "values"),
     index(b'W', "unopened"),
     truth(b'X', "evidence"),
+    truth(b'Y', "notices"),
+    truth(b'Z', "roster-chain"),
 ];
 
 /// What is in no table that this program knows: a newer one may.
@@ -70,7 +73,9 @@ pub(crate) fn place(key: &[u8]) -> String {
         Some(b'A') => Some("the number of the next arrival".to_owned()),
         Some(b'G') => Some("the names of this store".to_owned()),
         Some(b'M') => Some(format!("node {}", hex::encode(rest))),
-        Some(b'L' | b'R' | b'P' | b'W' | b'O') => {
+        Some(b'Y') => Some(format!("notice {}", hex::encode(rest))),
+        Some(b'Z') => table::epoch_of(key).map(|epoch| format!("epoch {epoch}")),
+        Some(b'L' | b'Q' | b'R' | b'P' | b'W' | b'O') => {
             table::arrival_of(key).map(|arrival| format!("arrival {arrival}"))
         }
         Some(b'T') => rest.split_first_chunk::<8>().map(|(arrival, block)| {

@@ -3,7 +3,7 @@
 
 use super::NotTaken;
 use super::messages::{Event, GossipToken, Output, Verdict};
-use super::{Engine, Staged, damaged, for_each};
+use super::{Engine, OpenError, Staged, damaged, for_each};
 use crate::gate::{Blame, Notice, NoticeRefusal, Refusal, Slot, check_notice};
 use crate::ids::{CertificateId, NodeId};
 use crate::limits::{FRAME_BYTES_MAX, LINK_BYTES_MAX};
@@ -185,10 +185,25 @@ impl<S: Store> Engine<S> {
 /// The roster that the chain in a store leads to, with the certificates and the
 /// notices that are held about it.
 pub(super) fn restore<S: Store>(
-    staged: &Staged<S>,
+    staged: &mut Staged<S>,
     roster: &mut Roster,
+    links: &[Link],
     now: Now,
-) -> Result<Membership, StoreError> {
+) -> Result<Membership, OpenError> {
+    for (epoch, link) in (1..).zip(links) {
+        match staged.get(&table::link(epoch))? {
+            Some(held) if Link::from_bytes(&held).map(|held| held.id()) != Ok(link.id()) => {
+                return Err(OpenError::ChainDiffers { epoch });
+            }
+            Some(_) => {}
+            None => staged.put(table::link(epoch), link.to_bytes()),
+        }
+        if epoch > roster.epoch() {
+            *roster = roster
+                .follow(link)
+                .map_err(|_| OpenError::ChainDiffers { epoch })?;
+        }
+    }
     for_each(staged, table::LINKS, |key, value| {
         let link = Link::from_bytes(value).map_err(|_| damaged(key))?;
         match roster.follow(&link) {

@@ -79,6 +79,7 @@ use crate::table::{self, Arrival, StoreNames, StreamRow};
 use crate::time::{Instant, Now};
 use crate::wire::card::{CertificateBytes, Role};
 use crate::wire::exchange::{StoreId, StreamId};
+use crate::wire::roster::Link;
 use crate::wire::{List, Tag, codec};
 use catch_up::CatchUp;
 pub(crate) use catch_up::Way;
@@ -102,6 +103,9 @@ pub struct Config {
     pub roster: Roster,
     /// The genesis file, for the door.
     pub genesis_file: Vec<u8>,
+    /// Links of the chain that are known beside the store, from epoch 1 on. The
+    /// roster may have followed them already.
+    pub links: Vec<Link>,
     /// This node's transport key.
     pub transport_key: [u8; 32],
     /// Signs this node's statements.
@@ -121,6 +125,14 @@ pub enum OpenError {
         "no certificate is known of this node's keys; install the one that the root key signed with \"watchfire key install\", and check that the genesis was made with this member's card"
     )]
     NotCertified,
+    /// The store and what is kept beside it tell of different rosters.
+    #[error(
+        "the store and the files beside it hold different rosters for epoch {epoch}; one of them is of another federation or was tampered with: do not use this node before you know which"
+    )]
+    ChainDiffers {
+        /// Of which epoch.
+        epoch: u64,
+    },
 }
 
 /// A node of the mesh, sans IO.
@@ -142,6 +154,8 @@ pub struct Engine<S> {
     own_created_ms: u64,
     author_quotas: BTreeMap<(NodeId, Way), Quota>,
     membership: Membership,
+    /// Members of whom something is quarantined because they are suspended.
+    suspended: BTreeSet<MemberId>,
     /// When to say next that this node is alive.
     alive_at: Instant,
     alives_said: u64,
@@ -205,9 +219,9 @@ impl<S: Store> Engine<S> {
     /// # Errors
     /// When the store fails, or the roster knows no certificate of these keys.
     pub fn open(store: S, config: Config, now: Now) -> Result<Self, OpenError> {
-        let staged = Staged::new(store);
+        let mut staged = Staged::new(store);
         let mut roster = config.roster;
-        let membership = members::restore(&staged, &mut roster, now)?;
+        let membership = members::restore(&mut staged, &mut roster, &config.links, now)?;
         let node = NodeId::of_transport(&config.transport_key);
         let me = roster
             .node(&node)
@@ -217,6 +231,8 @@ impl<S: Store> Engine<S> {
         let next_arrival = staged.get_as(&table::next_arrival(), 9)?.unwrap_or(0);
         let streams = restore_streams(&staged)?;
         let evidence = restore_evidence(&staged)?;
+        // Whose suspension ended while this node did not run is seen at once.
+        let suspended = roster.members().map(|member| member.id).collect();
         let mut engine = Self {
             me,
             signing_key: config.signing_key,
@@ -235,6 +251,7 @@ impl<S: Store> Engine<S> {
             own_quota: Quota::own(now.mono),
             own_created_ms: 0,
             author_quotas: BTreeMap::new(),
+            suspended,
             membership,
             alive_at: now.mono.plus_ms(ALIVE_SOON_MS),
             alives_said: 0,
@@ -510,18 +527,12 @@ pub fn certificate_of(value: &[u8]) -> Option<CertificateBytes> {
 /// in a store, as every start does. One that the roster no longer takes is left
 /// out.
 pub fn admit_held(roster: &mut Roster, held: Vec<CertificateBytes>) {
-    let mut by_serial: Vec<(u64, u64, CertificateBytes)> = held
-        .into_iter()
-        .filter_map(|certificate| {
-            let claimed = certificate.claims().ok()?;
-            Some((claimed.serial, claimed.not_before_ms, certificate))
-        })
-        .collect();
-    by_serial.sort_by_key(|(serial, _, _)| *serial);
-    for (_, valid_at_ms, certificate) in by_serial {
-        // Judged at a moment of its own life: it was current when it was
-        // admitted.
-        let _ = roster.admit_certificate(&certificate, valid_at_ms);
+    for certificate in held {
+        // A record of who a node was, also when it is over or its root was
+        // replaced: what it signed must stay verifiable.
+        if let Ok(record) = roster.check_record(&certificate) {
+            roster.keep_certificate(record);
+        }
     }
 }
 

@@ -269,6 +269,7 @@ impl<S: Store> Engine<S> {
         }
         self.inquire(now);
         self.say_alive(now)?;
+        self.release_suspended(now)?;
         self.fetch(now);
         self.retry_pulls(now)?;
         self.start_pulls(now)

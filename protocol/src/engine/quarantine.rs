@@ -8,14 +8,16 @@
 //! above it.
 
 use super::Engine;
+use super::kept::{Kept, kept_at};
 use crate::gate::Frame;
-use crate::ids::{EnvelopeId, NodeId};
+use crate::ids::{EnvelopeId, MemberId, NodeId};
 use crate::roster::Certificate;
 use crate::store::{Store, StoreError};
 use crate::table::{self, Arrival};
 use crate::time::Now;
 use crate::wire::exchange::StreamId;
 use bincode::{Decode, Encode};
+use std::collections::BTreeSet;
 
 /// Why an envelope is quarantined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
@@ -122,7 +124,20 @@ impl<S: Store> Engine<S> {
             .is_some_and(|(last, _)| sequence <= last)
     }
 
-    pub(super) fn quarantine(&mut self, arrival: Arrival, why: Quarantine) {
+    /// Marks an envelope of a member as not believed.
+    pub(super) fn quarantine_of_member(
+        &mut self,
+        arrival: Arrival,
+        author: MemberId,
+        why: Quarantine,
+    ) {
+        if why == Quarantine::Suspended {
+            self.suspended.insert(author);
+        }
+        self.quarantine(arrival, why);
+    }
+
+    fn quarantine(&mut self, arrival: Arrival, why: Quarantine) {
         self.staged.put_as(table::quarantine(arrival), &why);
     }
 
@@ -153,6 +168,45 @@ impl<S: Store> Engine<S> {
         for stream in self.streams.of_node(node) {
             if stream.incarnation == incarnation {
                 self.quarantine_from(&stream, 1, Quarantine::Forked)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What came of a suspended member is believed again when its suspension has
+    /// ended, unless something else has ended meanwhile.
+    pub(super) fn release_suspended(&mut self, now: Now) -> Result<(), StoreError> {
+        let over: BTreeSet<MemberId> = self
+            .suspended
+            .iter()
+            .filter(|member| {
+                !self
+                    .membership
+                    .suspensions()
+                    .is_suspended(&self.roster, member, now.wall_ms)
+            })
+            .copied()
+            .collect();
+        if over.is_empty() {
+            return Ok(());
+        }
+        self.suspended.retain(|member| !over.contains(member));
+        let mut arrivals = Vec::new();
+        super::for_each(&self.staged, table::QUARANTINED, |key, value| {
+            if *value == crate::wire::codec::encode(&Quarantine::Suspended) {
+                arrivals.extend(table::arrival_of(key));
+            }
+            Ok(())
+        })?;
+        for arrival in arrivals {
+            let author = match kept_at(&self.staged, arrival)? {
+                Kept::Whole(logged) => logged.header.prefix.author,
+                Kept::Remains(_, header) => header.prefix.author,
+                Kept::Absent => continue,
+            };
+            // Who was expelled while it was suspended stays quarantined.
+            if over.contains(&author) && self.roster.member(&author).is_some() {
+                self.staged.remove(table::quarantine(arrival));
             }
         }
         Ok(())

@@ -129,7 +129,8 @@ impl<S: Store> Engine<S> {
         let doubt = self.quarantine_of(now, &stream, position.sequence, frame.value());
         let arrival = self.append(now, &stream, &position, id, frame.value())?;
         if let Some(why) = doubt {
-            self.quarantine(arrival, why);
+            let author = frame.value().header().prefix.author;
+            self.quarantine_of_member(arrival, author, why);
         }
         self.taken(now, arrival, id, from, frame);
         if !had_gap && self.streams.has_gap(&stream) {

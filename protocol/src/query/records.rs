@@ -87,7 +87,7 @@ impl<S: Store> Query<'_, S> {
             marking: hit.row.marking,
             stix,
         };
-        let standing = self.standing(&Facts::of(&plain.0));
+        let standing = self.standing(&Facts::of(&plain.0, self.quarantine(arrival)?));
         Ok(release(
             Action::Show,
             Subject::Reader(self.asker.reader),
@@ -112,7 +112,7 @@ impl<S: Store> Query<'_, S> {
             marking: statement.marking,
             stix,
         };
-        let standing = self.standing(&Facts::of(&statement));
+        let standing = self.standing(&Facts::of(&statement, self.quarantine(arrival)?));
         Ok(release(
             Action::Show,
             Subject::Reader(self.asker.reader),
@@ -142,6 +142,7 @@ impl<S: Store> Query<'_, S> {
         let Some(logged) = header_of_frame(entry.frame.as_slice()) else {
             return Ok(None);
         };
+        let quarantine = self.quarantine(arrival)?;
         Ok(logged.bundle.map(|(bundle, statement)| BundleRecord {
             bundle,
             envelope: logged.id,
@@ -149,6 +150,7 @@ impl<S: Store> Query<'_, S> {
             statement,
             received_ms: entry.received_ms,
             outcome,
+            quarantine,
         }))
     }
 

@@ -211,6 +211,7 @@ impl<S: Store> Query<'_, S> {
             return Ok(None);
         };
         let standing = self.standing(&Facts {
+            quarantine: self.quarantine(arrival)?,
             author: filed.author,
             not_after_ms: filed.not_after_ms,
             exercise: filed.exercise,

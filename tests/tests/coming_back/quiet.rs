@@ -53,6 +53,7 @@ impl<'a> Host<'a> {
         let (file, roster, mut keys) = derived_federation(&SEED, &roles, WALL_MS - 1_000).unwrap();
         let keys = keys.swap_remove(number);
         let config = Config {
+            links: Vec::new(),
             roster,
             genesis_file: file.to_bytes(),
             transport_key: keys.transport.public().to_bytes(),

@@ -84,6 +84,7 @@ impl Played {
         let (transport, network) = transport::start(config, keypair).unwrap();
         let begun = Clock::now();
         let config = Config {
+            links: Vec::new(),
             roster: mesh.roster().clone(),
             genesis_file: mesh.genesis_file(),
             transport_key: keys.transport.public().to_bytes(),

@@ -1,15 +1,21 @@
 //! Whether one value, by itself, is what its table holds.
 
+use watchfire_protocol::engine::Quarantine;
+use watchfire_protocol::gate::{Slot, is_notice};
 use watchfire_protocol::ids::EnvelopeId;
 use watchfire_protocol::limits::{CHUNK_BYTES, DOOR_BYTES_MAX, FRAME_BYTES_MAX, REMAINS_BYTES_MAX};
 use watchfire_protocol::table::{self, LogEntry, Outcome, StoreNames, StreamRow, rows};
 use watchfire_protocol::wire::card::CertificateBytes;
 use watchfire_protocol::wire::codec;
 use watchfire_protocol::wire::exchange::{Mark, RangeItem, Remains};
+use watchfire_protocol::wire::roster::Link;
 
 /// What a value of the index takes at most, in bytes: a block of rows has 32 of
 /// under 700 bytes.
 const INDEX_VALUE_BYTES_MAX: usize = 65_536;
+
+/// The longest name of a slot: three hashes and two numbers.
+const SLOT_BYTES_MAX: usize = 128;
 
 /// Length of a key of a table byte and a hash.
 const HASH_KEY_BYTES: usize = 1 + 32;
@@ -64,6 +70,22 @@ pub(super) fn check(key: &[u8], value: &[u8]) -> Result<(), &'static str> {
         Some(b'X') => {
             key_is(1 + 56 + 8 + 32)?;
             reads(codec::decode::<RangeItem>(value, FRAME_BYTES_MAX + 64).is_ok())
+        }
+        Some(b'Q') => {
+            key_is(ARRIVAL_KEY_BYTES)?;
+            reads(codec::decode::<Quarantine>(value, 1).is_ok())
+        }
+        Some(b'Y') => {
+            let slot = key.get(1..).unwrap_or_default();
+            reads(
+                codec::decode::<Slot>(slot, SLOT_BYTES_MAX).is_ok()
+                    && is_notice(value)
+                    && value.len() <= FRAME_BYTES_MAX,
+            )
+        }
+        Some(b'Z') => {
+            key_is(1 + 8)?;
+            reads(Link::from_bytes(value).is_ok())
         }
         Some(b'E' | b'B') => {
             key_is(HASH_KEY_BYTES)?;

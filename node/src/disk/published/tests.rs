@@ -46,7 +46,7 @@ fn bench() -> Bench {
 fn publish(bench: &Bench, sequences: std::ops::RangeInclusive<u64>) {
     let store = Arc::new(SledStore::open(&bench.path).unwrap());
     let own = Arc::new(OwnStreams::open(&store, &bench.path, NODE, 1).unwrap());
-    let witnessed = Witnessed::new(store, own);
+    let witnessed = Witnessed::new(store, own, bench.path.clone());
     for sequence in sequences {
         witnessed.apply(&published(sequence)).unwrap();
         witnessed.flush().unwrap();
