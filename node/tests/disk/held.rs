@@ -102,6 +102,7 @@ impl Held {
     pub(crate) fn engine_of<S: Store>(&self, number: usize, store: S) -> Engine<S> {
         let keys = &self.keys[number];
         let config = Config {
+            links: Vec::new(),
             roster: self.roster.clone(),
             genesis_file: self.genesis.to_bytes(),
             transport_key: keys.transport.public().to_bytes(),
