@@ -322,4 +322,4 @@ impl Membership {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-mod tests;
+pub(crate) mod tests;
