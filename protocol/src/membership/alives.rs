@@ -20,6 +20,9 @@ pub struct Alives {
     /// How far each member's clock was from this one when gossip last brought a
     /// sign of life of it.
     offsets: BTreeMap<MemberId, (Instant, i64)>,
+    /// Of which node what was heard so, by certificate and its clock then: what
+    /// is gossiped again says nothing of what time it is now.
+    last_heard: BTreeMap<NodeId, (MemberId, u64, u64)>,
 }
 
 #[derive(Clone, Debug)]
@@ -64,7 +67,19 @@ impl ClockOffset {
 
 impl Alives {
     /// What one says of its sender's clock, when gossip brought it a moment ago.
-    pub(super) fn hear(&mut self, now: Now, member: MemberId, said: &Alive) {
+    pub(super) fn hear(&mut self, now: Now, certificate: &Certificate, said: &Alive) {
+        let order = (certificate.serial, said.wall_ms);
+        let is_old = |before: (u64, u64)| before >= order;
+        let held = self.nodes.get(&certificate.node);
+        let heard = self.last_heard.get(&certificate.node);
+        if held.is_some_and(|held| is_old((held.serial, held.said.wall_ms)))
+            || heard.is_some_and(|(_, serial, wall_ms)| is_old((*serial, *wall_ms)))
+        {
+            return;
+        }
+        let member = certificate.member;
+        self.last_heard
+            .insert(certificate.node, (member, order.0, order.1));
         let theirs = i64::try_from(said.wall_ms).unwrap_or(i64::MAX);
         let ours = i64::try_from(now.wall_ms).unwrap_or(i64::MAX);
         self.offsets
@@ -98,14 +113,22 @@ impl Alives {
     pub(super) fn retain(&mut self, is_member: impl Fn(&MemberId) -> bool) {
         self.nodes.retain(|_, known| is_member(&known.member));
         self.offsets.retain(|member, _| is_member(member));
+        self.last_heard
+            .retain(|_, (member, _, _)| is_member(member));
     }
 
     /// Of each member the sign of life that counts: that of the highest epoch, and
     /// of those the newest, so that a node that was left behind does not speak for
-    /// a member that has gone on.
-    fn of_members(&self) -> BTreeMap<MemberId, &Known> {
+    /// a member that has gone on. Nor does one whose certificate has ended, also
+    /// where it spoke before that was known.
+    fn of_members(&self, roster: &Roster) -> BTreeMap<MemberId, &Known> {
         let mut of_members: BTreeMap<MemberId, &Known> = BTreeMap::new();
-        for known in self.nodes.values() {
+        let stands = |known: &&Known| {
+            roster
+                .certificate(&known.said.certificate)
+                .is_some_and(|certificate| roster.stands(certificate))
+        };
+        for known in self.nodes.values().filter(stands) {
             let order = |known: &Known| (known.said.epoch, known.said.wall_ms);
             let newest = of_members.entry(known.member).or_insert(known);
             if order(newest) < order(known) {
@@ -118,17 +141,16 @@ impl Alives {
     /// The members of whom a sign of life younger than `age_ms_max` says that they
     /// hold this very roster.
     pub fn heard(&self, roster: &Roster, wall_ms: u64, age_ms_max: u64) -> BTreeSet<MemberId> {
-        self.of_members()
+        self.of_members(roster)
             .into_iter()
-            .filter(|(member, known)| {
+            .filter(|(_, known)| {
                 let said = &known.said;
-                roster.member(member).is_some()
-                    && said.epoch == roster.epoch()
+                said.epoch == roster.epoch()
                     && said.roster == roster.id()
                     && wall_ms.saturating_sub(said.wall_ms) < age_ms_max
                     && roster
                         .certificate(&said.certificate)
-                        .is_some_and(|certificate| roster.stands(certificate))
+                        .is_some_and(|certificate| certificate.is_current(wall_ms))
             })
             .map(|(member, _)| member)
             .collect()
@@ -157,10 +179,10 @@ impl Alives {
         let mut heard = self.heard(roster, wall_ms, age_ms_max);
         // Of its own member's other nodes one may have gone on.
         let left_behind = self
-            .of_members()
+            .of_members(roster)
             .get(me)
             .is_some_and(|known| known.said.epoch > roster.epoch());
-        if !left_behind {
+        if !left_behind && roster.member(me).is_some() {
             heard.insert(*me);
         }
         Freshness {

@@ -141,7 +141,7 @@ impl Membership {
             && arrival == Arrival::Live
         {
             // Also of one that is too far ahead: it may be this clock that is slow.
-            self.alives.hear(now, certificate.member, alive.value());
+            self.alives.hear(now, certificate, alive.value());
         }
         if notice.is_ahead(now.wall_ms) {
             return Err(NotNews::Ahead);

@@ -140,11 +140,7 @@ impl Federation {
     }
 
     pub(crate) fn sign_alive(&self, by: usize, said: &Alive) -> Vec<u8> {
-        sign::<Alive, { crate::limits::ALIVE_BYTES_MAX }>(
-            Kind::Alive,
-            said,
-            &self.keys(by).signing,
-        )
+        sign::<Alive, { crate::limits::ALIVE_BYTES_MAX }>(Kind::Alive, said, &self.keys(by).signing)
     }
 
     pub(crate) fn suspension(
@@ -224,7 +220,12 @@ impl Federation {
         (node, frame(Kind::NodeCert, &certificate))
     }
 
-    pub(crate) fn card(&self, of: usize, created_ms: u64, spoil: impl FnOnce(&mut Card)) -> Vec<u8> {
+    pub(crate) fn card(
+        &self,
+        of: usize,
+        created_ms: u64,
+        spoil: impl FnOnce(&mut Card),
+    ) -> Vec<u8> {
         let keys = self.keys(of);
         let made = make_card(&profile(&format!("m-{of:03}")), &keys, FOUNDED_MS).unwrap();
         let mut card = made.to_signed::<Card>().claims().unwrap();
@@ -297,7 +298,10 @@ impl Federation {
     }
 
     pub(crate) fn prepare(&self, by: usize, roster: RosterId, round: u32) -> Vec<u8> {
-        sign_vote(&self.prepare_said(by, roster, round), &self.keys(by).signing)
+        sign_vote(
+            &self.prepare_said(by, roster, round),
+            &self.keys(by).signing,
+        )
     }
 
     pub(crate) fn commit(&self, by: usize, roster: RosterId, round: u32) -> Vec<u8> {
@@ -306,10 +310,7 @@ impl Federation {
 
     pub(crate) fn consent(&self, by: &Keys, roster: RosterId) -> Vec<u8> {
         let key = by.root.public().to_bytes();
-        sign_vote(
-            &self.vote_on(roster, 0, VoteBy::Consent { key }),
-            &by.root,
-        )
+        sign_vote(&self.vote_on(roster, 0, VoteBy::Consent { key }), &by.root)
     }
 
     /// A header at a place of a member's public stream.
@@ -427,7 +428,12 @@ impl Desk {
     }
 
     /// Takes a frame as a node would, and does to the roster what follows.
-    pub(crate) fn take(&mut self, now: Now, frame: &[u8], arrival: Arrival) -> Result<Taken, Turned> {
+    pub(crate) fn take(
+        &mut self,
+        now: Now,
+        frame: &[u8],
+        arrival: Arrival,
+    ) -> Result<Taken, Turned> {
         let notice = check_notice(frame, &self.roster).map_err(Turned::Away)?;
         let taken = self
             .membership
