@@ -12,6 +12,7 @@ use crate::wire::roster::Change;
 use crate::wire::{Bytes, Class, List, Role, Tag, Text};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 use watchfire_crypto::SigningKey;
 
 /// A good frame of every kind, and by whose key the statement in it is signed.
@@ -38,12 +39,27 @@ fn samples(of: &Federation) -> Vec<Sample> {
     let (one, other) = two(2);
     vec![
         sample("card", Kind::Card, of.card(1, NOW_MS, |_| {}), root(1)),
-        sample("proposal", Kind::Roster, of.proposal(0, &successor), node(0)),
+        sample(
+            "proposal",
+            Kind::Roster,
+            of.proposal(0, &successor),
+            node(0),
+        ),
         sample("prepare", Kind::Vote, of.prepare(1, roster, 1), node(1)),
         sample("commit", Kind::Vote, of.commit(1, roster, 1), root(1)),
-        sample("consent", Kind::Vote, of.consent(&newcomer, roster), newcomer.root),
+        sample(
+            "consent",
+            Kind::Vote,
+            of.consent(&newcomer, roster),
+            newcomer.root,
+        ),
         sample("certificate", Kind::NodeCert, renewal, root(1)),
-        sample("revocation", Kind::Revocation, of.revocation(1, 1, NOW_MS), root(1)),
+        sample(
+            "revocation",
+            Kind::Revocation,
+            of.revocation(1, 1, NOW_MS),
+            root(1),
+        ),
         sample(
             "suspension",
             Kind::Suspension,
@@ -53,7 +69,12 @@ fn samples(of: &Federation) -> Vec<Sample> {
         sample("alive", Kind::Alive, of.alive(1, NOW_MS, |_| {}), node(1)),
         sample("fork", Kind::Proof, of.fork(1), node(1)),
         sample("two commits", Kind::Proof, of.double_vote(1), root(1)),
-        sample("two prepares", Kind::Proof, of.votes_of(2, &one, &other), node(2)),
+        sample(
+            "two prepares",
+            Kind::Proof,
+            of.votes_of(2, &one, &other),
+            node(2),
+        ),
     ]
 }
 
@@ -132,7 +153,10 @@ fn attack_30_nothing_shorter_or_longer_is_a_notice() {
         assert!(matches!(refused, NoticeRefusal::Form(_)), "{}", sample.name);
         longer.resize(FRAME_BYTES_MAX + 1, 0);
         let bytes = longer.len();
-        assert_eq!(refusal(&longer, &four.roster), NoticeRefusal::TooLong { bytes });
+        assert_eq!(
+            refusal(&longer, &four.roster),
+            NoticeRefusal::TooLong { bytes }
+        );
     }
 }
 
@@ -259,10 +283,22 @@ fn attack_31_a_list_holds_what_its_bound_says_and_no_more() {
         let tags = (1..=u8::try_from(count).unwrap()).map(|at| Tag::from_bytes([at; 16]));
         let heads: List<StreamHead, 99> = list(tags.map(|tag| head(tag, 1)).collect());
         let none: List<u64, 1> = List::default();
-        let fields = (federation, certificate, epoch, roster, NOW_MS, heads, &none, &none);
+        let fields = (
+            federation,
+            certificate,
+            epoch,
+            roster,
+            NOW_MS,
+            heads,
+            &none,
+            &none,
+        );
         oversized::<Alive>(Kind::Alive, &fields, &keys.signing)
     };
-    refused_alone(&heads(STREAMS_PER_NODE_MAX), &heads(STREAMS_PER_NODE_MAX + 1));
+    refused_alone(
+        &heads(STREAMS_PER_NODE_MAX),
+        &heads(STREAMS_PER_NODE_MAX + 1),
+    );
     let cuts = |count: usize| {
         let cut = |at| StreamCut {
             incarnation: 1,
@@ -272,14 +308,29 @@ fn attack_31_a_list_holds_what_its_bound_says_and_no_more() {
         };
         let cuts: List<StreamCut, 99> = list((1..=u8::try_from(count).unwrap()).map(cut).collect());
         let reason = RevocationReason::Retired;
-        let fields = (federation, four.id(1), four.node(1), 1_u64, NOW_MS, reason, cuts);
+        let fields = (
+            federation,
+            four.id(1),
+            four.node(1),
+            1_u64,
+            NOW_MS,
+            reason,
+            cuts,
+        );
         oversized::<Revocation>(Kind::Revocation, &fields, &keys.root)
     };
     refused_alone(&cuts(CUTS_MAX), &cuts(CUTS_MAX + 1));
     let reason = |count: usize| {
         let reason: Text<999> = Text::new("r".repeat(count)).unwrap();
         let until_ms = NOW_MS + SUSPENSION_LIFE_MS_MAX;
-        let fields = (federation, certificate, four.id(2), NOW_MS, until_ms, reason);
+        let fields = (
+            federation,
+            certificate,
+            four.id(2),
+            NOW_MS,
+            until_ms,
+            reason,
+        );
         oversized::<Suspension>(Kind::Suspension, &fields, &keys.signing)
     };
     refused_alone(&reason(128), &reason(129));
@@ -320,7 +371,10 @@ fn what_contradicts_itself_is_the_forwarders() {
         sign_vote(&Vote { by, ..vote }, &four.keys(1).root)
     };
     let for_another = {
-        let mut statement = four.propose(0, NOW_MS, vec![four.expel(3)]).statement().clone();
+        let mut statement = four
+            .propose(0, NOW_MS, vec![four.expel(3)])
+            .statement()
+            .clone();
         statement.proposer = four.id(2);
         sign::<_, ROSTER_BYTES_MAX>(Kind::Roster, &statement, &four.keys(0).signing)
     };
@@ -336,7 +390,10 @@ fn what_contradicts_itself_is_the_forwarders() {
     ];
     for (name, frame) in cases {
         let refused = refusal(&frame, &four.roster);
-        assert!(matches!(refused, NoticeRefusal::Contradiction(_)), "{name}: {refused}");
+        assert!(
+            matches!(refused, NoticeRefusal::Contradiction(_)),
+            "{name}: {refused}"
+        );
         assert_eq!(refused.blame(), Blame::Forwarder);
     }
     assert!(check_notice(&suspend(four.id(2), SUSPENSION_LIFE_MS_MAX), &four.roster).is_ok());
@@ -373,19 +430,31 @@ fn attack_13_a_proof_proves_two_of_one_place_and_nothing_less() {
         ..commit(roster, 1)
     };
     let cases = [
-        ("one header twice", four.fork_of(1, &header(2, 1), &header(2, 1))),
+        (
+            "one header twice",
+            four.fork_of(1, &header(2, 1), &header(2, 1)),
+        ),
         ("two places", four.fork_of(1, &header(2, 1), &header(3, 1))),
         ("two streams", four.fork_of(1, &header(2, 1), &other_stream)),
         ("no stream", four.fork_of(1, &in_no_stream, &in_no_stream)),
-        ("one vote twice", four.votes_of(1, &commit(1, 1), &commit(1, 1))),
+        (
+            "one vote twice",
+            four.votes_of(1, &commit(1, 1), &commit(1, 1)),
+        ),
         ("two rounds", four.votes_of(1, &commit(1, 1), &commit(2, 2))),
         ("two epochs", four.votes_of(1, &commit(1, 1), &later)),
-        ("two steps", four.votes_of(1, &commit(1, 1), &four.prepare_said(1, id(2), 1))),
+        (
+            "two steps",
+            four.votes_of(1, &commit(1, 1), &four.prepare_said(1, id(2), 1)),
+        ),
         ("consents", four.votes_of(1, &consent(1), &consent(2))),
     ];
     for (name, frame) in cases {
         let refused = refusal(&frame, &four.roster);
-        assert!(matches!(refused, NoticeRefusal::Contradiction(_)), "{name}: {refused}");
+        assert!(
+            matches!(refused, NoticeRefusal::Contradiction(_)),
+            "{name}: {refused}"
+        );
     }
     // Two members' votes for two rosters are no contradiction of either.
     let of_two = {
@@ -397,7 +466,10 @@ fn attack_13_a_proof_proves_two_of_one_place_and_nothing_less() {
         let (first, second) = (signed(1, 1), signed(2, 2));
         crate::wire::envelope::frame(Kind::Proof, &Proof::Votes { first, second })
     };
-    assert!(matches!(refusal(&of_two, &four.roster), NoticeRefusal::Contradiction(_)));
+    assert!(matches!(
+        refusal(&of_two, &four.roster),
+        NoticeRefusal::Contradiction(_)
+    ));
     // And nobody proves anything with a key that is not the accused's.
     let framed = four.fork_of(2, &header(2, 1), &header(2, 2));
     assert_eq!(refusal(&framed, &four.roster), NoticeRefusal::Signature);
@@ -414,15 +486,31 @@ fn what_is_not_known_here_is_nobodys_fault() {
         key: stranger.root.public().to_bytes(),
     };
     let cases = [
-        ("alive", four.alive(1, NOW_MS, |said| said.certificate = unknown)),
-        ("a stranger's vote", sign_vote(&successor.vote(1, by_stranger), &stranger.root)),
-        ("a vote of a later epoch", sign_vote(&Vote { epoch: 2, ..far }, &four.keys(1).root)),
+        (
+            "alive",
+            four.alive(1, NOW_MS, |said| said.certificate = unknown),
+        ),
+        (
+            "a stranger's vote",
+            sign_vote(&successor.vote(1, by_stranger), &stranger.root),
+        ),
+        (
+            "a vote of a later epoch",
+            sign_vote(&Vote { epoch: 2, ..far }, &four.keys(1).root),
+        ),
         ("round 0", four.commit(1, roster, 0)),
         ("too many rounds", four.commit(1, roster, ROUNDS_MAX + 1)),
-        ("a stranger suspended", four.suspension(1, MemberId::from_bytes([3; 32]), NOW_MS, 1, "")),
-        ("a node not known", four.revocation_of(1, NodeId::from_bytes([3; 32]), 1, NOW_MS)),
+        (
+            "a stranger suspended",
+            four.suspension(1, MemberId::from_bytes([3; 32]), NOW_MS, 1, ""),
+        ),
+        (
+            "a node not known",
+            four.revocation_of(1, NodeId::from_bytes([3; 32]), 1, NOW_MS),
+        ),
         ("a stranger's certificate", {
-            let of = crate::membership::tests::federation::certify(&stranger.root, &stranger, |_| {});
+            let of =
+                crate::membership::tests::federation::certify(&stranger.root, &stranger, |_| {});
             crate::wire::envelope::frame(Kind::NodeCert, &of)
         }),
         ("a slug that is not its own", {
@@ -450,8 +538,9 @@ fn attack_21_a_card_with_a_role_nobody_gave_is_refused() {
 fn attack_17_a_revoked_node_signs_no_notice_any_more() {
     let four = Federation::of(4);
     let mut roster = four.roster.clone();
-    let Matter::Revocation(revocation) =
-        check_notice(&four.revocation(1, 1, NOW_MS), &roster).unwrap().into_matter()
+    let Matter::Revocation(revocation) = check_notice(&four.revocation(1, 1, NOW_MS), &roster)
+        .unwrap()
+        .into_matter()
     else {
         panic!("it is a revocation");
     };
@@ -518,6 +607,8 @@ fn a_proposal_is_of_this_epoch_and_its_changes_hold() {
     assert!(matches!(spoiled(&twice), NoticeRefusal::NotHere(_)));
 }
 
+static TWO: LazyLock<Federation> = LazyLock::new(|| Federation::of(2));
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
@@ -526,9 +617,8 @@ proptest! {
         kind in 0_u8..24,
         body in prop::collection::vec(any::<u8>(), 0..256),
     ) {
-        let two = Federation::of(2);
         let mut frame = vec![FRAME_VERSION, kind];
         frame.extend(body);
-        prop_assert!(check_notice(&frame, &two.roster).is_err());
+        prop_assert!(check_notice(&frame, &TWO.roster).is_err());
     }
 }
