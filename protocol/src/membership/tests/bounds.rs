@@ -17,9 +17,11 @@ fn roster(number: u32) -> RosterId {
 }
 
 fn rounds_held(desk: &Desk, is_step: impl Fn(&VoteBy) -> bool) -> Vec<u32> {
-    let of_step = |slot: &Slot| match slot {
-        Slot::Vote(by, round, _) if is_step(by) => Some(*round),
-        _ => None,
+    let of_step = |slot: &Slot| {
+        let Slot::Vote(by, round, _) = slot else {
+            return None;
+        };
+        is_step(by).then_some(*round)
     };
     desk.membership.held.keys().filter_map(of_step).collect()
 }
