@@ -1,7 +1,7 @@
 //! Signs of life: how fresh this node's roster is, what time it is in the
 //! federation, and where streams end.
 
-use super::NotNews;
+use super::{NotNews, Suspensions};
 use crate::ids::{EnvelopeId, MemberId, NodeId};
 use crate::limits::{
     CLOCK_SKEW_MS_MAX, FRESH_AMBER_MS, FRESH_GREEN_MS, FRESH_RED_MS, OFFSET_AGE_MS_MAX,
@@ -139,8 +139,14 @@ impl Alives {
     }
 
     /// The members of whom a sign of life younger than `age_ms_max` says that they
-    /// hold this very roster.
-    pub fn heard(&self, roster: &Roster, wall_ms: u64, age_ms_max: u64) -> BTreeSet<MemberId> {
+    /// hold this very roster. Not of those who are suspended at the moment.
+    pub fn heard(
+        &self,
+        roster: &Roster,
+        suspensions: &Suspensions,
+        wall_ms: u64,
+        age_ms_max: u64,
+    ) -> BTreeSet<MemberId> {
         self.of_members(roster)
             .into_iter()
             .filter(|(_, known)| {
@@ -153,6 +159,7 @@ impl Alives {
                         .is_some_and(|certificate| certificate.is_current(wall_ms))
             })
             .map(|(member, _)| member)
+            .filter(|member| !suspensions.is_suspended(roster, member, wall_ms))
             .collect()
     }
 
@@ -161,6 +168,7 @@ impl Alives {
     pub fn freshness(
         &self,
         roster: &Roster,
+        suspensions: &Suspensions,
         me: &MemberId,
         wall_ms: u64,
         marking: Marking,
@@ -176,13 +184,14 @@ impl Alives {
             Marking::Amber | Marking::AmberStrict => FRESH_AMBER_MS,
             Marking::Red => FRESH_RED_MS,
         };
-        let mut heard = self.heard(roster, wall_ms, age_ms_max);
+        let mut heard = self.heard(roster, suspensions, wall_ms, age_ms_max);
         // Of its own member's other nodes one may have gone on.
         let left_behind = self
             .of_members(roster)
             .get(me)
             .is_some_and(|known| known.said.epoch > roster.epoch());
-        if !left_behind && roster.member(me).is_some() {
+        let is_suspended = suspensions.is_suspended(roster, me, wall_ms);
+        if !left_behind && !is_suspended && roster.member(me).is_some() {
             heard.insert(*me);
         }
         Freshness {

@@ -13,9 +13,9 @@ use crate::wire::envelope::frame;
 use crate::wire::notice::Alive;
 
 fn freshness(desk: &Desk, of: &Federation, wall_ms: u64, marking: Marking) -> Freshness {
-    desk.membership
-        .alives()
-        .freshness(&desk.roster, &of.id(0), wall_ms, marking)
+    let membership = &desk.membership;
+    let (alives, suspensions) = (membership.alives(), membership.suspensions());
+    alives.freshness(&desk.roster, suspensions, &of.id(0), wall_ms, marking)
 }
 
 fn heard(desk: &Desk, of: &Federation) -> usize {
@@ -155,6 +155,25 @@ fn attack_17_who_speaks_under_a_certificate_that_is_over_does_not_count() {
     let late = four.alive(2, last_ms + 1, |_| {});
     let refused = desk.take(at(last_ms + 1), &late, Arrival::Later);
     assert_eq!(refused.unwrap_err(), Turned::Back(NotNews::NotCurrent));
+}
+
+#[test]
+fn attack_17_who_is_suspended_does_not_count_for_as_long_as_it_lasts() {
+    let four = Federation::of(4);
+    let mut desk = Desk::of(&four);
+    for by in 1..4 {
+        desk.later(&four.alive(by, NOW_MS, |_| {})).unwrap();
+    }
+    for of in [3, 0] {
+        for by in [1, 2] {
+            let frame = four.suspension(by, four.id(of), NOW_MS, HOUR_MS, "");
+            desk.later(&frame).unwrap();
+        }
+    }
+    let heard = |wall_ms| freshness(&desk, &four, wall_ms, Marking::Green).heard;
+    assert_eq!(heard(NOW_MS - 1), 4);
+    assert_eq!(heard(NOW_MS), 2);
+    assert_eq!(heard(NOW_MS + HOUR_MS), 4);
 }
 
 #[test]

@@ -195,7 +195,12 @@ impl View {
                 .collect(),
             decided: deliberation.decided(roster).map(|link| link.id()),
             suspended,
-            heard: membership.alives().heard(roster, NOW_MS, FRESH_AMBER_MS),
+            heard: membership.alives().heard(
+                roster,
+                membership.suspensions(),
+                NOW_MS,
+                FRESH_AMBER_MS,
+            ),
             cards: roster
                 .members()
                 .map(|member| (member.id, member.addresses.clone()))
@@ -226,7 +231,7 @@ fn rested(federation: &Federation, frames: &[Vec<u8>]) -> Desk {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn the_order_in_which_notices_come_changes_nothing(
