@@ -11,7 +11,7 @@ use crate::limits::{
     ROSTER_BYTES_MAX, SUSPENSION_BYTES_MAX, VOTE_BYTES_MAX,
 };
 use crate::roster::{Certificate, Roster, RosterError, Successor, check_card};
-use crate::wire::card::CertificateBytes;
+use crate::wire::card::{Card, CertificateBytes};
 use crate::wire::codec::{self, CodecError};
 use crate::wire::envelope::{FRAME_VERSION, Header};
 use crate::wire::exchange::StreamId;
@@ -317,6 +317,8 @@ fn same_federation(
 
 fn card(body: &[u8], roster: &Roster) -> Read {
     let signed: SignedBytes<CARD_BYTES_MAX> = decode(body)?;
+    // What is no card at all is seen by everybody alike.
+    claims(&signed.to_signed::<Card>())?;
     let checked = check_card(&signed).map_err(of_roster)?;
     let member = roster
         .member_of_root(checked.root_key.as_bytes())
@@ -375,6 +377,7 @@ fn vote(body: &[u8], roster: &Roster) -> Read {
 
 fn certificate(body: &[u8], roster: &Roster) -> Read {
     let signed: CertificateBytes = decode(body)?;
+    signed.claims().map_err(NoticeRefusal::Form)?;
     let certificate = roster.check_record(&signed).map_err(of_roster)?;
     let slot = Slot::Certificate(certificate.id);
     let matter = Matter::Certificate(Box::new((signed, certificate)));

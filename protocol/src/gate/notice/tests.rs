@@ -161,6 +161,25 @@ fn attack_30_nothing_shorter_or_longer_is_a_notice() {
 }
 
 #[test]
+fn what_is_signed_and_reads_as_nothing_is_the_forwarders() {
+    let four = Federation::of(4);
+    for sample in samples(&four) {
+        if sample.kind == Kind::Proof {
+            continue;
+        }
+        let nonsense = [0xff; 40];
+        let signature = sample.key.sign(sample.kind.domain(), &nonsense).to_bytes();
+        let mut frame = resigned(sample.kind, &nonsense, signature);
+        if sample.kind == Kind::NodeCert {
+            frame.extend([0; 128]);
+        }
+        let refused = refusal(&frame, &four.roster);
+        assert!(matches!(refused, NoticeRefusal::Form(_)), "{}", sample.name);
+        assert_eq!(refused.blame(), Blame::Forwarder);
+    }
+}
+
+#[test]
 fn attack_06_a_signature_of_one_kind_is_none_of_another() {
     let four = Federation::of(4);
     for sample in samples(&four) {

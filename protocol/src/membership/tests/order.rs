@@ -231,7 +231,7 @@ fn rested(federation: &Federation, frames: &[Vec<u8>]) -> Desk {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn the_order_in_which_notices_come_changes_nothing(
