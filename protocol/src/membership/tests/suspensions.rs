@@ -126,8 +126,12 @@ fn with_who_leaves_goes_what_it_said_and_what_was_said_of_it() {
         .would_be()
         .clone();
     assert!(!suspended(&desk, &five, 0, NOW_MS), "at once");
+    desk.later(&five.double_vote(1)).unwrap();
+    desk.later(&five.double_vote(2)).unwrap();
     let dropped = desk.membership.roster_changed(&desk.roster);
-    assert_eq!(dropped.len(), 2);
+    assert_eq!(dropped.len(), 3);
+    let cheats: Vec<_> = desk.membership.double_voters().iter().collect();
+    assert_eq!(cheats, [&five.id(1)]);
     assert_eq!(desk.membership.suspensions().all().count(), 3);
     assert!(!suspended(&desk, &five, 0, NOW_MS));
     assert!(suspended(&desk, &five, 1, NOW_MS));
