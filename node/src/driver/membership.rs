@@ -106,10 +106,13 @@ impl MembershipView {
         let freshness = [Marking::Green, Marking::Amber, Marking::Red]
             .into_iter()
             .map(|marking| {
-                let fresh =
-                    membership
-                        .alives()
-                        .freshness(&roster, engine.me(), now.wall_ms, marking);
+                let fresh = membership.alives().freshness(
+                    &roster,
+                    membership.suspensions(),
+                    engine.me(),
+                    now.wall_ms,
+                    marking,
+                );
                 FreshnessView {
                     marking: marking.to_string(),
                     heard: fresh.heard,

@@ -11,7 +11,7 @@ use crate::limits::{
     ROSTER_BYTES_MAX, SUSPENSION_BYTES_MAX, VOTE_BYTES_MAX,
 };
 use crate::roster::{Certificate, Roster, RosterError, Successor, check_card};
-use crate::wire::card::CertificateBytes;
+use crate::wire::card::{Card, CertificateBytes};
 use crate::wire::codec::{self, CodecError};
 use crate::wire::envelope::{FRAME_VERSION, Header};
 use crate::wire::exchange::StreamId;
@@ -82,21 +82,6 @@ impl Slot {
     /// Whether it is one of signs of life, which come and go by the minute.
     pub const fn is_alive(&self) -> bool {
         matches!(self, Self::Alive(_))
-    }
-
-    /// The round of a vote of this key.
-    pub fn round_of(&self, by: &VoteBy) -> Option<u32> {
-        match self {
-            Self::Vote(other, round, _) => (other == by).then_some(*round),
-            Self::Card(_)
-            | Self::Proposal(_)
-            | Self::Certificate(_)
-            | Self::Revocation(..)
-            | Self::Suspension(..)
-            | Self::Alive(_)
-            | Self::Fork(..)
-            | Self::DoubleVote(_) => None,
-        }
     }
 }
 
@@ -332,6 +317,8 @@ fn same_federation(
 
 fn card(body: &[u8], roster: &Roster) -> Read {
     let signed: SignedBytes<CARD_BYTES_MAX> = decode(body)?;
+    // What is no card at all is seen by everybody alike.
+    claims(&signed.to_signed::<Card>())?;
     let checked = check_card(&signed).map_err(of_roster)?;
     let member = roster
         .member_of_root(checked.root_key.as_bytes())
@@ -390,6 +377,7 @@ fn vote(body: &[u8], roster: &Roster) -> Read {
 
 fn certificate(body: &[u8], roster: &Roster) -> Read {
     let signed: CertificateBytes = decode(body)?;
+    signed.claims().map_err(NoticeRefusal::Form)?;
     let certificate = roster.check_record(&signed).map_err(of_roster)?;
     let slot = Slot::Certificate(certificate.id);
     let matter = Matter::Certificate(Box::new((signed, certificate)));
@@ -544,3 +532,7 @@ fn double_vote(
         )),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+mod tests;

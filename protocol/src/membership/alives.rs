@@ -1,7 +1,7 @@
 //! Signs of life: how fresh this node's roster is, what time it is in the
 //! federation, and where streams end.
 
-use super::NotNews;
+use super::{NotNews, Suspensions};
 use crate::ids::{EnvelopeId, MemberId, NodeId};
 use crate::limits::{
     CLOCK_SKEW_MS_MAX, FRESH_AMBER_MS, FRESH_GREEN_MS, FRESH_RED_MS, OFFSET_AGE_MS_MAX,
@@ -20,6 +20,9 @@ pub struct Alives {
     /// How far each member's clock was from this one when gossip last brought a
     /// sign of life of it.
     offsets: BTreeMap<MemberId, (Instant, i64)>,
+    /// Of which node what was heard so, by certificate and its clock then: what
+    /// is gossiped again says nothing of what time it is now.
+    last_heard: BTreeMap<NodeId, (MemberId, u64, u64)>,
 }
 
 #[derive(Clone, Debug)]
@@ -64,7 +67,19 @@ impl ClockOffset {
 
 impl Alives {
     /// What one says of its sender's clock, when gossip brought it a moment ago.
-    pub(super) fn hear(&mut self, now: Now, member: MemberId, said: &Alive) {
+    pub(super) fn hear(&mut self, now: Now, certificate: &Certificate, said: &Alive) {
+        let order = (certificate.serial, said.wall_ms);
+        let is_old = |before: (u64, u64)| before >= order;
+        let held = self.nodes.get(&certificate.node);
+        let heard = self.last_heard.get(&certificate.node);
+        if held.is_some_and(|held| is_old((held.serial, held.said.wall_ms)))
+            || heard.is_some_and(|(_, serial, wall_ms)| is_old((*serial, *wall_ms)))
+        {
+            return;
+        }
+        let member = certificate.member;
+        self.last_heard
+            .insert(certificate.node, (member, order.0, order.1));
         let theirs = i64::try_from(said.wall_ms).unwrap_or(i64::MAX);
         let ours = i64::try_from(now.wall_ms).unwrap_or(i64::MAX);
         self.offsets
@@ -98,34 +113,51 @@ impl Alives {
     pub(super) fn retain(&mut self, is_member: impl Fn(&MemberId) -> bool) {
         self.nodes.retain(|_, known| is_member(&known.member));
         self.offsets.retain(|member, _| is_member(member));
+        self.last_heard
+            .retain(|_, (member, _, _)| is_member(member));
     }
 
     /// The members of whom every node that may speak for them was heard, no longer
-    /// ago than `age_ms_max`, to hold this very roster.
+    /// ago than `age_ms_max`, to hold this very roster. Not of those who are
+    /// suspended at the moment.
     ///
     /// Every node, and not any: of a member that has gone on, a node that was left
     /// behind would otherwise keep others who were left behind fresh for ever. So a
     /// node that is not used any more silences its member until its certificate
     /// ends.
-    pub fn heard(&self, roster: &Roster, wall_ms: u64, age_ms_max: u64) -> BTreeSet<MemberId> {
+    pub fn heard(
+        &self,
+        roster: &Roster,
+        suspensions: &Suspensions,
+        wall_ms: u64,
+        age_ms_max: u64,
+    ) -> BTreeSet<MemberId> {
         let mut heard = BTreeSet::new();
         let mut silent = BTreeSet::new();
         for certificate in roster.nodes() {
             if !certificate.is_current(wall_ms) {
                 continue;
             }
-            let holds_it = self.nodes.get(&certificate.node).is_some_and(|known| {
-                known.said.epoch == roster.epoch()
-                    && known.said.roster == roster.id()
-                    && wall_ms.saturating_sub(known.said.wall_ms) < age_ms_max
-            });
-            if holds_it {
+            if self.holds(&certificate.node, roster, wall_ms, age_ms_max) {
                 heard.insert(certificate.member);
             } else {
                 silent.insert(certificate.member);
             }
         }
-        heard.difference(&silent).copied().collect()
+        heard
+            .difference(&silent)
+            .filter(|member| !suspensions.is_suspended(roster, member, wall_ms))
+            .copied()
+            .collect()
+    }
+
+    /// Whether a node was lately heard to hold this very roster.
+    fn holds(&self, node: &NodeId, roster: &Roster, wall_ms: u64, age_ms_max: u64) -> bool {
+        self.of(node).is_some_and(|said| {
+            said.epoch == roster.epoch()
+                && said.roster == roster.id()
+                && wall_ms.saturating_sub(said.wall_ms) < age_ms_max
+        })
     }
 
     /// How fresh this node is for a marking: nothing above CLEAR is sealed under a
@@ -133,6 +165,7 @@ impl Alives {
     pub fn freshness(
         &self,
         roster: &Roster,
+        suspensions: &Suspensions,
         me: &Certificate,
         wall_ms: u64,
         marking: Marking,
@@ -148,7 +181,7 @@ impl Alives {
             Marking::Amber | Marking::AmberStrict => FRESH_AMBER_MS,
             Marking::Red => FRESH_RED_MS,
         };
-        let mut heard = self.heard(roster, wall_ms, age_ms_max);
+        let mut heard = self.heard(roster, suspensions, wall_ms, age_ms_max);
         // This node knows what it holds; its member's other nodes are heard like
         // everybody else's.
         let others_hold_it = roster
@@ -156,12 +189,9 @@ impl Alives {
             .filter(|other| {
                 other.member == me.member && other.node != me.node && other.is_current(wall_ms)
             })
-            .all(|other| {
-                self.of(&other.node).is_some_and(|said| {
-                    said.roster == roster.id() && wall_ms.saturating_sub(said.wall_ms) < age_ms_max
-                })
-            });
-        if others_hold_it {
+            .all(|other| self.holds(&other.node, roster, wall_ms, age_ms_max));
+        let is_suspended = suspensions.is_suspended(roster, &me.member, wall_ms);
+        if others_hold_it && !is_suspended && roster.member(&me.member).is_some() {
             heard.insert(me.member);
         }
         Freshness {

@@ -57,6 +57,11 @@ impl Changes {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.by_number.len().max(self.by_slot.len())
+    }
+
     pub(super) fn page(&self, scope: NoticeScope, since: u64, count_max: usize) -> NoticePage {
         let from = since.saturating_add(1);
         let mut slots: Vec<(u64, Slot)> = self

@@ -14,8 +14,9 @@ use watchfire_crypto::Verified;
 pub struct Deliberation {
     candidates: BTreeMap<RosterId, Candidate>,
     ballot: Ballot<MemberId, RosterId>,
-    /// The roots' signatures, by what they are for and in which round.
-    commits: BTreeMap<(RosterId, u32), BTreeMap<[u8; 32], VoteLine>>,
+    /// The roots' signatures, by what they are for and in which round: those of
+    /// the ballot's commits and no more.
+    commits: BTreeMap<(RosterId, u32), BTreeMap<MemberId, VoteLine>>,
 }
 
 /// A roster that is proposed.
@@ -34,25 +35,9 @@ impl Candidate {
 }
 
 impl Deliberation {
-    /// Takes a proposal. Of one proposer the newest stays, and whatever somebody
-    /// has a vote for.
+    /// Takes a proposal. Of one proposer the newest stays, and whatever somebody's
+    /// latest vote is for.
     pub(super) fn propose(&mut self, successor: &Successor) -> Result<Vec<Slot>, NotNews> {
-        let said = successor.statement();
-        let order = |of: &Successor| (of.statement().created_ms, of.id());
-        let mut dropped = Vec::new();
-        let pinned = self.pinned();
-        for (id, other) in &self.candidates {
-            if other.successor.statement().proposer != said.proposer || pinned.contains(id) {
-                continue;
-            }
-            if order(&other.successor) > order(successor) && !pinned.contains(&successor.id()) {
-                return Err(NotNews::TooMany);
-            }
-            dropped.push(*id);
-        }
-        for id in &dropped {
-            self.candidates.remove(id);
-        }
         self.candidates.insert(
             successor.id(),
             Candidate {
@@ -60,21 +45,48 @@ impl Deliberation {
                 consents: BTreeMap::new(),
             },
         );
-        Ok(dropped.into_iter().map(Slot::Proposal).collect())
+        let dropped = self.sweep();
+        if self.candidates.contains_key(&successor.id()) {
+            Ok(dropped)
+        } else {
+            Err(NotNews::TooMany)
+        }
     }
 
-    /// What the latest votes are for: at most two a member and step.
-    fn pinned(&self) -> BTreeSet<RosterId> {
-        self.ballot.latest().copied().collect()
+    /// Drops proposals that nothing keeps, and the consents to them: they count
+    /// again when the proposal comes back.
+    fn sweep(&mut self) -> Vec<Slot> {
+        let pinned: BTreeSet<RosterId> = self.ballot.latest().copied().collect();
+        let mut newest: BTreeMap<MemberId, (u64, RosterId)> = BTreeMap::new();
+        for (id, candidate) in &self.candidates {
+            let said = candidate.successor.statement();
+            let of_proposer = newest
+                .entry(said.proposer)
+                .or_insert((said.created_ms, *id));
+            *of_proposer = (*of_proposer).max((said.created_ms, *id));
+        }
+        let kept: BTreeSet<RosterId> = newest.values().map(|(_, id)| *id).collect();
+        let mut dropped = Vec::new();
+        self.candidates.retain(|id, candidate| {
+            let is_kept = kept.contains(id) || pinned.contains(id);
+            if !is_kept {
+                dropped.push(Slot::Proposal(*id));
+                let consent = |key: &[u8; 32]| Slot::Vote(VoteBy::Consent { key: *key }, 0, *id);
+                dropped.extend(candidate.consents.keys().map(consent));
+            }
+            is_kept
+        });
+        dropped
     }
 
-    pub(super) fn vote(&mut self, vote: &Verified<Vote>, member: MemberId) -> Result<(), NotNews> {
+    /// Takes a vote, and gives the proposals that no latest vote is for any more.
+    pub(super) fn vote(
+        &mut self,
+        vote: &Verified<Vote>,
+        member: MemberId,
+    ) -> Result<Vec<Slot>, NotNews> {
         let said = vote.value();
-        let step = match &said.by {
-            VoteBy::Prepare { .. } => Step::Prepare,
-            VoteBy::Commit { .. } => Step::Commit,
-            VoteBy::Consent { .. } => return Err(NotNews::NoProposal),
-        };
+        let step = step_of(&said.by).ok_or(NotNews::NoProposal)?;
         match self.ballot.cast(step, member, said.round, said.roster) {
             Cast::New | Cast::Second | Cast::Known => {}
             Cast::TooMany => return Err(NotNews::TooMany),
@@ -84,9 +96,22 @@ impl Deliberation {
             self.commits
                 .entry((said.roster, said.round))
                 .or_default()
-                .insert(*key, line);
+                .insert(member, line);
+            let ballot = &self.ballot;
+            self.commits.retain(|(roster, round), lines| {
+                lines.retain(|voter, _| ballot.is_cast(Step::Commit, voter, *round, roster));
+                !lines.is_empty()
+            });
         }
-        Ok(())
+        Ok(self.sweep())
+    }
+
+    /// Whether the vote of a slot, which this member cast, is still kept.
+    pub(super) fn keeps(&self, slot: &Slot, member: &MemberId) -> bool {
+        let Slot::Vote(by, round, id) = slot else {
+            return true;
+        };
+        step_of(by).is_none_or(|step| self.ballot.is_cast(step, member, *round, id))
     }
 
     pub(super) fn consent(&mut self, vote: &Verified<Vote>) -> Result<(), NotNews> {
@@ -101,6 +126,11 @@ impl Deliberation {
             .ok_or(NotNews::NoProposal)?;
         candidate.consents.insert(*key, line(*key, vote));
         Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn commit_lines(&self) -> usize {
+        self.commits.values().map(BTreeMap::len).sum()
     }
 
     /// The rosters that are proposed, ascending by id.
@@ -138,20 +168,21 @@ impl Deliberation {
 
     fn link_of(&self, candidate: &Candidate, roster: &Roster) -> Option<Link> {
         let id = candidate.successor.id();
-        let round = self.ballot.decided_in(&id, roster.thresholds().votes())?;
-        if !self.lacks(candidate, round).is_empty() {
-            return None;
-        }
-        let commits = self
+        // Where a community is asked too, the first round with votes enough need
+        // not be the one in which it agreed.
+        let ((_, round), lines) = self
             .commits
-            .get(&(id, round))?
+            .range((id, 0)..=(id, u32::MAX))
+            .find(|((_, round), _)| self.lacks(candidate, *round).is_empty())?;
+        let mut commits: Vec<VoteLine> = lines
             .values()
             .filter(|line| roster.member_of_root(&line.key).is_some())
             .copied()
             .collect();
+        commits.sort_unstable();
         Some(Link {
             roster: Bytes::new(candidate.successor.bytes().to_vec()).ok()?,
-            round,
+            round: *round,
             commits: List::new(commits).ok()?,
             consents: List::new(candidate.consents.values().copied().collect()).ok()?,
         })
@@ -192,6 +223,15 @@ impl Deliberation {
         }
         self.ballot
             .may_commit(member, round, id, roster.thresholds())
+    }
+}
+
+/// The step of a vote; a consent is of none.
+const fn step_of(by: &VoteBy) -> Option<Step> {
+    match by {
+        VoteBy::Prepare { .. } => Some(Step::Prepare),
+        VoteBy::Commit { .. } => Some(Step::Commit),
+        VoteBy::Consent { .. } => None,
     }
 }
 

@@ -17,7 +17,7 @@ pub use suspensions::Suspensions;
 
 use crate::gate::{Matter, Notice, Order, Slot};
 use crate::ids::{MemberId, NodeId};
-use crate::limits::{NOTICE_AGAIN_MS, VOTE_ROUNDS_MAX};
+use crate::limits::NOTICE_AGAIN_MS;
 use crate::roster::{Certificate, Roster};
 use crate::time::{Instant, Now};
 use crate::wire::SignedBytes;
@@ -142,7 +142,7 @@ impl Membership {
             && arrival == Arrival::Live
         {
             // Also of one that is too far ahead: it may be this clock that is slow.
-            self.alives.hear(now, certificate.member, alive.value());
+            self.alives.hear(now, certificate, alive.value());
         }
         if notice.is_ahead(now.wall_ms) {
             return Err(NotNews::Ahead);
@@ -190,8 +190,23 @@ impl Membership {
                 return Ok((Effect::Voted, dropped));
             }
             Matter::Vote(vote, member) => {
-                self.deliberation.vote(vote, *member)?;
-                let dropped = self.rounds_past(&vote.value().by);
+                let said = vote.value();
+                let of_voter = self.votes_of(roster, &said.by, member);
+                let same = |slot: &&Slot| {
+                    matches!(slot, Slot::Vote(_, round, id)
+                        if (*round, *id) == (said.round, said.roster))
+                };
+                // One vote under two certificates is kept under the lesser.
+                if of_voter
+                    .iter()
+                    .filter(same)
+                    .any(|slot| *slot < notice.slot())
+                {
+                    return Err(NotNews::Held);
+                }
+                let mut dropped = self.deliberation.vote(vote, *member)?;
+                let past = |slot: &&Slot| same(slot) || !self.deliberation.keeps(slot, member);
+                dropped.extend(of_voter.iter().filter(past));
                 return Ok((Effect::Voted, dropped));
             }
             Matter::Consent(vote) => {
@@ -228,22 +243,20 @@ impl Membership {
         Ok((effect, Vec::new()))
     }
 
-    /// Votes of one key in more rounds than are kept: those of the lowest.
-    fn rounds_past(&self, by: &VoteBy) -> Vec<Slot> {
-        let mut of_key: Vec<(u32, Slot)> = self
-            .held
-            .keys()
-            .filter_map(|slot| slot.round_of(by).map(|round| (round, *slot)))
-            .collect();
-        of_key.sort_unstable();
-        let rounds: BTreeSet<u32> = of_key.iter().map(|(round, _)| *round).collect();
-        let over = rounds.len().saturating_sub(VOTE_ROUNDS_MAX);
-        let past: BTreeSet<u32> = rounds.into_iter().take(over).collect();
-        of_key
-            .into_iter()
-            .filter(|(round, _)| past.contains(round))
-            .map(|(_, slot)| slot)
-            .collect()
+    /// The votes held of a member in the step of this one, under whichever of its
+    /// certificates.
+    fn votes_of(&self, roster: &Roster, by: &VoteBy, member: &MemberId) -> Vec<Slot> {
+        let is_same = |other: &VoteBy| match other {
+            VoteBy::Prepare { certificate } => {
+                matches!(by, VoteBy::Prepare { .. })
+                    && roster
+                        .certificate(certificate)
+                        .is_some_and(|certificate| certificate.member == *member)
+            }
+            VoteBy::Commit { .. } | VoteBy::Consent { .. } => other == by,
+        };
+        let of_voter = |slot: &&Slot| matches!(slot, Slot::Vote(other, ..) if is_same(other));
+        self.held.keys().filter(of_voter).copied().collect()
     }
 
     fn forget(&mut self, slot: &Slot) {
@@ -258,6 +271,8 @@ impl Membership {
         self.suspensions
             .retain(|member| roster.member(member).is_some());
         self.alives.retain(|member| roster.member(member).is_some());
+        self.double_voters
+            .retain(|member| roster.member(member).is_some());
         let is_member = |member: &MemberId| roster.member(member).is_some();
         let dropped: Vec<Slot> = self
             .held
@@ -353,4 +368,4 @@ impl Membership {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-mod tests;
+pub(crate) mod tests;

@@ -58,13 +58,12 @@ impl Suspensions {
     ) -> BTreeSet<MemberId> {
         self.by_pair
             .iter()
-            .filter(|((by, of), (_, said))| {
+            .filter(|((_, of), (_, said))| {
                 of == member
                     && said.counts_at(wall_ms)
-                    && roster.member(by).is_some()
                     && roster
                         .certificate(&said.certificate)
-                        .is_some_and(|certificate| !roster.is_revoked(certificate))
+                        .is_some_and(|certificate| roster.stands(certificate))
             })
             .map(|((by, _), _)| *by)
             .collect()

@@ -17,7 +17,8 @@ use crate::limits::VOTE_ROUNDS_MAX;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Different rosters of one voter that are kept in one round: the second proves
-/// that it signed two, and a third would prove nothing more.
+/// that it signed two, and a third would prove nothing more. Of more it is the
+/// least two, whichever came first, so that all who saw them hold the same.
 const ROSTERS_PER_ROUND_MAX: usize = 2;
 
 /// A step of a vote.
@@ -48,7 +49,7 @@ pub enum Cast {
     Known,
     /// The voter signed two in one round and step.
     Second,
-    /// Not kept: a third of one round, or of a round long past.
+    /// Not kept: of one round the least two are, and not of rounds long past.
     TooMany,
 }
 
@@ -107,7 +108,10 @@ impl<V: Ord + Clone, R: Ord + Clone> Ballot<V, R> {
             return Cast::Known;
         }
         if rosters.len() >= ROSTERS_PER_ROUND_MAX {
-            return Cast::TooMany;
+            if rosters.last().is_none_or(|last| *last < roster) {
+                return Cast::TooMany;
+            }
+            rosters.pop_last();
         }
         rosters.insert(roster);
         let cast = if rosters.len() > 1 {
@@ -139,6 +143,14 @@ impl<V: Ord + Clone, R: Ord + Clone> Ballot<V, R> {
                     .is_some_and(|rosters| rosters.contains(roster))
             })
             .map(|(voter, _)| voter)
+    }
+
+    /// Whether this vote is kept.
+    pub fn is_cast(&self, step: Step, voter: &V, round: u32, roster: &R) -> bool {
+        self.votes(step)
+            .get(voter)
+            .and_then(|rounds| rounds.get(&round))
+            .is_some_and(|rosters| rosters.contains(roster))
     }
 
     /// Whether a quorum prepared it in this round.

@@ -331,7 +331,12 @@ impl Roster {
         if !once {
             return Err(contradiction(WHAT, "two of its cuts are of one stream"));
         }
-        if self.owner(&claimed.node) != Some(claimed.member) {
+        // Not only the newest: whoever has a node's keys may certify them as its
+        // own, and that must not keep their member from ending them.
+        let is_its_own = self
+            .certificates_of(claimed.member)
+            .any(|certificate| certificate.node == claimed.node);
+        if !is_its_own {
             return Err(RosterError::UnknownNode);
         }
         Ok(checked)

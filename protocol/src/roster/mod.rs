@@ -25,9 +25,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use watchfire_crypto::PublicKey;
 
-use crate::ids::{CertificateId, FederationId, MemberId, NodeId, RosterId};
+use crate::ids::{CardId, CertificateId, FederationId, MemberId, NodeId, RosterId};
 use crate::wire::StreamId;
-use crate::wire::card::{Card, Contact, Role, Slug};
+use crate::wire::card::{Contact, Role, Slug};
 use crate::wire::genesis::GenesisFile;
 use crate::wire::roster::{CommunityRule, Cut};
 use crate::wire::{List, Text};
@@ -85,6 +85,8 @@ pub struct Member {
     pub door_addresses: Vec<String>,
     /// When the newest card of it that is known was made, in milliseconds UTC.
     pub card_created_ms: u64,
+    /// Which that is.
+    pub card: CardId,
 }
 
 /// Epochs in which a member stood with one root key.
@@ -114,13 +116,16 @@ impl Member {
             addresses: Vec::new(),
             door_addresses: Vec::new(),
             card_created_ms: 0,
+            card: checked.id,
         };
-        member.take_card(&checked.card);
+        member.take_card(checked);
         member
     }
 
     /// What a member says of itself, and nobody votes on.
-    fn take_card(&mut self, card: &Card) {
+    fn take_card(&mut self, checked: &CheckedCard) {
+        let card = &checked.card;
+        self.card = checked.id;
         let texts = |list: &[Text<128>]| list.iter().map(|text| text.as_str().to_owned()).collect();
         self.contact = card.contact.clone();
         self.addresses = texts(card.addresses.as_slice());
@@ -247,10 +252,11 @@ impl Roster {
                 "slug and role are for the roster to change",
             ));
         }
-        if checked.card.created_ms <= member.card_created_ms {
+        // Of two cards of one moment that with the greater id, as everywhere.
+        if (checked.card.created_ms, checked.id) <= (member.card_created_ms, member.card) {
             return Err(RosterError::Superseded);
         }
-        member.take_card(&checked.card);
+        member.take_card(&checked);
         Ok(id)
     }
 

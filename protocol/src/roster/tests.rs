@@ -3,6 +3,7 @@
 use super::*;
 use crate::founding::{Keys, Profile, derived_federation, make_card};
 use crate::wire::SignedBytes;
+use crate::wire::card::Card;
 use crate::wire::roster::{Change, Communities, Link, RosterStatement, VoteBy, VoteLine};
 use std::collections::BTreeSet;
 use watchfire_crypto::{Signed, SigningKey, Statement};

@@ -1,0 +1,642 @@
+//! The door for notices: every kind as it should be, and spoiled in every way that
+//! somebody who holds some of the keys, or none, can spoil it.
+
+use super::*;
+use crate::ids::EnvelopeId;
+use crate::limits::{CUTS_MAX, ROUNDS_MAX, STREAMS_PER_NODE_MAX, SUSPENSION_LIFE_MS_MAX};
+use crate::membership::tests::federation::{
+    FOUNDED_MS, Federation, HOUR_MS, NOW_MS, head, list, sign, sign_vote,
+};
+use crate::wire::notice::{RevocationReason, StreamCut, StreamHead};
+use crate::wire::roster::Change;
+use crate::wire::{Bytes, Class, List, Role, Tag, Text};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+use watchfire_crypto::SigningKey;
+
+/// A good frame of every kind, and by whose key the statement in it is signed.
+struct Sample {
+    name: &'static str,
+    kind: Kind,
+    frame: Vec<u8>,
+    key: SigningKey,
+}
+
+fn samples(of: &Federation) -> Vec<Sample> {
+    let (newcomer, admit) = Federation::newcomer(1);
+    let successor = of.propose(0, NOW_MS, vec![admit]);
+    let roster = successor.id();
+    let sample = |name, kind, frame, key| Sample {
+        name,
+        kind,
+        frame,
+        key,
+    };
+    let (_, renewal) = of.renewal(1, 2, NOW_MS);
+    let (node, root) = (|at| of.keys(at).signing, |at| of.keys(at).root);
+    let two = |by| (of.prepare_said(by, id(1), 3), of.prepare_said(by, id(2), 3));
+    let (one, other) = two(2);
+    vec![
+        sample("card", Kind::Card, of.card(1, NOW_MS, |_| {}), root(1)),
+        sample(
+            "proposal",
+            Kind::Roster,
+            of.proposal(0, &successor),
+            node(0),
+        ),
+        sample("prepare", Kind::Vote, of.prepare(1, roster, 1), node(1)),
+        sample("commit", Kind::Vote, of.commit(1, roster, 1), root(1)),
+        sample(
+            "consent",
+            Kind::Vote,
+            of.consent(&newcomer, roster),
+            newcomer.root,
+        ),
+        sample("certificate", Kind::NodeCert, renewal, root(1)),
+        sample(
+            "revocation",
+            Kind::Revocation,
+            of.revocation(1, 1, NOW_MS),
+            root(1),
+        ),
+        sample(
+            "suspension",
+            Kind::Suspension,
+            of.suspension(1, of.id(2), NOW_MS, HOUR_MS, "silent"),
+            node(1),
+        ),
+        sample("alive", Kind::Alive, of.alive(1, NOW_MS, |_| {}), node(1)),
+        sample("fork", Kind::Proof, of.fork(1), node(1)),
+        sample("two commits", Kind::Proof, of.double_vote(1), root(1)),
+        sample(
+            "two prepares",
+            Kind::Proof,
+            of.votes_of(2, &one, &other),
+            node(2),
+        ),
+    ]
+}
+
+fn id(byte: u8) -> RosterId {
+    RosterId::from_bytes([byte; 32])
+}
+
+fn refusal(frame: &[u8], roster: &Roster) -> NoticeRefusal {
+    check_notice(frame, roster).unwrap_err()
+}
+
+/// What is signed in a frame of one statement.
+fn statement(frame: &[u8]) -> Vec<u8> {
+    let body: SignedBytes<ROSTER_BYTES_MAX> = codec::decode(&frame[2..], FRAME_BYTES_MAX).unwrap();
+    body.to_signed::<Vote>().bytes().to_vec()
+}
+
+fn resigned(kind: Kind, bytes: &[u8], signature: [u8; 64]) -> Vec<u8> {
+    let mut frame = vec![FRAME_VERSION, u8::try_from(kind.number()).unwrap()];
+    let bytes: Bytes<FRAME_BYTES_MAX> = Bytes::new(bytes.to_vec()).unwrap();
+    frame.extend(codec::encode(&(bytes, signature)));
+    frame
+}
+
+#[test]
+fn every_kind_comes_through_as_it_was_sent_into_a_slot_of_its_own() {
+    let four = Federation::of(4);
+    let mut slots = BTreeSet::new();
+    for sample in samples(&four) {
+        let notice = check_notice(&sample.frame, &four.roster)
+            .unwrap_or_else(|why| panic!("{}: {why}", sample.name));
+        assert_eq!(notice.bytes(), sample.frame);
+        assert!(is_notice(&sample.frame), "{}", sample.name);
+        assert_eq!(notice.slot().is_alive(), sample.name == "alive");
+        assert!(slots.insert(notice.slot()), "{}", sample.name);
+        let read: Slot = codec::decode(&codec::encode(&notice.slot()), 256).unwrap();
+        assert_eq!(read, notice.slot());
+    }
+    assert_eq!(slots.len(), 12);
+}
+
+#[test]
+fn every_byte_counts() {
+    let four = Federation::of(4);
+    for sample in samples(&four) {
+        for at in 0..sample.frame.len() {
+            let mut flipped = sample.frame.clone();
+            flipped[at] ^= 1 << (at % 8);
+            let refused = check_notice(&flipped, &four.roster);
+            assert!(refused.is_err(), "{}: byte {at}", sample.name);
+        }
+        // Of a signature all must be told alike, and the forwarder could tell.
+        let end = sample.frame.len();
+        for at in (end - 64..end).step_by(7) {
+            let mut flipped = sample.frame.clone();
+            flipped[at] ^= 0x10;
+            let refused = refusal(&flipped, &four.roster);
+            assert_eq!(refused, NoticeRefusal::Signature, "{}", sample.name);
+            assert_eq!(refused.blame(), Blame::Forwarder);
+        }
+    }
+}
+
+#[test]
+fn attack_30_nothing_shorter_or_longer_is_a_notice() {
+    let four = Federation::of(4);
+    for sample in samples(&four) {
+        for length in 0..sample.frame.len() {
+            let refused = refusal(&sample.frame[..length], &four.roster);
+            assert!(matches!(refused, NoticeRefusal::Form(_)), "{}", sample.name);
+            assert_eq!(refused.blame(), Blame::Forwarder);
+        }
+        let mut longer = sample.frame.clone();
+        longer.push(0);
+        let refused = refusal(&longer, &four.roster);
+        assert!(matches!(refused, NoticeRefusal::Form(_)), "{}", sample.name);
+        longer.resize(FRAME_BYTES_MAX + 1, 0);
+        let bytes = longer.len();
+        assert_eq!(
+            refusal(&longer, &four.roster),
+            NoticeRefusal::TooLong { bytes }
+        );
+    }
+}
+
+#[test]
+fn what_is_signed_and_reads_as_nothing_is_the_forwarders() {
+    let four = Federation::of(4);
+    for sample in samples(&four) {
+        if sample.kind == Kind::Proof {
+            continue;
+        }
+        let nonsense = [0xff; 40];
+        let signature = sample.key.sign(sample.kind.domain(), &nonsense).to_bytes();
+        let mut frame = resigned(sample.kind, &nonsense, signature);
+        if sample.kind == Kind::NodeCert {
+            frame.extend([0; 128]);
+        }
+        let refused = refusal(&frame, &four.roster);
+        assert!(matches!(refused, NoticeRefusal::Form(_)), "{}", sample.name);
+        assert_eq!(refused.blame(), Blame::Forwarder);
+    }
+}
+
+#[test]
+fn attack_06_a_signature_of_one_kind_is_none_of_another() {
+    let four = Federation::of(4);
+    for sample in samples(&four) {
+        // The same bytes, called another kind.
+        for kind in Kind::ALL.iter().filter(|kind| **kind != sample.kind) {
+            let mut renamed = sample.frame.clone();
+            renamed[1] = u8::try_from(kind.number()).unwrap();
+            assert!(check_notice(&renamed, &four.roster).is_err());
+        }
+        // What it says, signed by the right key as another kind.
+        if matches!(sample.kind, Kind::NodeCert | Kind::Proof) {
+            continue;
+        }
+        let said = statement(&sample.frame);
+        for kind in Kind::ALL {
+            let signature = sample.key.sign(kind.domain(), &said).to_bytes();
+            let replayed = check_notice(&resigned(sample.kind, &said, signature), &four.roster);
+            match replayed {
+                Ok(notice) => {
+                    assert_eq!(*kind, sample.kind, "{}", sample.name);
+                    assert_eq!(notice.bytes(), sample.frame);
+                }
+                Err(why) => {
+                    assert_ne!(*kind, sample.kind);
+                    assert_eq!(why, NoticeRefusal::Signature, "{}", sample.name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn attack_06_no_key_of_a_certificate_signs_as_another_kind() {
+    let four = Federation::of(4);
+    let keys = four.keys(1);
+    let certificate = |kinds: [Kind; 3]| {
+        let good = four.certify(1, &keys, |cert| cert.serial = 2);
+        let said: Bytes<512> = Bytes::new(codec::encode(&good.claims().unwrap())).unwrap();
+        let by = |key: &SigningKey, kind: Kind| key.sign(kind.domain(), said.as_slice()).to_bytes();
+        let root = by(&keys.root, kinds[0]);
+        let signing = by(&keys.signing, kinds[1]);
+        let transport = by(&keys.transport, kinds[2]);
+        crate::wire::envelope::frame(Kind::NodeCert, &(said, root, signing, transport))
+    };
+    assert!(check_notice(&certificate([Kind::NodeCert; 3]), &four.roster).is_ok());
+    for kind in Kind::ALL.iter().filter(|kind| **kind != Kind::NodeCert) {
+        for at in 0..3 {
+            let mut kinds = [Kind::NodeCert; 3];
+            kinds[at] = *kind;
+            let refused = refusal(&certificate(kinds), &four.roster);
+            assert_eq!(refused, NoticeRefusal::Signature);
+        }
+    }
+}
+
+#[test]
+fn attack_07_what_is_of_another_federation_is_refused() {
+    let four = Federation::of(4);
+    // The same keys and certificates, another genesis.
+    let five = Federation::of(5);
+    assert_eq!(five.certificate(1).id, four.certificate(1).id);
+    for sample in samples(&five) {
+        let checked = check_notice(&sample.frame, &four.roster);
+        // They name their root, and no federation.
+        if matches!(sample.kind, Kind::Card | Kind::NodeCert) {
+            assert!(checked.is_ok());
+            continue;
+        }
+        let refused = checked.unwrap_err();
+        assert_eq!(refused, NoticeRefusal::OtherFederation, "{}", sample.name);
+        assert_eq!(refused.blame(), Blame::Forwarder);
+    }
+}
+
+#[test]
+fn a_kind_that_is_no_notice_is_nobodys_fault() {
+    let four = Federation::of(4);
+    let alive = four.alive(1, NOW_MS, |_| {});
+    for version in [0, 1, 2, 255] {
+        for kind in 0..=255 {
+            let mut frame = alive.clone();
+            (frame[0], frame[1]) = (version, kind);
+            match check_notice(&frame, &four.roster) {
+                Ok(_) => assert_eq!((version, kind), (FRAME_VERSION, 10)),
+                Err(why) => {
+                    let is_unknown = why == NoticeRefusal::Unknown { version, kind };
+                    assert_eq!(is_unknown, !is_notice(&frame), "{version} {kind}");
+                    assert!(!is_unknown || why.blame() == Blame::Nobody);
+                }
+            }
+        }
+    }
+    assert!(!is_notice(&[FRAME_VERSION]));
+}
+
+/// A statement of these fields, which no type here would hold, as a frame.
+fn oversized<T: Statement>(kind: Kind, fields: &impl Encode, key: &SigningKey) -> Vec<u8> {
+    let bytes = codec::encode(fields);
+    let signature = key.sign(T::DOMAIN, &bytes).to_bytes();
+    resigned(kind, &bytes, signature)
+}
+
+#[test]
+fn attack_31_a_list_holds_what_its_bound_says_and_no_more() {
+    let four = Federation::of(4);
+    let keys = four.keys(1);
+    let (federation, epoch, roster) = (
+        four.roster.federation(),
+        four.roster.epoch(),
+        four.roster.id(),
+    );
+    let certificate = four.certificate(1).id;
+    let refused_alone = |good: &[u8], over: &[u8]| {
+        check_notice(good, &four.roster).unwrap();
+        let refused = refusal(over, &four.roster);
+        assert!(matches!(refused, NoticeRefusal::Form(_)), "{refused}");
+    };
+    let heads = |count: usize| {
+        let tags = (1..=u8::try_from(count).unwrap()).map(|at| Tag::from_bytes([at; 16]));
+        let heads: List<StreamHead, 99> = list(tags.map(|tag| head(tag, 1)).collect());
+        let none: List<u64, 1> = List::default();
+        let fields = (
+            federation,
+            certificate,
+            epoch,
+            roster,
+            NOW_MS,
+            heads,
+            &none,
+            &none,
+        );
+        oversized::<Alive>(Kind::Alive, &fields, &keys.signing)
+    };
+    refused_alone(
+        &heads(STREAMS_PER_NODE_MAX),
+        &heads(STREAMS_PER_NODE_MAX + 1),
+    );
+    let cuts = |count: usize| {
+        let cut = |at| StreamCut {
+            incarnation: 1,
+            tag: Tag::from_bytes([at; 16]),
+            sequence: 1,
+            head: EnvelopeId::from_bytes([at; 32]),
+        };
+        let cuts: List<StreamCut, 99> = list((1..=u8::try_from(count).unwrap()).map(cut).collect());
+        let reason = RevocationReason::Retired;
+        let fields = (
+            federation,
+            four.id(1),
+            four.node(1),
+            1_u64,
+            NOW_MS,
+            reason,
+            cuts,
+        );
+        oversized::<Revocation>(Kind::Revocation, &fields, &keys.root)
+    };
+    refused_alone(&cuts(CUTS_MAX), &cuts(CUTS_MAX + 1));
+    let reason = |count: usize| {
+        let reason: Text<999> = Text::new("r".repeat(count)).unwrap();
+        let until_ms = NOW_MS + SUSPENSION_LIFE_MS_MAX;
+        let fields = (
+            federation,
+            certificate,
+            four.id(2),
+            NOW_MS,
+            until_ms,
+            reason,
+        );
+        oversized::<Suspension>(Kind::Suspension, &fields, &keys.signing)
+    };
+    refused_alone(&reason(128), &reason(129));
+}
+
+#[test]
+fn what_contradicts_itself_is_the_forwarders() {
+    let four = Federation::of(4);
+    let me = four.id(1);
+    let suspend = |of, life| four.suspension(1, of, NOW_MS, life, "");
+    let back_in_time = {
+        let said = Suspension {
+            federation: four.roster.federation(),
+            certificate: four.certificate(1).id,
+            member: four.id(2),
+            created_ms: NOW_MS,
+            until_ms: NOW_MS - 1,
+            reason: Text::default(),
+        };
+        sign::<_, SUSPENSION_BYTES_MAX>(Kind::Suspension, &said, &four.keys(1).signing)
+    };
+    let heads = |tags: &[u8]| {
+        let tags = tags.iter().map(|at| Tag::from_bytes([*at; 16]));
+        let heads = tags.zip(1..).map(|(tag, at)| head(tag, at)).collect();
+        four.alive(1, NOW_MS, |said| said.heads = list(heads))
+    };
+    let consent_in_a_round = {
+        let (newcomer, admit) = Federation::newcomer(1);
+        let successor = four.propose(0, NOW_MS, vec![admit]);
+        let key = newcomer.root.public().to_bytes();
+        let vote = successor.vote(1, VoteBy::Consent { key });
+        sign_vote(&vote, &newcomer.root)
+    };
+    let weak = {
+        let vote = four.commit_said(1, id(1), 1);
+        let key = [0; 32];
+        let by = VoteBy::Commit { key };
+        sign_vote(&Vote { by, ..vote }, &four.keys(1).root)
+    };
+    let for_another = {
+        let mut statement = four
+            .propose(0, NOW_MS, vec![four.expel(3)])
+            .statement()
+            .clone();
+        statement.proposer = four.id(2);
+        sign::<_, ROSTER_BYTES_MAX>(Kind::Roster, &statement, &four.keys(0).signing)
+    };
+    let cases = [
+        ("suspends itself", suspend(me, HOUR_MS)),
+        ("too long", suspend(four.id(2), SUSPENSION_LIFE_MS_MAX + 1)),
+        ("ends before it begins", back_in_time),
+        ("heads descend", heads(&[2, 1])),
+        ("one stream twice", heads(&[2, 2])),
+        ("a consent in a round", consent_in_a_round),
+        ("a key that is none", weak),
+        ("proposed for another", for_another),
+    ];
+    for (name, frame) in cases {
+        let refused = refusal(&frame, &four.roster);
+        assert!(
+            matches!(refused, NoticeRefusal::Contradiction(_)),
+            "{name}: {refused}"
+        );
+        assert_eq!(refused.blame(), Blame::Forwarder);
+    }
+    assert!(check_notice(&suspend(four.id(2), SUSPENSION_LIFE_MS_MAX), &four.roster).is_ok());
+}
+
+#[test]
+fn attack_13_a_proof_proves_two_of_one_place_and_nothing_less() {
+    let four = Federation::of(4);
+    let header = |sequence, content| four.header(1, sequence, content);
+    let in_no_stream = {
+        let mut header = header(2, 1);
+        header.prefix.class = Class::Direct {
+            suite: 1,
+            recipient: four.node(2),
+            size_bucket: 1,
+            sealing: Bytes::default(),
+        };
+        header
+    };
+    let mut other_stream = header(2, 2);
+    other_stream.prefix.class = Class::Open {
+        tag: Tag::CONTROL,
+        sequence: 2,
+        previous: None,
+    };
+    let commit = |roster, round| four.commit_said(1, id(roster), round);
+    let later = Vote {
+        epoch: 9,
+        ..commit(2, 1)
+    };
+    let key = four.root_key(1);
+    let consent = |roster| Vote {
+        by: VoteBy::Consent { key },
+        ..commit(roster, 1)
+    };
+    let cases = [
+        (
+            "one header twice",
+            four.fork_of(1, &header(2, 1), &header(2, 1)),
+        ),
+        ("two places", four.fork_of(1, &header(2, 1), &header(3, 1))),
+        ("two streams", four.fork_of(1, &header(2, 1), &other_stream)),
+        ("no stream", four.fork_of(1, &in_no_stream, &in_no_stream)),
+        (
+            "one vote twice",
+            four.votes_of(1, &commit(1, 1), &commit(1, 1)),
+        ),
+        ("two rounds", four.votes_of(1, &commit(1, 1), &commit(2, 2))),
+        ("two epochs", four.votes_of(1, &commit(1, 1), &later)),
+        (
+            "two steps",
+            four.votes_of(1, &commit(1, 1), &four.prepare_said(1, id(2), 1)),
+        ),
+        ("consents", four.votes_of(1, &consent(1), &consent(2))),
+    ];
+    for (name, frame) in cases {
+        let refused = refusal(&frame, &four.roster);
+        assert!(
+            matches!(refused, NoticeRefusal::Contradiction(_)),
+            "{name}: {refused}"
+        );
+    }
+    // Two members' votes for two rosters are no contradiction of either.
+    let of_two = {
+        let signed = |by: usize, roster| {
+            let vote = four.commit_said(by, id(roster), 1);
+            let key = four.keys(by).root;
+            SignedBytes::new(Signed::<Vote>::seal(codec::encode(&vote), &key)).unwrap()
+        };
+        let (first, second) = (signed(1, 1), signed(2, 2));
+        crate::wire::envelope::frame(Kind::Proof, &Proof::Votes { first, second })
+    };
+    assert!(matches!(
+        refusal(&of_two, &four.roster),
+        NoticeRefusal::Contradiction(_)
+    ));
+    // And nobody proves anything with a key that is not the accused's.
+    let framed = four.fork_of(2, &header(2, 1), &header(2, 2));
+    assert_eq!(refusal(&framed, &four.roster), NoticeRefusal::Signature);
+}
+
+#[test]
+fn what_is_not_known_here_is_nobodys_fault() {
+    let four = Federation::of(4);
+    let stranger = Federation::stranger(5);
+    let unknown = CertificateId::from_bytes([9; 32]);
+    let successor = four.propose(0, NOW_MS, vec![four.expel(3)]);
+    let (roster, far) = (successor.id(), four.commit_said(1, successor.id(), 1));
+    let by_stranger = VoteBy::Commit {
+        key: stranger.root.public().to_bytes(),
+    };
+    let cases = [
+        (
+            "alive",
+            four.alive(1, NOW_MS, |said| said.certificate = unknown),
+        ),
+        (
+            "a stranger's vote",
+            sign_vote(&successor.vote(1, by_stranger), &stranger.root),
+        ),
+        (
+            "a vote of a later epoch",
+            sign_vote(&Vote { epoch: 2, ..far }, &four.keys(1).root),
+        ),
+        ("round 0", four.commit(1, roster, 0)),
+        ("too many rounds", four.commit(1, roster, ROUNDS_MAX + 1)),
+        (
+            "a stranger suspended",
+            four.suspension(1, MemberId::from_bytes([3; 32]), NOW_MS, 1, ""),
+        ),
+        (
+            "a node not known",
+            four.revocation_of(1, NodeId::from_bytes([3; 32]), 1, NOW_MS),
+        ),
+        ("a stranger's certificate", {
+            let of =
+                crate::membership::tests::federation::certify(&stranger.root, &stranger, |_| {});
+            crate::wire::envelope::frame(Kind::NodeCert, &of)
+        }),
+        ("a slug that is not its own", {
+            four.card(1, NOW_MS, |card| card.slug = "m-002".parse().unwrap())
+        }),
+    ];
+    for (name, frame) in cases {
+        let refused = refusal(&frame, &four.roster);
+        assert_eq!(refused.blame(), Blame::Nobody, "{name}: {refused}");
+    }
+    assert!(check_notice(&four.commit(1, roster, ROUNDS_MAX), &four.roster).is_ok());
+}
+
+#[test]
+fn attack_21_a_card_with_a_role_nobody_gave_is_refused() {
+    let four = Federation::of(4);
+    let frame = four.card(1, NOW_MS, |card| {
+        card.role = Role::Hub;
+        card.certificate = four.certify(1, &four.keys(1), |cert| cert.role = Role::Hub);
+    });
+    assert_eq!(refusal(&frame, &four.roster), NoticeRefusal::NotKnown);
+}
+
+#[test]
+fn attack_17_a_revoked_node_signs_no_notice_any_more() {
+    let four = Federation::of(4);
+    let mut roster = four.roster.clone();
+    let Matter::Revocation(revocation) = check_notice(&four.revocation(1, 1, NOW_MS), &roster)
+        .unwrap()
+        .into_matter()
+    else {
+        panic!("it is a revocation");
+    };
+    assert!(roster.revoke(&revocation));
+    let successor = four.propose(1, NOW_MS, vec![four.expel(3)]);
+    for frame in [
+        four.alive(1, NOW_MS, |_| {}),
+        four.suspension(1, four.id(2), NOW_MS, HOUR_MS, ""),
+        four.prepare(1, successor.id(), 1),
+        four.proposal(1, &successor),
+    ] {
+        assert_eq!(refusal(&frame, &roster), NoticeRefusal::NotKnown);
+    }
+    // Its root does, and what the node signed twice before stays proven.
+    assert!(check_notice(&four.commit(1, successor.id(), 1), &roster).is_ok());
+    assert!(check_notice(&four.fork(1), &roster).is_ok());
+}
+
+#[test]
+fn what_is_made_further_ahead_than_clocks_differ_says_so() {
+    let four = Federation::of(4);
+    let limit = NOW_MS + CLOCK_SKEW_MS_MAX;
+    let made = |created_ms| {
+        vec![
+            four.card(1, created_ms, |_| {}),
+            four.proposal(0, &four.propose(0, created_ms, vec![four.expel(3)])),
+            four.suspension(1, four.id(2), created_ms, 0, ""),
+            four.revocation(1, 1, created_ms),
+            four.alive(1, created_ms, |_| {}),
+        ]
+    };
+    for (in_time, ahead) in made(limit).iter().zip(&made(limit + 1)) {
+        let is_ahead = |frame| check_notice(frame, &four.roster).unwrap().is_ahead(NOW_MS);
+        assert!(!is_ahead(in_time));
+        assert!(is_ahead(ahead));
+    }
+}
+
+#[test]
+fn a_proposal_is_of_this_epoch_and_its_changes_hold() {
+    let four = Federation::of(4);
+    let good = four.propose(0, NOW_MS, vec![four.expel(3)]);
+    let spoiled = |spoil: &dyn Fn(&mut RosterStatement)| {
+        let mut said = good.statement().clone();
+        spoil(&mut said);
+        let frame = sign::<_, ROSTER_BYTES_MAX>(Kind::Roster, &said, &four.keys(0).signing);
+        refusal(&frame, &four.roster)
+    };
+    let cases: [&dyn Fn(&mut RosterStatement); 6] = [
+        &|said| said.epoch = 2,
+        &|said| said.epoch = 0,
+        &|said| said.previous = id(7),
+        &|said| said.result = [7; 32],
+        &|said| said.created_ms = FOUNDED_MS - 1,
+        &|said| said.changes = List::default(),
+    ];
+    for spoil in cases {
+        assert!(matches!(spoiled(spoil), NoticeRefusal::NotHere(_)));
+    }
+    let twice = |said: &mut RosterStatement| {
+        let change: Change = four.expel(3);
+        said.changes = list(vec![change.clone(), change]);
+    };
+    assert!(matches!(spoiled(&twice), NoticeRefusal::NotHere(_)));
+}
+
+static TWO: LazyLock<Federation> = LazyLock::new(|| Federation::of(2));
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn attack_36_no_bytes_make_the_door_panic(
+        kind in 0_u8..24,
+        body in prop::collection::vec(any::<u8>(), 0..256),
+    ) {
+        let mut frame = vec![FRAME_VERSION, kind];
+        frame.extend(body);
+        prop_assert!(check_notice(&frame, &TWO.roster).is_err());
+    }
+}

@@ -1,0 +1,192 @@
+//! However much a member signs, what is kept of it is bounded.
+
+use super::federation::{Desk, FOUNDED_MS, Federation, HOUR_MS, NOW_MS, Turned, head, list};
+use crate::gate::Slot;
+use crate::ids::RosterId;
+use crate::limits::{SUSPENSIONS_PER_MEMBER_MAX, VOTE_ROUNDS_MAX};
+use crate::membership::NotNews;
+use crate::wire::Tag;
+use crate::wire::card::Role;
+use crate::wire::roster::VoteBy;
+use std::collections::BTreeSet;
+
+fn roster(number: u32) -> RosterId {
+    let mut bytes = [0; 32];
+    bytes[..4].copy_from_slice(&number.to_be_bytes());
+    RosterId::from_bytes(bytes)
+}
+
+fn rounds_held(desk: &Desk, is_step: impl Fn(&VoteBy) -> bool) -> Vec<u32> {
+    let of_step = |slot: &Slot| {
+        let Slot::Vote(by, round, _) = slot else {
+            return None;
+        };
+        is_step(by).then_some(*round)
+    };
+    desk.membership.held.keys().filter_map(of_step).collect()
+}
+
+fn is_commit(by: &VoteBy) -> bool {
+    matches!(by, VoteBy::Commit { .. })
+}
+
+#[test]
+fn of_a_cheats_votes_two_of_each_of_its_last_rounds_are_kept() {
+    let four = Federation::of(4);
+    let rounds_max = u32::try_from(VOTE_ROUNDS_MAX).unwrap();
+    // All of them once: 307 is prime.
+    let ascending: Vec<u32> = (1..=306).collect();
+    let mixed: Vec<u32> = (1..=306).map(|round| (round * 100) % 307).collect();
+    for rounds in [ascending, mixed] {
+        let mut desk = Desk::of(&four);
+        let last: BTreeSet<u32> = rounds
+            .iter()
+            .copied()
+            .filter(|at| *at > 306 - rounds_max)
+            .collect();
+        for round in rounds {
+            for number in 1..=3 {
+                let _ = desk.later(&four.commit(3, roster(number), round));
+                assert!(rounds_held(&desk, is_commit).len() <= 2 * VOTE_ROUNDS_MAX);
+            }
+        }
+        let held = rounds_held(&desk, is_commit);
+        assert_eq!(held.iter().copied().collect::<BTreeSet<u32>>(), last);
+        assert_eq!(held.len(), 2 * VOTE_ROUNDS_MAX);
+        assert!(desk.membership.deliberation.commit_lines() <= 2 * VOTE_ROUNDS_MAX);
+    }
+}
+
+#[test]
+fn many_certificates_give_a_member_no_more_votes() {
+    let four = Federation::of(4);
+    let mut desk = Desk::of(&four);
+    for serial in 2..=6 {
+        let (node, frame) = four.renewal(3, serial, NOW_MS);
+        let taken = desk.later(&frame).unwrap();
+        let Slot::Certificate(certificate) = taken.slot else {
+            panic!("it is a certificate");
+        };
+        for round in 1..=12 {
+            for number in 1..=3 {
+                let mut vote = four.prepare_said(3, roster(number), round);
+                vote.by = VoteBy::Prepare { certificate };
+                let _ = desk.later(&super::federation::sign_vote(&vote, &node.signing));
+            }
+        }
+    }
+    let held = rounds_held(&desk, |by| matches!(by, VoteBy::Prepare { .. }));
+    assert_eq!(held.len(), 2 * VOTE_ROUNDS_MAX);
+    assert!(held.iter().all(|round| *round > 12 - 8));
+}
+
+#[test]
+fn of_a_proposer_the_newest_proposal_is_kept() {
+    let four = Federation::of(4);
+    let mut desk = Desk::of(&four);
+    for minute in (0..120).map(|at| (at * 37) % 120) {
+        let successor = four.propose(3, NOW_MS - minute, vec![four.settle(1, Role::Observer)]);
+        let _ = desk.later(&four.proposal(3, &successor));
+        assert_eq!(desk.membership.deliberation().candidates().count(), 1);
+        assert_eq!(desk.membership.held.len(), 1);
+    }
+    let kept = desk.membership.deliberation().candidates().next().unwrap();
+    assert_eq!(kept.successor.statement().created_ms, NOW_MS);
+}
+
+#[test]
+fn a_cheat_pins_what_its_latest_votes_are_for_and_no_more() {
+    let four = Federation::of(4);
+    let mut desk = Desk::of(&four);
+    let mut made_ms = NOW_MS - 200;
+    for round in 1..=20 {
+        for pair in 0..4 {
+            made_ms += 1;
+            let successor = four.propose(3, made_ms, vec![four.settle(1, Role::Observer)]);
+            desk.later(&four.proposal(3, &successor)).unwrap();
+            let vote = if pair % 2 == 0 {
+                four.commit(2, successor.id(), round)
+            } else {
+                four.prepare(2, successor.id(), round)
+            };
+            desk.later(&vote).unwrap();
+            let held = desk.membership.deliberation().candidates().count();
+            assert!(held <= 5, "{held} in round {round}");
+        }
+    }
+    // What nobody's latest votes are for goes with the votes, not later.
+    for step in 0..2 {
+        for number in 1..=2 {
+            let vote = if step == 0 {
+                four.commit(2, roster(number), 30)
+            } else {
+                four.prepare(2, roster(number), 30)
+            };
+            desk.later(&vote).unwrap();
+        }
+    }
+    assert_eq!(desk.membership.deliberation().candidates().count(), 1);
+    let proposals = |slot: &&Slot| matches!(slot, Slot::Proposal(_));
+    assert_eq!(desk.membership.held.keys().filter(proposals).count(), 1);
+}
+
+#[test]
+fn a_cheat_suspends_so_many_and_of_those_the_newest_count() {
+    let twelve = Federation::of(12);
+    let mut desk = Desk::of(&twelve);
+    for turn in 0..20_u64 {
+        for of in 1..12_u64 {
+            let created_ms = NOW_MS - HOUR_MS + turn * 1_000 + of;
+            let member = twelve.id(usize::try_from(of).unwrap());
+            let frame = twelve.suspension(0, member, created_ms, 2 * HOUR_MS, "");
+            desk.later(&frame).unwrap();
+            assert!(desk.membership.held.len() <= SUSPENSIONS_PER_MEMBER_MAX);
+            assert!(desk.membership.suspensions().all().count() <= SUSPENSIONS_PER_MEMBER_MAX);
+        }
+    }
+    assert_eq!(desk.membership.held.len(), SUSPENSIONS_PER_MEMBER_MAX);
+    let oldest = twelve.suspension(0, twelve.id(1), NOW_MS - 2 * HOUR_MS, HOUR_MS, "");
+    assert_eq!(
+        desk.later(&oldest).unwrap_err(),
+        Turned::Back(NotNews::TooMany)
+    );
+}
+
+#[test]
+fn of_a_node_one_sign_of_life_is_kept_and_of_a_member_one_card() {
+    let four = Federation::of(4);
+    let mut desk = Desk::of(&four);
+    for at in 0..300 {
+        let alive = four.alive(3, NOW_MS + at, |said| {
+            said.heads = list(vec![head(Tag::PUBLIC, at + 1)]);
+        });
+        desk.later(&alive).unwrap();
+        desk.later(&four.card(3, FOUNDED_MS + 1 + at, |_| {}))
+            .unwrap();
+    }
+    assert_eq!(desk.membership.held.len(), 2);
+    assert_eq!(desk.membership.alives().all().count(), 1);
+    assert_eq!(desk.membership.changes.len(), 2, "nor are old changes");
+}
+
+#[test]
+fn a_proof_of_a_cheat_is_kept_once() {
+    let four = Federation::of(4);
+    let mut desk = Desk::of(&four);
+    desk.later(&four.double_vote(3)).unwrap();
+    desk.later(&four.fork(3)).unwrap();
+    for number in 2..50_u8 {
+        let of = |roster| four.commit_said(3, RosterId::from_bytes([roster; 32]), 1);
+        let again = desk.later(&four.votes_of(3, &of(0), &of(number)));
+        assert_eq!(again.unwrap_err(), Turned::Back(NotNews::Held));
+        let header = |content| four.header(3, u64::from(number), content);
+        let again = desk.later(&four.fork_of(3, &header(1), &header(2)));
+        assert_eq!(again.unwrap_err(), Turned::Back(NotNews::Held));
+    }
+    assert_eq!(desk.membership.held.len(), 2);
+    assert!(desk.membership.is_forked(&four.node(3), 1));
+    assert_eq!(
+        desk.membership.double_voters(),
+        &BTreeSet::from([four.id(3)])
+    );
+}
