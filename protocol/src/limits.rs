@@ -107,9 +107,13 @@ pub const VOTE_BYTES_MAX: usize = 512;
 /// Rounds an epoch may take: people begin them.
 pub const ROUNDS_MAX: u32 = 1_000;
 
-/// A link of the chain: the statement, 256 commits and 16 consents of 96 bytes =
-/// 26,112, and lengths. It travels in answers and files, never in a frame.
-pub const LINK_BYTES_MAX: usize = 53_248;
+/// Consents to a roster: of everybody, where communities ask, and of a new root
+/// for each change.
+pub const CONSENTS_MAX: usize = MEMBERS_MAX + CHANGES_MAX;
+
+/// A link of the chain: the statement, 256 commits and 272 consents of 96 bytes =
+/// 50,688, and lengths. It travels in answers and files, never in a frame.
+pub const LINK_BYTES_MAX: usize = 77_824;
 
 /// Revocation statement: 64 cuts of 9 + 16 + 9 + 32 bytes = 4,224, and 200.
 pub const REVOCATION_BYTES_MAX: usize = 8_128;

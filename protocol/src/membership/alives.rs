@@ -1,10 +1,11 @@
 //! Signs of life: how fresh this node's roster is, what time it is in the
 //! federation, and where streams end.
 
-use super::{NotNews, Suspensions};
+use super::Suspensions;
 use crate::ids::{EnvelopeId, MemberId, NodeId};
 use crate::limits::{
     CLOCK_SKEW_MS_MAX, FRESH_AMBER_MS, FRESH_GREEN_MS, FRESH_RED_MS, OFFSET_AGE_MS_MAX,
+    STREAMS_PER_NODE_MAX,
 };
 use crate::marking::Marking;
 use crate::roster::{Certificate, Roster};
@@ -30,6 +31,8 @@ struct Known {
     member: MemberId,
     incarnation: u64,
     serial: u64,
+    /// Where its streams end, by the most that it said.
+    heads: BTreeMap<Tag, (u64, EnvelopeId)>,
     said: Alive,
 }
 
@@ -86,17 +89,20 @@ impl Alives {
             .insert(member, (now.mono, theirs.saturating_sub(ours)));
     }
 
-    pub(super) fn take(
-        &mut self,
-        _now: Now,
-        certificate: &Certificate,
-        said: &Alive,
-    ) -> Result<(), NotNews> {
-        if let Some(known) = self.nodes.get(&certificate.node)
-            && known.serial == certificate.serial
-            && goes_back(&known.said, said)
-        {
-            return Err(NotNews::GoesBack);
+    pub(super) fn take(&mut self, certificate: &Certificate, said: &Alive) {
+        // Of each stream what was said last of its end, whatever came in between:
+        // cuts must not depend on the order.
+        let mut heads = match self.nodes.remove(&certificate.node) {
+            Some(known) if known.incarnation == certificate.incarnation => known.heads,
+            Some(_) | None => BTreeMap::new(),
+        };
+        for head in said.heads.iter() {
+            let end = (head.sequence, head.head);
+            let held = heads.entry(head.tag).or_insert(end);
+            *held = (*held).max(end);
+        }
+        while heads.len() > STREAMS_PER_NODE_MAX {
+            heads.pop_last();
         }
         self.nodes.insert(
             certificate.node,
@@ -104,10 +110,10 @@ impl Alives {
                 member: certificate.member,
                 incarnation: certificate.incarnation,
                 serial: certificate.serial,
+                heads,
                 said: said.clone(),
             },
         );
-        Ok(())
     }
 
     pub(super) fn retain(&mut self, is_member: impl Fn(&MemberId) -> bool) {
@@ -219,9 +225,15 @@ impl Alives {
         if offsets.len() < 2 * roster.thresholds().faults() + 1 || offsets.len() < 2 {
             return None;
         }
-        let middle = (offsets.len() - 1) / 2;
+        // Of an even number there are two in the middle: the one that is further
+        // off, since a clock in doubt is not believed.
+        let middle = [(offsets.len() - 1) / 2, offsets.len() / 2];
+        let ms = middle
+            .into_iter()
+            .filter_map(|at| offsets.get(at).copied())
+            .max_by_key(|offset| offset.unsigned_abs())?;
         Some(ClockOffset {
-            ms: *offsets.get(middle)?,
+            ms,
             members: offsets.len(),
         })
     }
@@ -232,12 +244,7 @@ impl Alives {
             .nodes
             .get(node)
             .filter(|known| known.incarnation == incarnation)?;
-        known
-            .said
-            .heads
-            .iter()
-            .find(|head| head.tag == *tag)
-            .map(|head| (head.sequence, head.head))
+        known.heads.get(tag).copied()
     }
 
     /// The newest sign of life of a node.
@@ -251,16 +258,4 @@ impl Alives {
             .iter()
             .map(|(node, known)| (node, &known.member, &known.said))
     }
-}
-
-/// Whether a sign of life takes back what an earlier one said of a stream.
-fn goes_back(before: &Alive, after: &Alive) -> bool {
-    after.epoch < before.epoch
-        || before.heads.iter().any(|held| {
-            after
-                .heads
-                .iter()
-                .find(|head| head.tag == held.tag)
-                .is_none_or(|head| head.sequence < held.sequence)
-        })
 }

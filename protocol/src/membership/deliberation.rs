@@ -28,7 +28,7 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// The new roots that consented.
+    /// The roots that consented: new ones, and those that communities ask.
     pub fn consents(&self) -> BTreeSet<[u8; 32]> {
         self.consents.keys().copied().collect()
     }
@@ -122,7 +122,7 @@ impl Deliberation {
         let candidate = self
             .candidates
             .get_mut(&said.roster)
-            .filter(|candidate| candidate.successor.new_roots().contains(key))
+            .filter(|candidate| candidate.successor.may_consent(key))
             .ok_or(NotNews::NoProposal)?;
         candidate.consents.insert(*key, line(*key, vote));
         Ok(())
@@ -168,8 +168,6 @@ impl Deliberation {
 
     fn link_of(&self, candidate: &Candidate, roster: &Roster) -> Option<Link> {
         let id = candidate.successor.id();
-        // Where a community is asked too, the first round with votes enough need
-        // not be the one in which it agreed.
         let ((_, round), lines) = self
             .commits
             .range((id, 0)..=(id, u32::MAX))
@@ -200,7 +198,11 @@ impl Deliberation {
         id: &RosterId,
     ) -> Result<(), VoteRefusal> {
         let candidate = self.candidates.get(id).ok_or(VoteRefusal::NotHeld)?;
-        if candidate.consents.len() < candidate.successor.new_roots().len() {
+        if !candidate
+            .successor
+            .lacks_consents(&candidate.consents())
+            .is_empty()
+        {
             return Err(VoteRefusal::NoConsent);
         }
         self.ballot

@@ -109,9 +109,6 @@ pub enum NotNews {
     /// About a proposal that is not held.
     #[error("about a roster that is not held")]
     NoProposal,
-    /// A sign of life that takes back what an earlier one said.
-    #[error("a sign of life that says less than an earlier one")]
-    GoesBack,
 }
 
 impl NotNews {
@@ -119,8 +116,8 @@ impl NotNews {
     /// again.
     pub const fn passes(self) -> bool {
         match self {
-            Self::Ahead | Self::TooSoon | Self::NoProposal => true,
-            Self::Held | Self::NotCurrent | Self::TooMany | Self::GoesBack => false,
+            Self::Ahead | Self::TooSoon | Self::NoProposal | Self::TooMany => true,
+            Self::Held | Self::NotCurrent => false,
         }
     }
 }
@@ -228,7 +225,7 @@ impl Membership {
                 if !certificate.is_current(now.wall_ms) {
                     return Err(NotNews::NotCurrent);
                 }
-                self.alives.take(now, certificate, alive.value())?;
+                self.alives.take(certificate, alive.value());
                 Effect::Nothing
             }
             Matter::Fork(stream, _) => {

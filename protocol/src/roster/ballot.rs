@@ -59,8 +59,10 @@ pub enum VoteRefusal {
     /// Its proposal is not here.
     #[error("no such roster is proposed here; see \"watchfire roster status\"")]
     NotHeld,
-    /// A key that would enter has not agreed.
-    #[error("a new root has not signed it yet; votes come after that, or none could be decided")]
+    /// A root that would enter, or a community that is asked, has not agreed.
+    #[error(
+        "a new root, or a community whose rule asks for it, has not consented yet; votes come after that, or none could be decided"
+    )]
     NoConsent,
     /// It cast another in this round.
     #[error("another roster was voted for in this round; begin the next round")]

@@ -308,14 +308,16 @@ impl Roster {
     ) -> Result<Verified<Revocation>, RosterError> {
         const WHAT: &str = "the revocation";
         let claimed = signed.claims().map_err(malformed(WHAT))?;
-        let member = self
-            .member(&claimed.member)
+        // Under the key it names, so that a false signature is seen by everybody
+        // alike, also by who does not know yet that a root was replaced.
+        let root = PublicKey::enrol(&claimed.root_key)
+            .map_err(|why| contradiction(WHAT, why.to_string()))?;
+        let checked = signed.verify(&root).map_err(|_| RosterError::Signature {
+            what: WHAT.to_owned(),
+        })?;
+        self.member(&claimed.member)
+            .filter(|member| member.root_key == root)
             .ok_or(RosterError::NotAMember)?;
-        let checked = signed
-            .verify(&member.root_key)
-            .map_err(|_| RosterError::Signature {
-                what: WHAT.to_owned(),
-            })?;
         if claimed.federation != self.federation {
             return Err(contradiction(WHAT, "it is of another federation"));
         }

@@ -15,6 +15,7 @@ use crate::wire::roster::{
 };
 use crate::wire::{List, Text, codec};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use watchfire_crypto::{Statement, Verified};
 
 /// What a proposal is made of.
@@ -38,13 +39,14 @@ pub struct Successor {
     id: RosterId,
     statement: RosterStatement,
     bytes: Vec<u8>,
-    before: Box<Roster>,
-    roster: Roster,
+    roster: Arc<Roster>,
+    /// How many members of the roster before must commit it.
+    votes_needed: usize,
     /// The roots that are new with it.
     new_roots: BTreeSet<[u8; 32]>,
     /// The communities whose members or rule it changes otherwise than by an
     /// expulsion.
-    touched: BTreeSet<String>,
+    asked: Vec<Asked>,
 }
 
 /// Something without which a roster is not decided.
@@ -57,14 +59,14 @@ pub enum Lack {
         /// How many it needs.
         need: usize,
     },
-    /// The consent of a key that enters.
+    /// The consent of a root that enters.
     Consent {
         /// Of whom.
         slug: String,
         /// Which key.
         key: [u8; 32],
     },
-    /// Votes of a community whose rule asks for them.
+    /// The consent of a community whose rule asks for it.
     Community {
         /// Which.
         name: String,
@@ -153,10 +155,10 @@ impl Roster {
             id: roster.id,
             statement,
             bytes: bytes.to_vec(),
-            before: Box::new(self.clone()),
-            roster,
+            roster: Arc::new(roster),
+            votes_needed: self.thresholds().votes(),
             new_roots: changed.new_roots,
-            touched: changed.touched,
+            asked: asked_in(self, &changed.touched),
         })
     }
 
@@ -188,7 +190,7 @@ impl Roster {
             Some(lack) => Err(RosterError::Undecided {
                 lack: lack.to_string(),
             }),
-            None => Ok(successor.roster),
+            None => Ok(Arc::unwrap_or_clone(successor.roster)),
         }
     }
 
@@ -269,7 +271,7 @@ impl Successor {
     }
 
     /// The roster it would be; not to be acted on before it is decided.
-    pub const fn would_be(&self) -> &Roster {
+    pub fn would_be(&self) -> &Roster {
         &self.roster
     }
 
@@ -289,65 +291,95 @@ impl Successor {
         }
     }
 
-    /// What it lacks, when these members of the roster before committed it in one
-    /// round and these new keys consented. Nothing when it is decided.
-    pub fn lacks(&self, commits: &BTreeSet<MemberId>, consents: &BTreeSet<[u8; 32]>) -> Vec<Lack> {
-        let mut lacks = Vec::new();
-        let need = self.before.thresholds().votes();
-        if commits.len() < need {
-            lacks.push(Lack::Votes {
-                have: commits.len(),
-                need,
-            });
-        }
-        for key in self.new_roots.difference(consents) {
+    /// Whose consent it may need: the roots that are new with it, and those that a
+    /// community's rule asks.
+    pub fn may_consent(&self, key: &[u8; 32]) -> bool {
+        self.new_roots.contains(key) || self.asked.iter().any(|asked| asked.roots.contains(key))
+    }
+
+    /// Which consents it lacks. Votes come after them: a quorum that had committed
+    /// something which a community, or a new root, then does not agree to could
+    /// commit nothing else any more.
+    pub fn lacks_consents(&self, consents: &BTreeSet<[u8; 32]>) -> Vec<Lack> {
+        let new_roots = self.new_roots.difference(consents).map(|key| {
             let slug = self
                 .roster
                 .member_of_root(key)
                 .map_or_else(String::new, |member| member.slug.to_string());
-            lacks.push(Lack::Consent { slug, key: *key });
-        }
-        for name in &self.touched {
-            let Some(rule) = self.before.communities.get(name) else {
-                continue;
-            };
-            let (who, need) = self.asked_by(name, rule);
-            let have = who.intersection(commits).count();
-            if have < need {
-                lacks.push(Lack::Community {
-                    name: name.clone(),
-                    have,
-                    need,
-                });
-            }
-        }
-        lacks
+            Lack::Consent { slug, key: *key }
+        });
+        let communities = self.asked.iter().filter_map(|asked| {
+            let have = asked.roots.intersection(consents).count();
+            (have < asked.need).then(|| Lack::Community {
+                name: asked.name.clone(),
+                have,
+                need: asked.need,
+            })
+        });
+        new_roots.chain(communities).collect()
     }
 
-    /// Whom a community's rule asks, and how many of them.
-    fn asked_by(&self, name: &str, rule: &CommunityRule) -> (BTreeSet<MemberId>, usize) {
-        match rule {
-            CommunityRule::Federation => (BTreeSet::new(), 0),
-            CommunityRule::Own => {
-                let own: BTreeSet<MemberId> = self
-                    .before
-                    .members
-                    .values()
-                    .filter(|member| member.communities.iter().any(|own| own == name))
-                    .map(|member| member.id)
-                    .collect();
-                let need = if own.is_empty() {
-                    0
-                } else {
-                    Thresholds::of(own.len()).votes()
-                };
-                (own, need)
-            }
-            CommunityRule::Named { members, of } => {
-                (members.iter().copied().collect(), usize::from(*of))
-            }
-        }
+    /// What it lacks, when these members of the roster before committed it in one
+    /// round and these keys consented. Nothing when it is decided.
+    pub fn lacks(&self, commits: &BTreeSet<MemberId>, consents: &BTreeSet<[u8; 32]>) -> Vec<Lack> {
+        let votes = (commits.len() < self.votes_needed).then_some(Lack::Votes {
+            have: commits.len(),
+            need: self.votes_needed,
+        });
+        votes
+            .into_iter()
+            .chain(self.lacks_consents(consents))
+            .collect()
     }
+}
+
+/// A community whose rule must be met.
+#[derive(Clone, Debug)]
+struct Asked {
+    name: String,
+    /// The roots that may say so for it.
+    roots: BTreeSet<[u8; 32]>,
+    /// How many of them.
+    need: usize,
+}
+
+/// What the rules of these communities ask in the roster before.
+fn asked_in(before: &Roster, touched: &BTreeSet<String>) -> Vec<Asked> {
+    let root_of = |member: &MemberId| {
+        before
+            .member(member)
+            .map(|member| member.root_key.to_bytes())
+    };
+    touched
+        .iter()
+        .filter_map(|name| {
+            let (roots, need): (BTreeSet<[u8; 32]>, usize) = match before.communities.get(name)? {
+                CommunityRule::Federation => return None,
+                CommunityRule::Own => {
+                    let roots: BTreeSet<[u8; 32]> = before
+                        .members()
+                        .filter(|member| member.communities.contains(name))
+                        .map(|member| member.root_key.to_bytes())
+                        .collect();
+                    let need = if roots.is_empty() {
+                        0
+                    } else {
+                        Thresholds::of(roots.len()).votes()
+                    };
+                    (roots, need)
+                }
+                CommunityRule::Named { members, of } => (
+                    members.iter().filter_map(root_of).collect(),
+                    usize::from(*of),
+                ),
+            };
+            Some(Asked {
+                name: name.clone(),
+                roots,
+                need,
+            })
+        })
+        .collect()
 }
 
 impl core::fmt::Display for Lack {
@@ -356,7 +388,10 @@ impl core::fmt::Display for Lack {
             Self::Votes { have, need } => write!(f, "{have} of {need} votes"),
             Self::Consent { slug, .. } => write!(f, "the signature of {slug}'s new root"),
             Self::Community { name, have, need } => {
-                write!(f, "{have} of {need} votes that the rule of {name} asks for")
+                write!(
+                    f,
+                    "{have} of {need} consents that the rule of {name} asks for"
+                )
             }
         }
     }

@@ -45,8 +45,10 @@ pub struct StreamCut {
 pub struct Revocation {
     /// Which federation.
     pub federation: FederationId,
-    /// Whose node, and whose root signs this.
+    /// Whose node.
     pub member: MemberId,
+    /// Its root key, which signs this.
+    pub root_key: [u8; 32],
     /// Which node.
     pub node: NodeId,
     /// The last serial that ends.

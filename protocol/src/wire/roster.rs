@@ -9,8 +9,8 @@ use super::envelope::{SignedBytes, Tag};
 use super::kind::{Kind, MEMBERS};
 use crate::ids::{CertificateId, EnvelopeId, FederationId, MemberId, NodeId, RosterId};
 use crate::limits::{
-    CARD_BYTES_MAX, CHANGES_MAX, COMMUNITIES_MAX, CUTS_MAX, LINK_BYTES_MAX, MEMBERS_MAX,
-    ROSTER_BYTES_MAX, VOTE_BYTES_MAX,
+    CARD_BYTES_MAX, CHANGES_MAX, COMMUNITIES_MAX, CONSENTS_MAX, CUTS_MAX, LINK_BYTES_MAX,
+    MEMBERS_MAX, ROSTER_BYTES_MAX, VOTE_BYTES_MAX,
 };
 use bincode::{Decode, Encode};
 use watchfire_crypto::{Domain, PublicKey, Signature, Signed, Statement, Verified, VerifyError};
@@ -183,10 +183,10 @@ pub enum VoteBy {
         /// The root key.
         key: [u8; 32],
     },
-    /// Whose key enters the roster agrees to that: signed by the new root. Its
-    /// round is 0.
+    /// Whose key enters the roster, or whom a community's rule asks, agrees to
+    /// that: signed by that root. Its round is 0, and it comes before every vote.
     Consent {
-        /// The new root key.
+        /// The root key.
         key: [u8; 32],
     },
 }
@@ -249,8 +249,9 @@ pub struct Link {
     pub round: u32,
     /// Who committed it then, ascending by key.
     pub commits: List<VoteLine, MEMBERS_MAX>,
-    /// The consent of every new root, ascending by key.
-    pub consents: List<VoteLine, CHANGES_MAX>,
+    /// The consent of every new root, and of those whom communities ask, ascending
+    /// by key.
+    pub consents: List<VoteLine, CONSENTS_MAX>,
 }
 
 impl Link {

@@ -10,7 +10,7 @@
 
 use crate::engine::*;
 use crate::founding::{Keys, derived_federation};
-use crate::gate::check;
+use crate::gate::{check, is_notice};
 use crate::ids::EnvelopeId;
 use crate::marking::Marking;
 use crate::opening::{Draft, Wish};
@@ -446,8 +446,11 @@ pub(super) fn chunks_asked(outputs: &[Output], of: u64) -> Vec<(RequestId, u32)>
 
 /// The first frame that goes out.
 pub(super) fn gossiped(outputs: Vec<Output>) -> Option<Vec<u8>> {
+    // Notices go out by themselves: signs of life, certificates.
     outputs.into_iter().find_map(|output| match output {
-        Output::Gossip { frame } => Some(frame.into_inner().bytes),
+        Output::Gossip { frame } => {
+            Some(frame.into_inner().bytes).filter(|bytes| !is_notice(bytes))
+        }
         _ => None,
     })
 }

@@ -329,6 +329,7 @@ fn attack_31_a_list_holds_what_its_bound_says_and_no_more() {
         let fields = (
             federation,
             four.id(1),
+            keys.root.public().to_bytes(),
             four.node(1),
             1_u64,
             NOW_MS,

@@ -180,6 +180,7 @@ impl Federation {
         let said = Revocation {
             federation: self.roster.federation(),
             member: self.id(by),
+            root_key: self.keys(by).root.public().to_bytes(),
             node,
             serial,
             created_ms,
