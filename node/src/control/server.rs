@@ -239,7 +239,7 @@ fn publish_failure(refused: &PublishFailure) -> Failure {
             13,
             Some("nothing was published; \"--dry-run\" shows what would go where"),
         ),
-        PublishFailure::Refused(PublishRefusal::Certificate) => {
+        PublishFailure::Refused(PublishRefusal::Certificate | PublishRefusal::Clock { .. }) => {
             (17, Some("check the clock of this machine"))
         }
         PublishFailure::Refused(PublishRefusal::Behind) => (

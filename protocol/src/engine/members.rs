@@ -4,7 +4,7 @@
 use super::NotTaken;
 use super::messages::{Event, GossipToken, Output, Verdict};
 use super::{Engine, OpenError, Staged, damaged, for_each};
-use crate::gate::{Blame, Notice, NoticeRefusal, Refusal, Slot, check_notice};
+use crate::gate::{Blame, Matter, Notice, NoticeRefusal, Refusal, Slot, check_notice};
 use crate::ids::{CertificateId, NodeId};
 use crate::limits::{FRAME_BYTES_MAX, LINK_BYTES_MAX};
 use crate::membership::{Arrival, Effect, Membership, NotNews};
@@ -35,6 +35,9 @@ impl<S: Store> Engine<S> {
             }
             Ok(notice) => {
                 self.peers.heard_gossip(&from);
+                if let Matter::Alive(alive, _) = notice.matter() {
+                    self.heard_epoch(now, from, alive.value().epoch);
+                }
                 self.take_notice(now, &notice, Arrival::Live)?
                     .map_err(NotTaken::Notice)
             }
@@ -116,8 +119,9 @@ impl<S: Store> Engine<S> {
             }
             Effect::Voted => self.follow_if_decided(now)?,
             Effect::Suspension(member) => self.event(Event::Suspension { member }),
-            Effect::Fork(node, incarnation) => {
-                self.quarantine_life(&node, incarnation)?;
+            Effect::Fork(stream, sequence) => {
+                self.quarantine_forked(&stream, sequence)?;
+                let node = stream.node;
                 if let Some(member) = self.roster.owner(&node) {
                     self.event(Event::ForkProven { member, node });
                 }

@@ -325,11 +325,22 @@ pub enum PublishRefusal {
          see \"watchfire sync status\", and try again when nothing is missing"
     )]
     Behind,
-    /// The certificate is not valid now.
+    /// The certificate is not valid now, or was revoked, or its member is none any
+    /// more.
     #[error(
-        "publish refused: this node's certificate is not valid now; check the clock, or renew it"
+        "publish refused: this node's certificate is not valid now; check the clock, renew it, \
+         or see \"watchfire roster status\" for whether this member still is one"
     )]
     Certificate,
+    /// This clock differs from those of most members.
+    #[error(
+        "publish refused: this node's clock is {seconds} seconds from the other members'; \
+         set it right, and nothing has to be restarted"
+    )]
+    Clock {
+        /// What must be added to it.
+        seconds: i64,
+    },
 }
 
 /// Something people may want to see.

@@ -156,6 +156,8 @@ pub struct Engine<S> {
     membership: Membership,
     /// Members of whom something is quarantined because they are suspended.
     suspended: BTreeSet<MemberId>,
+    /// Proofs that are to be told when the step is done.
+    unsaid: Vec<Vec<u8>>,
     /// When to say next that this node is alive.
     alive_at: Instant,
     alives_said: u64,
@@ -252,6 +254,7 @@ impl<S: Store> Engine<S> {
             own_created_ms: 0,
             author_quotas: BTreeMap::new(),
             suspended,
+            unsaid: Vec::new(),
             membership,
             alive_at: now.mono.plus_ms(ALIVE_SOON_MS),
             alives_said: 0,
@@ -278,6 +281,15 @@ impl<S: Store> Engine<S> {
     /// When the store fails; the engine must then not be used further.
     pub fn handle(&mut self, now: Now, input: Input) -> Result<(), StoreError> {
         self.staged.failure()?;
+        self.step(now, input)?;
+        for proof in core::mem::take(&mut self.unsaid) {
+            // One that is known already is no news.
+            let _ = self.utter(now, proof)?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, now: Now, input: Input) -> Result<(), StoreError> {
         match input {
             Input::PeerConnected { node } => self.on_connected(now, node),
             Input::PeerDisconnected { node } => self.on_disconnected(now, node),

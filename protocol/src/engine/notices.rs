@@ -182,11 +182,15 @@ impl<S: Store> Engine<S> {
     /// A page of notices came: it is checked off this thread.
     pub(super) fn on_notices(
         &mut self,
+        now: Now,
         from: NodeId,
         at: Mark,
         frames: Vec<Bytes<FRAME_BYTES_MAX>>,
         more: bool,
-    ) {
+    ) -> Result<(), StoreError> {
+        if frames.is_empty() {
+            return self.on_checked_notices(now, from, (at, more), Vec::new());
+        }
         self.outputs.push_back(Output::Work(Work::Notices {
             from,
             at,
@@ -194,6 +198,7 @@ impl<S: Store> Engine<S> {
             frames: frames.into_iter().map(Bytes::into_vec).collect(),
             roster: self.roster(),
         }));
+        Ok(())
     }
 
     /// What the gate said of a page.

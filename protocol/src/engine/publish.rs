@@ -81,8 +81,16 @@ impl<S: Store> Engine<S> {
         if self.is_fetching_back() {
             return Err(PublishRefusal::Behind);
         }
-        if !self.me.is_current(now.wall_ms) {
+        if !self.me.is_current(now.wall_ms) || !self.roster.stands(&self.me) {
             return Err(PublishRefusal::Certificate);
+        }
+        let alives = self.membership.alives();
+        if let Some(offset) = alives.clock_offset(&self.roster, now, &self.me.member)
+            && offset.is_off()
+        {
+            return Err(PublishRefusal::Clock {
+                seconds: offset.ms / 1_000,
+            });
         }
         // As receivers charge it: the larger of what is carried and opened.
         let plain = draft

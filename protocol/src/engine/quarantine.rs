@@ -55,13 +55,14 @@ impl<S: Store> Engine<S> {
         let author = self
             .roster
             .certificate(&frame.header().prefix.certificate)?;
+        match self.listed_cut(stream, author) {
+            CutAt::Above(last, why) if sequence > last => return Some(why),
+            // What its own root says counts, counts, whatever the node did.
+            CutAt::Above(_, Quarantine::Revoked) => return None,
+            CutAt::Above(..) | CutAt::Nowhere => {}
+        }
         if self.membership.is_forked(&stream.node, stream.incarnation) {
             return Some(Quarantine::Forked);
-        }
-        if let CutAt::Above(last, why) = self.listed_cut(stream, author)
-            && sequence > last
-        {
-            return Some(why);
         }
         if self
             .membership
@@ -87,21 +88,24 @@ impl<S: Store> Engine<S> {
             let last = last.max(self.vouched_through(stream));
             return CutAt::Above(last, Quarantine::Expelled);
         }
-        if !self.roster.is_revoked(author) {
-            return CutAt::Nowhere;
+        match self.named_by_member(stream, author) {
+            Some(last) => CutAt::Above(last, Quarantine::Revoked),
+            None => CutAt::Nowhere,
         }
-        let last = self
-            .roster
-            .revocation(author.member, &author.node)
-            .and_then(|revocation| {
-                revocation
-                    .cuts
-                    .iter()
-                    .find(|cut| cut.incarnation == stream.incarnation && cut.tag == stream.tag)
-                    .map(|cut| cut.sequence)
-            })
-            .unwrap_or(0);
-        CutAt::Above(last, Quarantine::Revoked)
+    }
+
+    /// Up to where a stream counts by the word of its member's root; nothing where
+    /// that did not end the certificate.
+    fn named_by_member(&self, stream: &StreamId, author: &Certificate) -> Option<u64> {
+        if !self.roster.is_revoked(author) {
+            return None;
+        }
+        let revocation = self.roster.revocation(author.member, &author.node)?;
+        let named = revocation
+            .cuts
+            .iter()
+            .find(|cut| cut.incarnation == stream.incarnation && cut.tag == stream.tag);
+        Some(named.map_or(0, |cut| cut.sequence))
     }
 
     /// Up to where a node that stands says its stream goes.
@@ -154,20 +158,38 @@ impl<S: Store> Engine<S> {
             };
             if let CutAt::Above(last, why) = self.listed_cut(&stream, &author) {
                 self.quarantine_from(&stream, last.saturating_add(1), why)?;
+                if why == Quarantine::Revoked {
+                    self.believe_up_to(&stream, last)?;
+                }
             }
         }
         Ok(())
     }
 
-    /// Everything of a life of a node is not believed from now on.
-    pub(super) fn quarantine_life(
+    /// What a stream holds from a fork on is not believed, nor what comes of that
+    /// life of the node: until its root ends it and says what counts.
+    pub(super) fn quarantine_forked(
         &mut self,
-        node: &NodeId,
-        incarnation: u64,
+        stream: &StreamId,
+        sequence: u64,
     ) -> Result<(), StoreError> {
-        for stream in self.streams.of_node(node) {
-            if stream.incarnation == incarnation {
-                self.quarantine_from(&stream, 1, Quarantine::Forked)?;
+        let named = self
+            .roster
+            .newest_of_life(&stream.node, stream.incarnation)
+            .and_then(|author| self.named_by_member(stream, author));
+        match named {
+            Some(last) => self.quarantine_from(stream, last.saturating_add(1), Quarantine::Revoked),
+            None => self.quarantine_from(stream, sequence, Quarantine::Forked),
+        }
+    }
+
+    /// What its own root said counts of a forked stream is believed again.
+    fn believe_up_to(&mut self, stream: &StreamId, last: u64) -> Result<(), StoreError> {
+        let forked = crate::wire::codec::encode(&Quarantine::Forked);
+        for arrival in self.arrivals_from(stream, 1, last)? {
+            let key = table::quarantine(arrival);
+            if self.staged.sound(&key)?.is_some_and(|why| why == forked) {
+                self.staged.remove(key);
             }
         }
         Ok(())
@@ -218,28 +240,30 @@ impl<S: Store> Engine<S> {
         first: u64,
         why: Quarantine,
     ) -> Result<(), StoreError> {
-        const PAGE: usize = 1_024;
-        let prefix = table::sequences(stream);
-        let mut from = table::sequence(stream, first);
-        loop {
-            let page = self.staged.scan(&prefix, &from, PAGE)?;
-            for (_, value) in &page {
-                let id: Option<EnvelopeId> = crate::wire::codec::decode(value, 32).ok();
-                let arrival = match id {
-                    Some(id) => self.staged.sound_as::<Arrival>(&table::envelope(&id), 9)?,
-                    None => None,
-                };
-                if let Some(arrival) = arrival {
-                    self.quarantine(arrival, why);
-                }
-            }
-            match page.last() {
-                Some((last, _)) if page.len() == PAGE => {
-                    from.clone_from(last);
-                    from.push(0);
-                }
-                Some(_) | None => return Ok(()),
+        for arrival in self.arrivals_from(stream, first, u64::MAX)? {
+            self.quarantine(arrival, why);
+        }
+        Ok(())
+    }
+
+    /// Where the envelopes of a stream between two places are in the log. All at
+    /// once: it happens when a key ends, and 8 bytes each are less than what the
+    /// marks about to be written take.
+    fn arrivals_from(
+        &self,
+        stream: &StreamId,
+        first: u64,
+        last: u64,
+    ) -> Result<Vec<Arrival>, StoreError> {
+        let mut arrivals = Vec::new();
+        for sequence in first..=last.min(self.streams.last(stream)) {
+            let there: Option<EnvelopeId> = self
+                .staged
+                .sound_as(&table::sequence(stream, sequence), 32)?;
+            if let Some(id) = there {
+                arrivals.extend(self.staged.sound_as::<Arrival>(&table::envelope(&id), 9)?);
             }
         }
+        Ok(arrivals)
     }
 }

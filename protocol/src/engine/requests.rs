@@ -65,7 +65,7 @@ impl<S: Store> Engine<S> {
                 self.heard_epoch(now, from, epoch);
             }
             (Asked::Notices, Answer::Notices { at, frames, more }) => {
-                self.on_notices(from, at, frames.into_vec(), more);
+                self.on_notices(now, from, at, frames.into_vec(), more)?;
             }
             (Asked::Notices, _) => self.no_notices(&from),
             (Asked::Link, Answer::Link { bytes }) => {

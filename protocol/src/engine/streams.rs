@@ -352,6 +352,14 @@ impl Streams {
         }
     }
 
+    /// The largest sequence held of a stream, behind a gap or not.
+    pub(crate) fn last(&self, id: &StreamId) -> u64 {
+        self.streams.get(id).map_or(0, |stream| {
+            let ahead = stream.ahead.last_key_value().map_or(0, |(last, _)| *last);
+            ahead.max(stream.sequence())
+        })
+    }
+
     /// The largest n for which 1 to n are all held.
     pub(crate) fn sequence(&self, id: &StreamId) -> u64 {
         self.streams.get(id).map_or(0, Stream::sequence)

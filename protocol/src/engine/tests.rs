@@ -19,6 +19,7 @@ mod holders;
 mod links;
 mod losses;
 mod marks;
+mod members;
 mod repairs;
 pub(crate) mod room;
 mod serving;

@@ -475,13 +475,13 @@ fn fork(
     }
     match places.as_slice() {
         [(stream, sequence, id), (other, at, another)]
-            if stream == other && sequence == at && id != another =>
+            if stream == other && sequence == at && id < another =>
         {
             let slot = Slot::Fork(stream.node, stream.incarnation);
             Ok((Matter::Fork(*stream, *sequence), slot))
         }
         _ => Err(NoticeRefusal::Contradiction(
-            "its headers do not claim one place",
+            "its headers, ascending by id, do not claim one place",
         )),
     }
 }

@@ -20,11 +20,11 @@ use crate::ids::{MemberId, NodeId};
 use crate::limits::NOTICE_AGAIN_MS;
 use crate::roster::{Certificate, Roster};
 use crate::time::{Instant, Now};
-use crate::wire::SignedBytes;
 use crate::wire::card::CertificateBytes;
 use crate::wire::kind::NOTICES;
 use crate::wire::notice::Revocation;
 use crate::wire::roster::VoteBy;
+use crate::wire::{SignedBytes, StreamId};
 use changes::Changes;
 use std::collections::{BTreeMap, BTreeSet};
 use watchfire_crypto::Verified;
@@ -82,8 +82,8 @@ pub enum Effect {
     Voted,
     /// Who is suspended may have changed.
     Suspension(MemberId),
-    /// A node signed two envelopes for one place.
-    Fork(NodeId, u64),
+    /// Two envelopes of a stream claim one place.
+    Fork(StreamId, u64),
     /// A member cast two votes where one may be.
     DoubleVote(MemberId),
 }
@@ -228,9 +228,9 @@ impl Membership {
                 self.alives.take(certificate, alive.value());
                 Effect::Nothing
             }
-            Matter::Fork(stream, _) => {
+            Matter::Fork(stream, sequence) => {
                 self.forks.insert((stream.node, stream.incarnation));
-                Effect::Fork(stream.node, stream.incarnation)
+                Effect::Fork(*stream, *sequence)
             }
             Matter::DoubleVote(member) => {
                 self.double_voters.insert(*member);

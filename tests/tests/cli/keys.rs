@@ -374,7 +374,7 @@ fn a_certificate_that_is_over_or_for_too_long_is_not_installed() {
         serial: 1,
         ..for_days(90)
     };
-    install(&old, 1).err_has("older than the one held");
+    install(&old, 1).err_has("as new or newer is held");
     assert_eq!(files(&world.path("at")), before, "nothing changed on disk");
     install(&for_days(90), 0);
 }

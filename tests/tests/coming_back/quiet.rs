@@ -226,28 +226,35 @@ fn carry(now: Now, outputs: Vec<Output>, reader: &mut Host<'_>, holder: &mut Hos
         round_trips: 0,
         bytes: 0,
     };
-    let mut queue: VecDeque<Output> = outputs.into();
-    while let Some(output) = queue.pop_front() {
-        let Output::Request { id, request, .. } = output else {
-            continue;
-        };
-        let is_hello = matches!(request, Request::Hello { .. });
-        let mut bytes = codec::encode(&request).len();
-        let mut further = Vec::new();
-        for said in holder.step(now, asked_by(reader.node, request)) {
-            if let Output::Answer { answer, .. } = said {
-                bytes += codec::encode(&answer).len();
-                let answer = Some(Box::new(answer));
-                queue.extend(reader.step(now, Input::Answered { id, answer }));
-            } else {
-                further.push(said);
+    let mut asked = outputs;
+    while !asked.is_empty() {
+        // What is asked at once is one round trip.
+        let mut is_round_trip = false;
+        let mut next = Vec::new();
+        for output in core::mem::take(&mut asked) {
+            let Output::Request { id, request, .. } = output else {
+                continue;
+            };
+            let is_hello = matches!(request, Request::Hello { .. });
+            let mut bytes = codec::encode(&request).len();
+            let mut further = Vec::new();
+            for said in holder.step(now, asked_by(reader.node, request)) {
+                if let Output::Answer { answer, .. } = said {
+                    bytes += codec::encode(&answer).len();
+                    let answer = Some(Box::new(answer));
+                    next.extend(reader.step(now, Input::Answered { id, answer }));
+                } else {
+                    further.push(said);
+                }
+            }
+            next.extend(carry_back(now, further, reader, holder));
+            if !is_hello {
+                is_round_trip = true;
+                cost.bytes += bytes;
             }
         }
-        queue.extend(carry_back(now, further, reader, holder));
-        if !is_hello {
-            cost.round_trips += 1;
-            cost.bytes += bytes;
-        }
+        cost.round_trips += usize::from(is_round_trip);
+        asked = next;
     }
     cost
 }

@@ -10,13 +10,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tokio::runtime::Runtime;
-use watchfire_node::disk::{SledStore, recovery};
+use watchfire_crypto::{Signed, SigningKey};
+use watchfire_node::disk::{SledStore, chain, recovery};
 use watchfire_node::node::{Node, NodeConfig, NodeEnd};
-use watchfire_protocol::engine::Event;
-use watchfire_protocol::ids::{BundleId, NodeId};
+use watchfire_protocol::engine::{Event, Saying};
+use watchfire_protocol::ids::{BundleId, MemberId, NodeId};
 use watchfire_protocol::marking::Marking;
 use watchfire_protocol::roster::Roster;
+use watchfire_protocol::wire::card::Role as MemberRole;
+use watchfire_protocol::wire::envelope::frame;
 use watchfire_protocol::wire::genesis::GenesisFile;
+use watchfire_protocol::wire::roster::{Change, Vote, VoteBy};
+use watchfire_protocol::wire::{Kind, List, SignedBytes, codec};
 use watchfire_tests::mesh::{Mesh, PATIENCE, document, wall_ms, wish};
 
 use super::program::Acknowledged;
@@ -38,14 +43,17 @@ pub(crate) enum Role {
     PublishSmall,
     /// Two nodes: what the first publishes, the second takes.
     Exchange,
+    /// Publishes one, and goes on to another roster.
+    Govern,
 }
 
-const ROLES: [Role; 5] = [
+const ROLES: [Role; 6] = [
     Role::Make,
     Role::Open,
     Role::Publish,
     Role::PublishSmall,
     Role::Exchange,
+    Role::Govern,
 ];
 
 /// How it ends.
@@ -71,6 +79,8 @@ pub(crate) struct Said {
     pub(crate) acknowledged: Vec<Acknowledged>,
     /// What the second node said is durable there.
     pub(crate) stored: Vec<BundleId>,
+    /// The epoch that the first node said it holds.
+    pub(crate) epoch: u64,
 }
 
 /// SIGABRT and SIGXFSZ, as Linux counts them on every machine it runs on but
@@ -128,6 +138,7 @@ pub(crate) fn run(role: Role, place: &Path, until: Until) -> Said {
                     sequence: sequence.parse().unwrap(),
                 });
             }
+            ["epoch", epoch] => said.epoch = epoch.parse().unwrap(),
             ["stored", bundle] => said.stored.push(bundle.parse().unwrap()),
             ["done"] => said.is_done = true,
             _ => {}
@@ -170,7 +181,11 @@ pub(crate) fn genesis_of(place: &Path) -> PathBuf {
 
 pub(crate) fn roster_of(place: &Path) -> Roster {
     let bytes = fs::read(genesis_of(place)).unwrap();
-    Roster::found(&GenesisFile::from_bytes(&bytes).unwrap()).unwrap()
+    let mut roster = Roster::found(&GenesisFile::from_bytes(&bytes).unwrap()).unwrap();
+    for link in chain::read(&store_of(place, 0)).unwrap() {
+        roster = roster.follow(&link).unwrap();
+    }
+    roster
 }
 
 /// A node of a member, and the runtime that it lives in.
@@ -204,6 +219,10 @@ impl Alive {
             Node::start(config).unwrap_or_else(|why| panic!("it does not start: {why}"))
         };
         Self { runtime, node, end }
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.node.roster().epoch()
     }
 
     /// Publishes one and waits until it is acknowledged.
@@ -258,6 +277,7 @@ pub(crate) fn play() {
         Role::Publish => publish(&place, &[0, 300_000, 0]),
         Role::PublishSmall => publish(&place, &[0, 0, 0, 0]),
         Role::Exchange => exchange(&place),
+        Role::Govern => govern(&place),
     }
     println!("\ndone");
 }
@@ -270,6 +290,57 @@ fn publish(place: &Path, filler_bytes: &[usize]) {
     for (number, filler_bytes) in (1..).zip(filler_bytes) {
         say_acknowledged(&author.publish(number, *filler_bytes));
     }
+    author.stop();
+}
+
+/// Both members settle the second as an observer. The test has all keys, so one
+/// node is enough.
+fn govern(place: &Path) {
+    let author = Alive::start(place, 0);
+    say_acknowledged(&author.publish(1, 0));
+    let say = |saying| {
+        let said = author.runtime.block_on(author.node.say(saying));
+        said.unwrap().unwrap()
+    };
+    let roster = author.node.roster();
+    let other = Mesh::keys(1);
+    let settled = MemberId::of_root(&other.root.public());
+    let proposed = say(Saying::Propose {
+        reason: "it only reads".to_owned(),
+        changes: vec![Change::Settle {
+            member: settled,
+            role: MemberRole::Observer,
+            communities: List::default(),
+        }],
+    });
+    let id = proposed.roster.unwrap();
+    say(Saying::Prepare {
+        roster: id,
+        round: Some(1),
+    });
+    let vote = |by, key: &SigningKey| {
+        let vote = Vote {
+            federation: roster.federation(),
+            epoch: 1,
+            roster: id,
+            round: 1,
+            by,
+        };
+        let signed: Signed<Vote> = Signed::seal(codec::encode(&vote), key);
+        let signed = SignedBytes::<512>::new(signed).unwrap();
+        Saying::Bring {
+            frame: frame(Kind::Vote, &signed),
+        }
+    };
+    let certificate = roster.certificates_of(settled).next().unwrap().id;
+    say(vote(VoteBy::Prepare { certificate }, &other.signing));
+    let mut epoch = 0;
+    for number in 0..2 {
+        let root = Mesh::keys(number).root;
+        let key = root.public().to_bytes();
+        epoch = say(vote(VoteBy::Commit { key }, &root)).epoch;
+    }
+    println!("\nepoch {epoch}");
     author.stop();
 }
 

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use watchfire_node::disk::audit::audit;
 use watchfire_node::disk::{OpenError, SledStore, published, recovery};
+use watchfire_protocol::roster::Roster;
 use watchfire_protocol::store::{Batch, Entry, Store as _};
 use watchfire_protocol::table;
 use watchfire_tests::mesh::{Listen, Mesh, wall_ms};
@@ -143,13 +144,15 @@ struct Case<'a> {
     template: &'a Template,
     place: &'a Path,
     said: &'a Said,
+    /// What a node that starts now would hold.
+    roster: Roster,
     at: &'a str,
 }
 
 impl Case<'_> {
     fn author(&self) -> Author<'_> {
         Author {
-            roster: self.template.mesh.roster(),
+            roster: &self.roster,
             stream: public_stream(self.template.mesh.node(0)),
         }
     }
@@ -208,6 +211,9 @@ impl Case<'_> {
             held.check_acknowledged(&store, self.author(), &self.said.acknowledged, self.at);
         }
         let author = Alive::start(self.place, 0);
+        // Nothing that was left is gone back to.
+        let epoch = author.epoch();
+        assert!(epoch >= self.said.epoch, "{}: epoch {epoch}", self.at);
         let next = author.publish(100, 0);
         author.stop();
         assert_eq!(next.sequence, held.through() + 1, "{}", self.at);
@@ -289,6 +295,7 @@ fn walk(role: Role, begin: Begin, listen: &[Listen]) -> BTreeSet<String> {
                 template: &template,
                 place: place.path(),
                 said: &said,
+                roster: roster_of(place.path()),
                 at: &at,
             }
             .judge();
@@ -345,6 +352,7 @@ fn attack_37_killed_before_each_of_its_writes_in_turn() {
         (Role::Open, Begin::Torn, nowhere),
         (Role::Open, Begin::Moved, nowhere),
         (Role::Exchange, Begin::Empty, [Listen::Tcp, Listen::Tcp]),
+        (Role::Govern, Begin::Empty, nowhere),
     ] {
         killed_before.extend(walk(role, begin, &listen));
     }
@@ -362,6 +370,7 @@ fn cut_at(template: &Template, cuts: &[Until]) -> Vec<usize> {
             template,
             place: place.path(),
             said: &said,
+            roster: roster_of(place.path()),
             at: &at,
         };
         case.judge();

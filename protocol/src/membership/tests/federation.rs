@@ -348,7 +348,13 @@ impl Federation {
     }
 
     pub(crate) fn fork(&self, by: usize) -> Vec<u8> {
-        self.fork_of(by, &self.header(by, 2, 1), &self.header(by, 2, 2))
+        let id = |header: &Header| Header::DOMAIN.digest(&codec::encode(header));
+        let (one, other) = (self.header(by, 2, 1), self.header(by, 2, 2));
+        if id(&one) < id(&other) {
+            self.fork_of(by, &one, &other)
+        } else {
+            self.fork_of(by, &other, &one)
+        }
     }
 
     /// A proof of two votes of a member's root.

@@ -1,0 +1,450 @@
+//! From one roster to the next, and what is believed of keys that have ended.
+
+use super::room::*;
+use super::*;
+use crate::engine::{Saying, SayingRefusal};
+use crate::gate::is_notice;
+use crate::ids::RosterId;
+use crate::limits::{ALIVE_EVERY_MS, ALIVE_SOON_MS, NOTICES_EVERY_MS};
+use crate::policy::Reader;
+use crate::query::{Asker, Query};
+use crate::roster::{RosterError, VoteRefusal};
+use crate::store::MemoryStore;
+use crate::wire::card::Role;
+use crate::wire::envelope::frame;
+use crate::wire::notice::{Revocation, RevocationReason, StreamCut};
+use crate::wire::roster::{Change, Vote, VoteBy};
+use crate::wire::{Kind, List, SignedBytes, Tag};
+use watchfire_crypto::Signed;
+
+/// A client of the node.
+const CLIENT: ClientToken = ClientToken(9);
+
+fn say(node: &mut Node, saying: Saying) -> (Vec<Output>, Result<Said, SayingRefusal>) {
+    let mut outputs = node.feed(Input::Say {
+        client: CLIENT,
+        saying: Box::new(saying),
+    });
+    outputs.extend(node.commit());
+    let outcome = outputs
+        .iter()
+        .find_map(|output| match output {
+            Output::Said { outcome, .. } => Some(outcome.clone()),
+            _ => None,
+        })
+        .expect("it is told what came of it");
+    (outputs, outcome)
+}
+
+/// The notices that a step gossips.
+fn notices(outputs: Vec<Output>) -> Vec<Vec<u8>> {
+    outputs
+        .into_iter()
+        .filter_map(|output| match output {
+            Output::Gossip { frame } => Some(frame.into_inner().bytes),
+            _ => None,
+        })
+        .filter(|bytes| is_notice(bytes))
+        .collect()
+}
+
+fn tell(node: &mut Node, from: u64, notice: &[u8]) -> Vec<Output> {
+    let roster = node.engine.roster();
+    let mut outputs = node.feed(Input::gossip(
+        node_id(from),
+        GossipToken(77),
+        notice,
+        &roster,
+    ));
+    outputs.extend(node.commit());
+    outputs
+}
+
+fn commit_by(number: u64, node: &Node, roster: RosterId, round: u32) -> Vec<u8> {
+    let keys = keys(number);
+    let vote = Vote {
+        federation: node.engine.roster().federation(),
+        epoch: node.engine.roster().epoch() + 1,
+        roster,
+        round,
+        by: VoteBy::Commit {
+            key: keys.root.public().to_bytes(),
+        },
+    };
+    let signed: Signed<Vote> = Signed::seal(codec::encode(&vote), &keys.root);
+    frame(Kind::Vote, &SignedBytes::<512>::new(signed).unwrap())
+}
+
+fn member(number: u64) -> MemberId {
+    MemberId::of_root(&keys(number).root.public())
+}
+
+fn observer(number: u64) -> Saying {
+    Saying::Propose {
+        reason: "it only reads".to_owned(),
+        changes: vec![Change::Settle {
+            member: member(number),
+            role: Role::Observer,
+            communities: List::default(),
+        }],
+    }
+}
+
+fn expel(number: u64) -> Saying {
+    Saying::Propose {
+        reason: "it left".to_owned(),
+        changes: vec![Change::Expel {
+            member: member(number),
+            cuts: List::default(),
+        }],
+    }
+}
+
+/// Every node of the federation the tests share, connected by hand.
+fn federation() -> Vec<Node> {
+    (0..members()).map(Node::start).collect()
+}
+
+fn members() -> u64 {
+    config_of(0).roster.members().count() as u64
+}
+
+/// Lets everybody hear a notice but the one it is of.
+fn spread(nodes: &mut [Node], from: usize, notice: &[u8]) {
+    for (at, node) in nodes.iter_mut().enumerate() {
+        if at != from {
+            tell(node, from as u64, notice);
+        }
+    }
+}
+
+/// Proposes at node 0, and has everybody prepare and commit; who hears of it are
+/// the first so many.
+fn decide(nodes: &mut [Node], saying: Saying) -> RosterId {
+    let (outputs, said) = say(&mut nodes[0], saying);
+    let roster = said.unwrap().roster.unwrap();
+    for notice in notices(outputs) {
+        spread(nodes, 0, &notice);
+    }
+    for at in 0..nodes.len() {
+        let prepare = Saying::Prepare {
+            roster,
+            round: None,
+        };
+        let (outputs, said) = say(&mut nodes[at], prepare);
+        said.unwrap();
+        for notice in notices(outputs) {
+            spread(nodes, at, &notice);
+        }
+    }
+    for at in 0..nodes.len() {
+        if nodes[at].engine.roster().epoch() > 0 {
+            continue;
+        }
+        let vote = commit_by(at as u64, &nodes[at], roster, 1);
+        let (outputs, said) = say(&mut nodes[at], Saying::Bring { frame: vote });
+        said.unwrap();
+        for notice in notices(outputs) {
+            spread(nodes, at, &notice);
+        }
+    }
+    roster
+}
+
+#[test]
+fn proposed_prepared_and_committed_it_is_everybodys_roster_and_stays_so_after_a_restart() {
+    let mut nodes = federation();
+    let roster = decide(&mut nodes, observer(1));
+    for (number, node) in (0..).zip(nodes) {
+        assert_eq!(node.engine.roster().id(), roster, "{number}");
+        let node = node.restart(number);
+        assert_eq!(node.engine.roster().id(), roster, "{number}");
+        assert_eq!(node.engine.roster().epoch(), 1);
+    }
+}
+
+#[test]
+fn nobody_commits_what_too_few_prepared_and_nobody_prepares_two_in_a_round() {
+    let mut nodes = federation();
+    let (_, said) = say(&mut nodes[0], observer(1));
+    let first = said.unwrap().roster.unwrap();
+    let prepare = |roster| Saying::Prepare {
+        roster,
+        round: Some(1),
+    };
+    let (_, said) = say(&mut nodes[0], prepare(first));
+    said.unwrap();
+    nodes[0].pass(60_000);
+    let (_, said) = say(&mut nodes[0], expel(1));
+    let second = said.unwrap().roster.unwrap();
+    let (_, said) = say(&mut nodes[0], prepare(second));
+    assert_eq!(said, Err(SayingRefusal::Vote(VoteRefusal::OtherInRound)));
+    let unknown = RosterId::from_bytes([3; 32]);
+    let (_, said) = say(&mut nodes[0], prepare(unknown));
+    assert_eq!(said, Err(SayingRefusal::Vote(VoteRefusal::NotHeld)));
+}
+
+#[test]
+fn who_was_away_gets_the_roster_by_its_links() {
+    let mut nodes = federation();
+    let mut away = nodes.pop().unwrap();
+    let roster = decide(&mut nodes, observer(1));
+    let me = members() - 1;
+    away.meet(0);
+    nodes[0].meet(me);
+    nodes[0].commit();
+    let hello = nodes[0].hello();
+    let outputs = away.request(0, hello);
+    away.carry(me, outputs, &mut [(0, &mut nodes[0])]);
+    assert_eq!(away.engine.roster().id(), roster);
+}
+
+#[test]
+fn attack_14_a_link_of_an_older_roster_or_a_false_one_changes_nothing() {
+    let mut nodes = federation();
+    let roster = decide(&mut nodes, observer(1));
+    nodes[0].meet(1);
+    nodes[0].commit();
+    let link = nodes[0].serves(1, Request::Link { epoch: 1 });
+    let Some(Answer::Link { bytes }) = link else {
+        panic!("no link: {link:?}");
+    };
+    let link = Link::from_bytes(bytes.as_slice()).unwrap();
+    let mut node = nodes.remove(0);
+    let now = node.now();
+    let refused = node.engine.follow(now, &link).unwrap();
+    assert!(matches!(refused, Err(RosterError::NotNext { .. })));
+    let mut false_one = link.clone();
+    let commits = link.commits.as_slice()[..1].to_vec();
+    false_one.commits = List::new(commits).unwrap();
+    let mut fresh = Node::start(1);
+    let refused = fresh.engine.follow(now, &false_one).unwrap();
+    assert!(matches!(refused, Err(RosterError::Undecided { .. })));
+    assert_eq!(fresh.engine.roster().epoch(), 0);
+    // A store that knows less than the files beside it is topped up from them.
+    let store = MemoryStore::default();
+    let mut config = config_of(0);
+    config.links = vec![link];
+    let engine = Engine::open(store, config, now).unwrap();
+    assert_eq!(engine.roster().id(), roster);
+}
+
+#[test]
+fn signs_of_life_are_sent_every_quarter_of_an_hour_and_heard() {
+    let mut nodes = federation();
+    let mut said = 0;
+    for _ in 0..8 {
+        let mut outputs = nodes[0].later(ALIVE_EVERY_MS / 2);
+        outputs.extend(nodes[0].commit());
+        for notice in notices(outputs) {
+            said += 1;
+            nodes[1].pass(NOTICES_EVERY_MS);
+            tell(&mut nodes[1], 0, &notice);
+        }
+    }
+    assert!((4..=6).contains(&said), "{said} in an hour");
+    let alives = nodes[1].engine.membership().alives();
+    assert!(alives.of(&node_id(0)).is_some());
+}
+
+/// What a person of this node finds of a frame.
+fn is_shown(node: &Node, frame: &[u8]) -> bool {
+    let roster = node.engine.roster();
+    let bundle = check(frame, &config_of(0).roster)
+        .unwrap()
+        .value()
+        .bundle_id();
+    let asker = Asker {
+        reader: Reader::LocalPerson,
+        roster: &roster,
+        wall_ms: node.now().wall_ms,
+    };
+    let found = Query::new(node.engine.store(), asker).bundle(&bundle.unwrap());
+    found.unwrap().is_some()
+}
+
+fn revocation(number: u64, node: &Node, through: Option<(u64, EnvelopeId)>) -> Vec<u8> {
+    let keys = keys(number);
+    let cuts = through.map(|(sequence, head)| StreamCut {
+        incarnation: 1,
+        tag: Tag::PUBLIC,
+        sequence,
+        head,
+    });
+    let said = Revocation {
+        federation: node.engine.roster().federation(),
+        member: member(number),
+        root_key: keys.root.public().to_bytes(),
+        node: node_id(number),
+        serial: 1,
+        created_ms: node.now().wall_ms,
+        reason: RevocationReason::Compromised,
+        cuts: List::new(cuts.into_iter().collect()).unwrap(),
+    };
+    let signed: Signed<Revocation> = Signed::seal(codec::encode(&said), &keys.root);
+    frame(
+        Kind::Revocation,
+        &SignedBytes::<8_128>::new(signed).unwrap(),
+    )
+}
+
+#[test]
+fn attack_17_above_the_cut_of_a_revoked_key_nothing_is_shown_whenever_it_came() {
+    let (_, frames) = author_of(4);
+    for comes_late in [false, true] {
+        let mut node = Node::start(1);
+        let cut = id_of(&frames[1], &node.engine.roster());
+        let told = revocation(0, &node, Some((2, cut)));
+        let late = if comes_late { 2 } else { 4 };
+        for frame in &frames[..late] {
+            node.gossip(0, frame);
+        }
+        node.commit();
+        tell(&mut node, 2, &told);
+        for frame in &frames[late..] {
+            node.gossip(2, frame);
+        }
+        node.commit();
+        let shown: Vec<bool> = frames.iter().map(|frame| is_shown(&node, frame)).collect();
+        assert_eq!(shown, [true, true, false, false], "late: {comes_late}");
+        assert!(frames.iter().all(|frame| node.holds(frame)), "all are kept");
+        assert!(node.engine.roster().node(&node_id(0)).is_none());
+        // After a restart as well.
+        let node = node.restart(1);
+        assert!(node.engine.roster().node(&node_id(0)).is_none());
+        assert!(!is_shown(&node, &frames[3]));
+    }
+}
+
+#[test]
+fn attack_17_who_was_expelled_is_believed_up_to_the_cut_and_connects_no_more() {
+    let (_, frames) = author_of(2);
+    let mut nodes = federation();
+    let last = nodes.len() - 1;
+    for node in &mut nodes {
+        node.gossip(0, &frames[0]);
+        node.commit();
+    }
+    // The author is the first here, so another proposes.
+    nodes.swap(0, last);
+    drop(nodes);
+    let mut nodes: Vec<Node> = (1..members()).map(Node::start).collect();
+    for node in &mut nodes {
+        node.gossip(0, &frames[0]);
+        node.commit();
+    }
+    let expelled = member(0);
+    let cut = crate::wire::roster::Cut {
+        node: node_id(0),
+        incarnation: 1,
+        tag: Tag::PUBLIC,
+        sequence: 1,
+        head: id_of(&frames[0], &nodes[0].engine.roster()),
+    };
+    let (outputs, said) = say(
+        &mut nodes[0],
+        Saying::Propose {
+            reason: "it left".to_owned(),
+            changes: vec![Change::Expel {
+                member: expelled,
+                cuts: List::new(vec![cut]).unwrap(),
+            }],
+        },
+    );
+    let roster = said.unwrap().roster.unwrap();
+    let mut all = notices(outputs);
+    for at in 0..nodes.len() {
+        for notice in &all {
+            tell(&mut nodes[at], 2, notice);
+        }
+        let prepare = Saying::Prepare {
+            roster,
+            round: Some(1),
+        };
+        let (outputs, said) = say(&mut nodes[at], prepare);
+        said.unwrap();
+        all.extend(notices(outputs));
+    }
+    for number in 1..members() {
+        all.push(commit_by(number, &Node::start(1), roster, 1));
+    }
+    for node in &mut nodes {
+        for notice in &all {
+            tell(node, 2, notice);
+        }
+        assert_eq!(node.engine.roster().id(), roster);
+        assert!(node.engine.roster().node(&node_id(0)).is_none());
+        // Citing the epoch in which it was a member.
+        node.gossip(2, &frames[1]);
+        node.commit();
+        assert!(is_shown(node, &frames[0]));
+        assert!(node.holds(&frames[1]) && !is_shown(node, &frames[1]));
+    }
+}
+
+#[test]
+fn attack_13_a_fork_is_proven_to_everybody_and_what_follows_is_not_shown() {
+    let ([first, second], ..) = forked();
+    let mut one = Node::start(1);
+    one.gossip(0, &first);
+    one.commit();
+    let mut outputs = one.gossip(0, &second);
+    outputs.extend(one.commit());
+    let proofs = notices(outputs);
+    assert_eq!(proofs.len(), 1);
+    // Who saw neither believes the proof.
+    let mut other = Node::start(2);
+    tell(&mut other, 1, &proofs[0]);
+    other.gossip(0, &first);
+    other.commit();
+    for node in [&one, &other] {
+        assert!(node.engine.membership().is_forked(&node_id(0), 1));
+        assert!(!is_shown(node, &first));
+    }
+    // Both make the same proof, whichever they saw first.
+    let mut twin = Node::start(2);
+    twin.gossip(0, &second);
+    twin.commit();
+    let mut outputs = twin.gossip(0, &first);
+    outputs.extend(twin.commit());
+    assert_eq!(notices(outputs), proofs);
+    // The node's own root ends that life and says what counts.
+    let id = id_of(&first, &one.engine.roster());
+    let told = revocation(0, &one, Some((1, id)));
+    tell(&mut one, 2, &told);
+    assert!(is_shown(&one, &first));
+}
+
+/// Two envelopes of one author at one place.
+fn forked() -> ([Vec<u8>; 2], Node, Node) {
+    let (mut one, mut other) = (Node::start(0), Node::start(0));
+    let first = one.frame_of("one", 10);
+    let second = other.frame_of("other", 10);
+    ([first, second], one, other)
+}
+
+#[test]
+fn what_comes_of_a_suspended_member_is_shown_when_its_suspension_has_ended() {
+    let (_, frames) = author_of(1);
+    let mut node = Node::start(1);
+    let suspenders = node.engine.roster().thresholds().suspenders() as u64;
+    for number in 2..2 + suspenders {
+        let mut other = Node::start(number);
+        let (outputs, said) = say(
+            &mut other,
+            Saying::Suspend {
+                member: member(0),
+                life_ms: 3_600_000,
+                reason: "its key may be stolen".to_owned(),
+            },
+        );
+        said.unwrap();
+        tell(&mut node, number, &notices(outputs)[0]);
+    }
+    node.gossip(0, &frames[0]);
+    node.commit();
+    assert!(node.holds(&frames[0]) && !is_shown(&node, &frames[0]));
+    node.later(3_600_000 + ALIVE_SOON_MS);
+    node.commit();
+    assert!(is_shown(&node, &frames[0]));
+}
