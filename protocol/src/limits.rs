@@ -111,6 +111,9 @@ pub const ROUNDS_MAX: u32 = 1_000;
 /// for each change.
 pub const CONSENTS_MAX: usize = MEMBERS_MAX + CHANGES_MAX;
 
+/// How far ahead of the round that votes are in one may be.
+pub const ROUNDS_AHEAD_MAX: u32 = 8;
+
 /// A link of the chain: the statement, 256 commits and 272 consents of 96 bytes =
 /// 50,688, and lengths. It travels in answers and files, never in a frame.
 pub const LINK_BYTES_MAX: usize = 77_824;

@@ -173,7 +173,7 @@ impl ProposalView {
     pub(crate) fn of(candidate: &Candidate, about: &Deliberation, roster: &Roster) -> Self {
         let said = candidate.successor.statement();
         let id = candidate.successor.id();
-        let round = about.ballot().round().max(1);
+        let round = about.ballot().round(roster.thresholds());
         let voters =
             |step| -> Vec<MemberId> { about.ballot().voters(step, round, &id).copied().collect() };
         let (prepared, committed) = (voters(Step::Prepare), voters(Step::Commit));

@@ -8,7 +8,7 @@ use super::Blame;
 use crate::ids::{CertificateId, MemberId, NodeId, RosterId};
 use crate::limits::{
     ALIVE_BYTES_MAX, CARD_BYTES_MAX, CLOCK_SKEW_MS_MAX, FRAME_BYTES_MAX, REVOCATION_BYTES_MAX,
-    ROSTER_BYTES_MAX, SUSPENSION_BYTES_MAX, VOTE_BYTES_MAX,
+    ROSTER_BYTES_MAX, SUSPENSION_BYTES_MAX,
 };
 use crate::roster::{Certificate, Roster, RosterError, Successor, check_card};
 use crate::wire::card::{Card, CertificateBytes};
@@ -16,10 +16,11 @@ use crate::wire::codec::{self, CodecError};
 use crate::wire::envelope::{FRAME_VERSION, Header};
 use crate::wire::exchange::StreamId;
 use crate::wire::notice::{Alive, Proof, Revocation, Suspension};
-use crate::wire::roster::{RosterStatement, Vote, VoteBy};
+use crate::wire::roster::{RosterStatement, Vote, VoteBy, VoteFrame, VoteLine};
 use crate::wire::{Kind, SignedBytes};
 use bincode::{Decode, Encode};
-use watchfire_crypto::{PublicKey, Signed, Statement, Verified, VerifyError};
+use std::collections::BTreeSet;
+use watchfire_crypto::{PublicKey, Signature, Signed, Statement, Verified, VerifyError};
 
 /// A notice whose signatures hold under keys that this roster knows.
 #[derive(Clone, Debug)]
@@ -169,6 +170,9 @@ pub enum NoticeRefusal {
     /// Its signer, or what it is about, is not known here or not any more.
     #[error("who signed the notice, or what it is about, is not known here")]
     NotKnown,
+    /// A commit of what no quorum prepared, as far as it shows.
+    #[error("the commit does not show that a quorum prepared it in its round")]
+    NotPrepared,
     /// It is signed, and says something that this version cannot read or that
     /// does not fit the roster held here.
     #[error("{0}")]
@@ -184,6 +188,7 @@ impl NoticeRefusal {
             | Self::Form(_)
             | Self::Signature
             | Self::OtherFederation
+            | Self::NotPrepared
             | Self::Contradiction(_) => Blame::Forwarder,
         }
     }
@@ -350,10 +355,15 @@ fn proposal(body: &[u8], roster: &Roster) -> Read {
 }
 
 fn vote(body: &[u8], roster: &Roster) -> Read {
-    let signed: SignedBytes<VOTE_BYTES_MAX> = decode(body)?;
-    let signed: Signed<Vote> = signed.to_signed();
+    let VoteFrame { vote, prepares } = decode(body)?;
+    let signed: Signed<Vote> = vote.to_signed();
     let claimed = claims(&signed)?;
     same_federation(&claimed.federation, roster)?;
+    if !prepares.is_empty() && !matches!(claimed.by, VoteBy::Commit { .. }) {
+        return Err(NoticeRefusal::Contradiction(
+            "only a commit carries prepares",
+        ));
+    }
     let key = match &claimed.by {
         VoteBy::Prepare { certificate } => standing(roster, certificate)?.signing_key,
         VoteBy::Commit { key } | VoteBy::Consent { key } => PublicKey::enrol(key)
@@ -372,7 +382,40 @@ fn vote(body: &[u8], roster: &Roster) -> Read {
         return Ok((Matter::Consent(Box::new(verified)), slot, order));
     }
     let member = roster.voter(&verified).map_err(of_roster)?;
+    if matches!(claimed.by, VoteBy::Commit { .. }) {
+        // After the root's signature: nobody else has so many checked.
+        stands_on(&claimed, prepares.as_slice(), roster)?;
+    }
     Ok((Matter::Vote(Box::new(verified), member), slot, order))
+}
+
+/// A commit stands on a quorum that prepared the same in the same round.
+fn stands_on(commit: &Vote, prepares: &[VoteLine], roster: &Roster) -> Result<(), NoticeRefusal> {
+    let ascends = prepares
+        .windows(2)
+        .all(|pair| matches!(pair, [a, b] if a.key < b.key));
+    if !ascends {
+        return Err(NoticeRefusal::Contradiction("its prepares do not ascend"));
+    }
+    let mut members = BTreeSet::new();
+    for line in prepares {
+        let certificate = CertificateId::from_bytes(line.key);
+        let node = roster
+            .author(&certificate, roster.epoch())
+            .ok_or(NoticeRefusal::NotKnown)?;
+        let prepare = Vote {
+            by: VoteBy::Prepare { certificate },
+            ..*commit
+        };
+        let signature = Signature::from_bytes(line.signature);
+        let signed: Signed<Vote> = Signed::new(codec::encode(&prepare), signature);
+        verify(signed, &node.signing_key)?;
+        members.insert(node.member);
+    }
+    if members.len() < roster.thresholds().votes() {
+        return Err(NoticeRefusal::NotPrepared);
+    }
+    Ok(())
 }
 
 fn certificate(body: &[u8], roster: &Roster) -> Read {

@@ -3,7 +3,8 @@
 use super::NotNews;
 use crate::gate::Slot;
 use crate::ids::{MemberId, RosterId};
-use crate::roster::{Ballot, Cast, Lack, Roster, Step, Successor, VoteRefusal};
+use crate::limits::ROUNDS_AHEAD_MAX;
+use crate::roster::{Ballot, Cast, Lack, Roster, Step, Successor, Thresholds, VoteRefusal};
 use crate::wire::roster::{Link, Vote, VoteBy, VoteLine};
 use crate::wire::{Bytes, List};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,8 @@ pub struct Deliberation {
     /// The roots' signatures, by what they are for and in which round: those of
     /// the ballot's commits and no more.
     commits: BTreeMap<(RosterId, u32), BTreeMap<MemberId, VoteLine>>,
+    /// The nodes' signatures, likewise: a commit carries them.
+    prepares: BTreeMap<(RosterId, u32), BTreeMap<MemberId, VoteLine>>,
 }
 
 /// A roster that is proposed.
@@ -84,25 +87,34 @@ impl Deliberation {
         &mut self,
         vote: &Verified<Vote>,
         member: MemberId,
+        thresholds: Thresholds,
     ) -> Result<Vec<Slot>, NotNews> {
         let said = vote.value();
         let step = step_of(&said.by).ok_or(NotNews::NoProposal)?;
+        let ahead = self
+            .ballot
+            .round(thresholds)
+            .saturating_add(ROUNDS_AHEAD_MAX);
+        if said.round > ahead {
+            return Err(NotNews::TooFar);
+        }
         match self.ballot.cast(step, member, said.round, said.roster) {
             Cast::New | Cast::Second | Cast::Known => {}
             Cast::TooMany => return Err(NotNews::TooMany),
         }
-        if let VoteBy::Commit { key } = &said.by {
-            let line = line(*key, vote);
-            self.commits
-                .entry((said.roster, said.round))
-                .or_default()
-                .insert(member, line);
-            let ballot = &self.ballot;
-            self.commits.retain(|(roster, round), lines| {
-                lines.retain(|voter, _| ballot.is_cast(Step::Commit, voter, *round, roster));
-                !lines.is_empty()
-            });
-        }
+        let (key, kept) = match &said.by {
+            VoteBy::Commit { key } => (*key, &mut self.commits),
+            VoteBy::Prepare { certificate } => (*certificate.as_bytes(), &mut self.prepares),
+            VoteBy::Consent { .. } => return Err(NotNews::NoProposal),
+        };
+        kept.entry((said.roster, said.round))
+            .or_default()
+            .insert(member, line(key, vote));
+        let ballot = &self.ballot;
+        kept.retain(|(roster, round), lines| {
+            lines.retain(|voter, _| ballot.is_cast(step, voter, *round, roster));
+            !lines.is_empty()
+        });
         Ok(self.sweep())
     }
 
@@ -184,6 +196,20 @@ impl Deliberation {
             commits: List::new(commits).ok()?,
             consents: List::new(candidate.consents.values().copied().collect()).ok()?,
         })
+    }
+
+    /// The prepares that a commit of a candidate in a round stands on, ascending by
+    /// certificate.
+    pub fn prepares(&self, id: &RosterId, round: u32) -> Vec<VoteLine> {
+        let mut lines: Vec<VoteLine> = self
+            .prepares
+            .get(&(*id, round))
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .copied()
+            .collect();
+        lines.sort_unstable();
+        lines
     }
 
     /// Whether a member may prepare a candidate in a round.

@@ -106,6 +106,9 @@ pub enum NotNews {
     /// Over what is kept of one signer.
     #[error("too many of one signer")]
     TooMany,
+    /// A vote of a round that the others are far from.
+    #[error("a vote of a round far ahead")]
+    TooFar,
     /// About a proposal that is not held.
     #[error("about a roster that is not held")]
     NoProposal,
@@ -116,7 +119,7 @@ impl NotNews {
     /// again.
     pub const fn passes(self) -> bool {
         match self {
-            Self::Ahead | Self::TooSoon | Self::NoProposal | Self::TooMany => true,
+            Self::Ahead | Self::TooSoon | Self::NoProposal | Self::TooMany | Self::TooFar => true,
             Self::Held | Self::NotCurrent => false,
         }
     }
@@ -201,7 +204,7 @@ impl Membership {
                 {
                     return Err(NotNews::Held);
                 }
-                let mut dropped = self.deliberation.vote(vote, *member)?;
+                let mut dropped = self.deliberation.vote(vote, *member, roster.thresholds())?;
                 let past = |slot: &&Slot| same(slot) || !self.deliberation.keeps(slot, member);
                 dropped.extend(of_voter.iter().filter(past));
                 return Ok((Effect::Voted, dropped));

@@ -155,9 +155,11 @@ impl<V: Ord + Clone, R: Ord + Clone> Ballot<V, R> {
             .is_some_and(|rosters| rosters.contains(roster))
     }
 
-    /// Whether a quorum prepared it in this round.
+    /// Whether a quorum prepared it in this round. A commit shows that too: one
+    /// comes in here only with the prepares it stands on.
     pub fn is_prepared(&self, round: u32, roster: &R, votes: usize) -> bool {
         self.voters(Step::Prepare, round, roster).count() >= votes
+            || self.voters(Step::Commit, round, roster).next().is_some()
     }
 
     /// The first round in which a quorum committed it.
@@ -202,15 +204,19 @@ impl<V: Ord + Clone, R: Ord + Clone> Ballot<V, R> {
             .collect()
     }
 
-    /// The highest round of any vote; 0 before the first.
-    pub fn round(&self) -> u32 {
-        self.prepares
-            .values()
-            .chain(self.commits.values())
-            .filter_map(|rounds| rounds.last_key_value())
-            .map(|(round, _)| *round)
-            .max()
-            .unwrap_or(0)
+    /// The round that votes are in: the highest that more voters have reached than
+    /// may lie, so that cheats alone take nobody anywhere; at least 1.
+    pub fn round(&self, thresholds: Thresholds) -> u32 {
+        let mut highest: BTreeMap<&V, u32> = BTreeMap::new();
+        for (voter, rounds) in self.prepares.iter().chain(&self.commits) {
+            if let Some((round, _)) = rounds.last_key_value() {
+                let known = highest.entry(voter).or_default();
+                *known = (*known).max(*round);
+            }
+        }
+        let mut rounds: Vec<u32> = highest.into_values().collect();
+        rounds.sort_unstable_by(|a, b| b.cmp(a));
+        rounds.get(thresholds.faults()).copied().unwrap_or(0).max(1)
     }
 
     fn last_of(&self, step: Step, voter: &V) -> Option<(u32, &BTreeSet<R>)> {
@@ -241,6 +247,11 @@ impl<V: Ord + Clone, R: Ord + Clone> Ballot<V, R> {
         let Some((committed, rosters)) = self.last_of(Step::Commit, voter) else {
             return Ok(());
         };
+        // Nor behind its own commit, so that a prepare of something else is always
+        // later, and a cheat is known by it.
+        if round <= committed && !self.is_cast(Step::Prepare, voter, round, roster) {
+            return Err(VoteRefusal::RoundPast);
+        }
         if rosters.contains(roster) && rosters.len() == 1 {
             return Ok(());
         }

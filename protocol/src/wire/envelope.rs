@@ -366,6 +366,14 @@ pub fn frame<T: Encode>(kind: Kind, body: &T) -> Vec<u8> {
     bytes
 }
 
+/// The body of a frame of this kind.
+pub fn body_of(kind: Kind, frame: &[u8]) -> Option<&[u8]> {
+    match frame {
+        [FRAME_VERSION, number, body @ ..] if u16::from(*number) == kind.number() => Some(body),
+        [..] => None,
+    }
+}
+
 /// As [`frame`], of a body that is encoded already.
 pub fn frame_of(kind: Kind, body: Vec<u8>) -> Vec<u8> {
     let mut bytes = vec![

@@ -1,11 +1,11 @@
 //! Rosters after the genesis: what changes, the votes for it, and the two
 //! together as a link of the chain.
 
-use super::bounded::{Bytes, List, Text};
+use super::bounded::{Bytes, List, Text, TooLong};
 use super::card::{Card, Role, Slug};
 use super::codec;
 use super::codec::CodecError;
-use super::envelope::{SignedBytes, Tag};
+use super::envelope::{SignedBytes, Tag, frame};
 use super::kind::{Kind, MEMBERS};
 use crate::ids::{CertificateId, EnvelopeId, FederationId, MemberId, NodeId, RosterId};
 use crate::limits::{
@@ -215,10 +215,41 @@ impl Statement for Vote {
     }
 }
 
+/// A vote as it travels. A commit carries the prepares it stands on: whoever sees
+/// it can check that it may be, and whoever committed something else learns why
+/// others turned, also when a cheat pushed its own prepare out of what is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct VoteFrame {
+    /// The vote.
+    pub vote: SignedBytes<VOTE_BYTES_MAX>,
+    /// Of a commit: certificates and signatures of a quorum that prepared the same
+    /// in the same round, ascending by certificate. Of other votes none.
+    pub prepares: List<VoteLine, MEMBERS_MAX>,
+}
+
+impl VoteFrame {
+    /// A frame around a vote without prepares: a node adds them to a commit.
+    ///
+    /// # Errors
+    /// When the vote is too long, which none is.
+    pub fn bare(vote: Signed<Vote>) -> Result<Vec<u8>, TooLong> {
+        let bare = Self {
+            vote: SignedBytes::new(vote)?,
+            prepares: List::default(),
+        };
+        Ok(frame(Kind::Vote, &bare))
+    }
+
+    /// The frame.
+    pub fn to_frame(&self) -> Vec<u8> {
+        frame(Kind::Vote, self)
+    }
+}
+
 /// A root's signature inside a link: of a vote that follows from where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub struct VoteLine {
-    /// The root key that signed.
+    /// The root key that signed; of a prepare, the certificate of the node.
     pub key: [u8; 32],
     /// Over the vote.
     pub signature: [u8; 64],

@@ -18,10 +18,9 @@ use watchfire_protocol::ids::{BundleId, MemberId, NodeId};
 use watchfire_protocol::marking::Marking;
 use watchfire_protocol::roster::Roster;
 use watchfire_protocol::wire::card::Role as MemberRole;
-use watchfire_protocol::wire::envelope::frame;
 use watchfire_protocol::wire::genesis::GenesisFile;
-use watchfire_protocol::wire::roster::{Change, Vote, VoteBy};
-use watchfire_protocol::wire::{Kind, List, SignedBytes, codec};
+use watchfire_protocol::wire::roster::{Change, Vote, VoteBy, VoteFrame};
+use watchfire_protocol::wire::{List, codec};
 use watchfire_tests::mesh::{Mesh, PATIENCE, document, wall_ms, wish};
 
 use super::program::Acknowledged;
@@ -327,9 +326,8 @@ fn govern(place: &Path) {
             by,
         };
         let signed: Signed<Vote> = Signed::seal(codec::encode(&vote), key);
-        let signed = SignedBytes::<512>::new(signed).unwrap();
         Saying::Bring {
-            frame: frame(Kind::Vote, &signed),
+            frame: VoteFrame::bare(signed).unwrap(),
         }
     };
     let certificate = roster.certificates_of(settled).next().unwrap().id;

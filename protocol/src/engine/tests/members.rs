@@ -13,7 +13,7 @@ use crate::store::MemoryStore;
 use crate::wire::card::Role;
 use crate::wire::envelope::frame;
 use crate::wire::notice::{Revocation, RevocationReason, StreamCut};
-use crate::wire::roster::{Change, Vote, VoteBy};
+use crate::wire::roster::{Change, Vote, VoteBy, VoteFrame};
 use crate::wire::{Kind, List, SignedBytes, Tag};
 use watchfire_crypto::Signed;
 
@@ -72,7 +72,7 @@ fn commit_by(number: u64, node: &Node, roster: RosterId, round: u32) -> Vec<u8> 
         },
     };
     let signed: Signed<Vote> = Signed::seal(codec::encode(&vote), &keys.root);
-    frame(Kind::Vote, &SignedBytes::<512>::new(signed).unwrap())
+    VoteFrame::bare(signed).unwrap()
 }
 
 fn member(number: u64) -> MemberId {
@@ -365,8 +365,14 @@ fn attack_17_who_was_expelled_is_believed_up_to_the_cut_and_connects_no_more() {
         said.unwrap();
         all.extend(notices(outputs));
     }
+    for notice in &all {
+        tell(&mut nodes[0], 2, notice);
+    }
     for number in 1..members() {
-        all.push(commit_by(number, &Node::start(1), roster, 1));
+        // One node brings what the roots of all signed.
+        let vote = commit_by(number, &Node::start(1), roster, 1);
+        let (outputs, _) = say(&mut nodes[0], Saying::Bring { frame: vote });
+        all.extend(notices(outputs));
     }
     for node in &mut nodes {
         for notice in &all {

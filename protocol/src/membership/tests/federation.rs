@@ -11,7 +11,9 @@ use crate::time::{Instant, Now};
 use crate::wire::card::{Card, CertificateBytes, Contact, NodeCert, Role};
 use crate::wire::envelope::frame;
 use crate::wire::notice::{Alive, Proof, Revocation, RevocationReason, StreamHead, Suspension};
-use crate::wire::roster::{Change, Communities, RosterStatement, Vote, VoteBy};
+use crate::wire::roster::{
+    Change, Communities, RosterStatement, Vote, VoteBy, VoteFrame, VoteLine,
+};
 use crate::wire::{Binding, Class, Header, Kind, List, Prefix, SignedBytes, Tag, Text, codec};
 use bincode::Encode;
 use watchfire_crypto::{Signed, SigningKey, Statement};
@@ -306,7 +308,38 @@ impl Federation {
     }
 
     pub(crate) fn commit(&self, by: usize, roster: RosterId, round: u32) -> Vec<u8> {
-        sign_vote(&self.commit_said(by, roster, round), &self.keys(by).root)
+        let prepared = 0..self.roster.thresholds().votes();
+        self.commit_on(by, roster, round, prepared)
+    }
+
+    /// A commit that stands on what these prepared.
+    pub(crate) fn commit_on(
+        &self,
+        by: usize,
+        roster: RosterId,
+        round: u32,
+        prepared: impl IntoIterator<Item = usize>,
+    ) -> Vec<u8> {
+        let said = self.commit_said(by, roster, round);
+        let mut prepares: Vec<VoteLine> = prepared
+            .into_iter()
+            .map(|member| {
+                let said = self.prepare_said(member, roster, round);
+                let signed: Signed<Vote> =
+                    Signed::seal(codec::encode(&said), &self.keys(member).signing);
+                VoteLine {
+                    key: *self.certificate(member).id.as_bytes(),
+                    signature: signed.signature().to_bytes(),
+                }
+            })
+            .collect();
+        prepares.sort_unstable();
+        let signed: Signed<Vote> = Signed::seal(codec::encode(&said), &self.keys(by).root);
+        VoteFrame {
+            vote: SignedBytes::new(signed).unwrap(),
+            prepares: List::new(prepares).unwrap(),
+        }
+        .to_frame()
     }
 
     pub(crate) fn consent(&self, by: &Keys, roster: RosterId) -> Vec<u8> {
@@ -377,7 +410,7 @@ impl Federation {
 }
 
 pub(crate) fn sign_vote(vote: &Vote, key: &SigningKey) -> Vec<u8> {
-    sign::<Vote, { crate::limits::VOTE_BYTES_MAX }>(Kind::Vote, vote, key)
+    VoteFrame::bare(Signed::seal(codec::encode(vote), key)).unwrap()
 }
 
 /// A certificate by this root for a node with these keys.
