@@ -126,14 +126,17 @@ impl Held {
     pub(crate) fn of(self, successor: Successor) -> Self {
         self.votes()
             .filter(|(_, voted)| *voted == successor)
-            .fold(Self::default(), |votes, (voter, voted)| votes.with(voter, voted))
+            .fold(Self::default(), |votes, (voter, voted)| {
+                votes.with(voter, voted)
+            })
     }
 
     /// With the members renamed: `names[old]` is the new name.
     pub(crate) fn renamed(self, names: &[usize]) -> Self {
-        self.votes().fold(Self::default(), |votes, (voter, successor)| {
-            votes.with(*names.get(voter).unwrap_or(&voter), successor)
-        })
+        self.votes()
+            .fold(Self::default(), |votes, (voter, successor)| {
+                votes.with(*names.get(voter).unwrap_or(&voter), successor)
+            })
     }
 }
 
@@ -150,7 +153,10 @@ where
     let states = checker.unique_state_count();
     println!("{name}: {states} states, depth {}", checker.max_depth());
     checker.assert_properties();
-    assert!(states >= states_min, "{name}: {states} states, {states_min} expected");
+    assert!(
+        states >= states_min,
+        "{name}: {states} states, {states_min} expected"
+    );
 }
 
 /// Explores until the property falls, and gives the shortest way there.

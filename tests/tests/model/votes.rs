@@ -43,6 +43,8 @@ struct Votes {
     cheats: usize,
     new_key: bool,
     restarts: bool,
+    /// What was voted, and sent, before the search begins.
+    begun: Vec<Successor>,
     /// For each set of votes, whether it decides A, and B.
     decided: Vec<[bool; 2]>,
     /// For each of `NAMES` and each set of votes, those votes under new names.
@@ -58,6 +60,7 @@ impl Votes {
             cheats: rules.thresholds.faults(),
             new_key: false,
             restarts: true,
+            begun: Vec::new(),
             decided: sets().map(decided).collect(),
             renamed: NAMES
                 .iter()
@@ -102,7 +105,8 @@ struct Seat {
 /// The honest members, and whether the new key has signed B.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct State {
-    seats: [Seat; 3],
+    /// Those of the cheats stay as they began.
+    seats: [Seat; MEMBERS],
     cosigned: bool,
 }
 
@@ -136,6 +140,10 @@ impl State {
         all
     }
 
+    fn honest<'a>(&'a self, model: &Votes) -> impl Iterator<Item = &'a Seat> {
+        self.seats.iter().take(model.honest())
+    }
+
     fn is_sent(&self, model: &Votes, member: usize, successor: Successor) -> bool {
         model.is_cheat(member) || self.seats[member].sent[successor as usize]
     }
@@ -155,14 +163,14 @@ impl State {
 
     /// The least of the states that differ in the honest members' names alone.
     fn canonical(&self, model: &Votes) -> Self {
-        if model.honest() != self.seats.len() {
+        if model.cheats != 1 {
             return *self;
         }
         let mut least = *self;
         for (names, renamed) in NAMES.iter().zip(&model.renamed) {
             let rename = |held: Held| renamed[usize::from(held.0)];
             let mut other = *self;
-            for (seat, name) in self.seats.iter().zip(names) {
+            for (seat, name) in self.seats.iter().zip(names).take(model.honest()) {
                 other.seats[*name] = Seat {
                     held: rename(seat.held),
                     taken: seat.taken.map(|(taken, votes)| (taken, rename(votes))),
@@ -205,7 +213,11 @@ impl Model for Votes {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        vec![State::default()]
+        let begun = self.begun.iter().enumerate();
+        vec![begun.fold(State::default(), |state, (member, choice)| {
+            self.next_state(&state, Action::Vote(member, *choice))
+                .unwrap_or(state)
+        })]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
@@ -315,39 +327,58 @@ impl Model for Votes {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always(ONE_SUCCESSOR, |_, state: &State| state.two().next().is_none()),
+            Property::always(ONE_SUCCESSOR, |_, state: &State| {
+                state.two().next().is_none()
+            }),
             Property::always(NAMED, |model: &Self, state: &State| {
                 let faults = model.rules.thresholds.faults();
-                state.two().all(|votes| votes.ballot().double_voters().count() > faults)
+                state
+                    .two()
+                    .all(|votes| votes.ballot().double_voters().count() > faults)
             }),
             Property::always(FAIR, |model: &Self, state: &State| {
-                state
-                    .sent(model)
-                    .ballot()
-                    .double_voters()
-                    .all(|voter| model.is_cheat(*voter))
+                state.honest(model).all(|seat| seat.sent != [true; 2])
             }),
             Property::always(CONSENT, |model: &Self, state: &State| {
-                !model.new_key || state.cosigned || state.taken().all(|(taken, _)| taken == Successor::A)
+                !model.new_key
+                    || state.cosigned
+                    || state.taken().all(|(taken, _)| taken == Successor::A)
             }),
             Property::always(SHOWN, |model: &Self, state: &State| {
-                let all = state.sent(model);
-                state.taken().all(|(taken, _)| model.is_decided(all, taken))
+                // Nearly every state has taken nothing, and is asked nothing.
+                let mut taken = state.taken().peekable();
+                taken.peek().is_none() || {
+                    let all = state.sent(model);
+                    taken.all(|(taken, _)| model.is_decided(all, taken))
+                }
             }),
-            Property::sometimes("A is decided everywhere", |_, state: &State| {
-                state.seats.iter().all(|seat| matches!(seat.taken, Some((Successor::A, _))))
+            Property::sometimes("A is decided everywhere", |model: &Self, state: &State| {
+                state
+                    .honest(model)
+                    .all(|seat| matches!(seat.taken, Some((Successor::A, _))))
             }),
-            Property::sometimes("B is decided everywhere", |_, state: &State| {
-                state.seats.iter().all(|seat| matches!(seat.taken, Some((Successor::B, _))))
+            Property::sometimes("B is decided everywhere", |model: &Self, state: &State| {
+                state
+                    .honest(model)
+                    .all(|seat| matches!(seat.taken, Some((Successor::B, _))))
             }),
-            Property::sometimes("a double signer is seen", |_, state: &State| {
-                let mut seats = state.seats.iter();
-                seats.any(|seat| seat.held.ballot().double_voters().next().is_some())
+            Property::sometimes("a double signer is seen", |model: &Self, state: &State| {
+                let cheat = |seat: &&Seat| {
+                    Successor::ALL
+                        .iter()
+                        .all(|vote| seat.held.has(MEMBERS - 1, *vote))
+                };
+                let mut seats = state.honest(model).filter(cheat);
+                seats.any(|seat| seat.held.ballot().double_voters().eq([&(MEMBERS - 1)]))
             }),
-            Property::sometimes("all have voted and nothing is decided", |_, state: &State| {
-                let mut seats = state.seats.iter();
-                seats.all(|seat| seat.durable.is_some() && seat.taken.is_none())
-            }),
+            Property::sometimes(
+                "all have voted and nothing is decided",
+                |model: &Self, state: &State| {
+                    state
+                        .honest(model)
+                        .all(|seat| seat.durable.is_some() && seat.taken.is_none())
+                },
+            ),
         ]
     }
 }
@@ -358,17 +389,11 @@ fn truth() -> Rules {
 
 #[test]
 fn one_cheat_of_four_decides_nothing_twice() {
-    holds("votes, N 4, f 1", Votes::new(truth()), 10_000);
-}
-
-#[test]
-fn one_cheat_of_four_brings_in_no_key_without_its_owner() {
     let model = Votes {
         new_key: true,
-        restarts: false,
         ..Votes::new(truth())
     };
-    holds("votes, N 4, f 1, a new key", model, 10_000);
+    holds("votes, N 4, f 1", model, 10_000);
 }
 
 /// The shortest way to two successors where one too many lies: everybody who
@@ -420,18 +445,33 @@ fn mutant_vote_sent_before_it_is_durable_is_given_twice() {
     falls("votes, sent first", model, ONE_SUCCESSOR);
 }
 
-/// Why nobody may change a vote, not even openly, not even when everybody's is
-/// known and nothing is decided: one who changed and one who lies are two who
-/// signed both, and some node has only seen one of them.
-#[test]
-fn mutant_changed_vote_decides_twice() {
-    let model = Votes {
+fn changing() -> Votes {
+    Votes {
         restarts: false,
         ..Votes::new(Rules {
             changed_vote: true,
             ..truth()
         })
+    }
+}
+
+/// Why nobody may change a vote, not even openly, not even when everybody's is
+/// known and nothing is decided: one who changed and one who lies are two who
+/// signed both, and some node has only seen one of them.
+#[test]
+fn mutant_changed_vote_decides_twice() {
+    falls("votes, changed", changing(), ONE_SUCCESSOR);
+    falls("votes, changed", changing(), SHOWN);
+}
+
+/// Nor does it take a liar: of four honest members who voted two and two, one
+/// on each side gives in at the same time, and each sees its new side decided.
+#[test]
+fn mutant_changed_votes_cross_without_any_cheat() {
+    let model = Votes {
+        cheats: 0,
+        begun: vec![Successor::A, Successor::A, Successor::B, Successor::B],
+        ..changing()
     };
-    falls("votes, changed", model.clone(), ONE_SUCCESSOR);
-    falls("votes, changed", model, SHOWN);
+    falls("votes, changed by two", model, ONE_SUCCESSOR);
 }
