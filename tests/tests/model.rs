@@ -2,7 +2,7 @@
 //!
 //! A test tries the schedules somebody thought of, a simulation those that a
 //! seed gave; the checker tries all of them, as far as the bounds reach, and
-//! hands back the shortest way to whatever breaks a property. The bounds and
+//! hands back a short way to whatever breaks a property. The bounds and
 //! the number of states stand in each module and in tests/README.md; they are
 //! small, because what goes wrong with votes goes wrong with four members.
 //!

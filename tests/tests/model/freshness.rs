@@ -1,15 +1,17 @@
 //! Freshness: how long a member that was removed can still be sent anything.
 //!
-//! Bounds: four members, f = 1, of whom member 3 is the cheat that epoch n + 1
-//! removes. It tells every node what suits it, always in time: that it is on n
-//! to those who are, and that it is on n + 1 to those who are not, which is the
-//! worst it can do, since hearing more members cite n never makes a node less
-//! fresh on n. Time is in ticks of one alive; every node sends one at each
-//! tick, and each is delivered to each other node by itself, at once, late, in
-//! any order, or never. An alive is young for two ticks. Nodes go on to n + 1
-//! one by one, whenever they like, and restart whenever they like, with no
-//! alives held. The clocks of honest nodes agree: what they differ by is added
-//! to the bound. Ages over the limit are one, so the search is complete.
+//! Bounds: one member, f = 1 of four or two of seven, is removed by epoch n + 1
+//! and its fellow cheats help it. They tell a node what suits them, always in
+//! time: to one that is on n that they are, and to others that they are on
+//! n + 1, which is the worst they can do, since hearing more members cite n
+//! never makes a node less fresh on n. Time is in ticks of one alive; every node
+//! sends one at each tick, and each is delivered at once, late, in any order, or
+//! never. An alive is young for three ticks. Nodes go on to n + 1 one by one,
+//! whenever they like, and the one looked at restarts whenever it likes, with no
+//! alives held. What a node heard changes neither what others send nor when it
+//! goes on itself, so it is enough to look at one, which may be any. The clocks
+//! of honest nodes agree: what they differ by is added to the bound. Ages over
+//! the limit are one, so the search is complete.
 //!
 //! A member may have several nodes. What one of them knows another may not, so
 //! a member counts for an epoch when every one of its nodes says so.
@@ -20,9 +22,12 @@ use watchfire_protocol::roster::Thresholds;
 use super::rules::{Rules, falls, holds};
 
 /// How many ticks an alive is young, and so the bound of exposure too.
-const LIMIT: u8 = 2;
+const LIMIT: u8 = 3;
 
-const NODES_MAX: usize = 4;
+const NODES_MAX: usize = 6;
+
+/// The node that is looked at.
+const LOOKED_AT: usize = 0;
 
 const BOUNDED: &str = "the limit after q members cite n + 1 nobody is fresh on n";
 
@@ -82,30 +87,28 @@ impl Heard {
     }
 }
 
-/// An honest node.
+/// The honest nodes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Node {
-    /// Ticks since it went on to n + 1, up to the limit.
-    gone_on: Option<u8>,
-    /// What it holds of each node; of itself, nothing.
+struct State {
+    /// Of each, ticks since it went on to n + 1, up to the limit.
+    gone_on: [Option<u8>; NODES_MAX],
+    /// What the one looked at holds of each; of itself, nothing.
     heard: [Heard; NODES_MAX],
 }
 
-impl Node {
-    /// The alive it sent so many ticks ago, at the start of that tick: what it
-    /// went on to within a tick, it cites from the next.
-    fn sent(&self, age: u8) -> Heard {
-        match self.gone_on {
+impl State {
+    /// The alive a node sent so many ticks ago, at the start of that tick: what
+    /// it went on to within a tick, it cites from the next.
+    fn sent(&self, node: usize, age: u8) -> Heard {
+        match self.gone_on[node] {
             Some(ago) if ago > age => Heard::Next(age),
             Some(_) | None => Heard::Old(age),
         }
     }
-}
 
-/// Every honest node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct State {
-    nodes: [Node; NODES_MAX],
+    fn is_left_behind(&self) -> bool {
+        self.gone_on[LOOKED_AT].is_none()
+    }
 }
 
 /// What can happen next; nodes are meant by their number.
@@ -113,17 +116,25 @@ struct State {
 enum Action {
     Tick,
     GoOn(usize),
-    Deliver { from: usize, age: u8, to: usize },
-    Restart(usize),
+    /// To the one looked at: the alive of another, sent so many ticks ago.
+    Deliver {
+        from: usize,
+        age: u8,
+    },
+    Restart,
 }
 
 impl Freshness {
-    fn new(counts: Counts, nodes: &[usize]) -> Self {
+    fn new(members: usize, counts: Counts, nodes: &[usize]) -> Self {
         Self {
-            rules: Rules::of(Thresholds::of(4)),
+            rules: Rules::of(Thresholds::of(members)),
             counts,
             nodes: nodes.to_vec(),
         }
+    }
+
+    fn cheats(&self) -> usize {
+        self.rules.thresholds.faults()
     }
 
     fn nodes_of(&self, member: usize) -> impl Iterator<Item = usize> {
@@ -134,71 +145,52 @@ impl Freshness {
     }
 
     fn members(&self) -> impl Iterator<Item = usize> {
-        let last = self.nodes.last().copied().unwrap_or_default();
-        0..=last
+        0..=self.nodes.last().copied().unwrap_or_default()
     }
 
-    /// How many members count for the epoch this node is on, the cheat among
-    /// them, and itself as far as the node knows.
-    fn heard(&self, state: &State, node: usize) -> usize {
-        let on_next = state.nodes[node].gone_on.is_some();
-        let says = |other: usize| other == node || state.nodes[node].heard[other].cites(on_next);
+    /// Whether enough members count for the epoch the node is on: the cheats,
+    /// itself as far as it knows, and who was heard of.
+    fn is_fresh(&self, state: &State) -> bool {
+        let on_next = !state.is_left_behind();
+        let says = |node: usize| node == LOOKED_AT || state.heard[node].cites(on_next);
         let honest = self.members().filter(|member| match self.counts {
             Counts::Every => self.nodes_of(*member).all(says),
             Counts::Any => self.nodes_of(*member).any(says),
         });
-        1 + honest.count()
+        self.cheats() + honest.count() >= self.rules.heard
     }
 
-    fn is_fresh(&self, state: &State, node: usize) -> bool {
-        self.heard(state, node) >= self.rules.heard
-    }
-
-    /// Ticks since the last of q members, the cheat among them, had a node that
+    /// Ticks since the last of q members, the cheats among them, had a node that
     /// went on; none while they are fewer. The clock starts when it goes on,
     /// within a tick after its last alive for n.
     fn removed(&self, state: &State) -> Option<u8> {
         let gone_on = |member| {
             self.nodes_of(member)
-                .filter_map(|node| state.nodes[node].gone_on)
+                .filter_map(|node| state.gone_on[node])
                 .max()
         };
         let mut since: Vec<u8> = self.members().filter_map(gone_on).collect();
         since.sort_unstable_by(|one, two| two.cmp(one));
-        since.get(self.rules.votes - 2).copied()
+        since.get(self.rules.votes - self.cheats() - 1).copied()
     }
+}
 
-    fn stale_fresh(&self, state: &State) -> bool {
-        let all = 0..self.nodes.len();
-        let mut behind = all.filter(|node| state.nodes[*node].gone_on.is_none());
-        behind.any(|node| self.is_fresh(state, node))
-    }
-
-    /// The least of the states that differ in names alone, where each member
-    /// has one node.
-    fn canonical(&self, state: State) -> State {
-        const NAMES: [[usize; 3]; 6] = [
-            [0, 1, 2],
-            [0, 2, 1],
-            [1, 0, 2],
-            [1, 2, 0],
-            [2, 0, 1],
-            [2, 1, 0],
-        ];
-        if self.nodes != [0, 1, 2] {
-            return state;
-        }
-        let renamed = NAMES.iter().map(|names| {
-            let mut other = state;
-            for (from, to) in names.iter().enumerate() {
-                other.nodes[*to].gone_on = state.nodes[from].gone_on;
-                for (of, name) in names.iter().enumerate() {
-                    other.nodes[*to].heard[*name] = state.nodes[from].heard[of];
-                }
+impl Freshness {
+    /// Members with one node each are interchangeable, but for the one looked
+    /// at: they stand in order.
+    fn canonical(&self, mut state: State) -> State {
+        let nodes = self.nodes.len();
+        if self.members().count() == nodes {
+            let mut others: Vec<_> = (1..nodes)
+                .map(|node| (state.gone_on[node], state.heard[node]))
+                .collect();
+            others.sort_unstable();
+            for (node, (gone_on, heard)) in (1..nodes).zip(others) {
+                state.gone_on[node] = gone_on;
+                state.heard[node] = heard;
             }
-            other
-        });
-        renamed.min().unwrap_or(state)
+        }
+        state
     }
 }
 
@@ -206,27 +198,24 @@ impl Model for Freshness {
     type State = State;
     type Action = Action;
 
-    /// Nobody has heard of anybody, and everybody is on n.
+    /// Nobody was heard of, and everybody is on n.
     fn init_states(&self) -> Vec<State> {
-        vec![State {
-            nodes: [Node::default(); NODES_MAX],
-        }]
+        vec![State::default()]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         actions.push(Action::Tick);
-        for to in 0..self.nodes.len() {
-            let node = &state.nodes[to];
-            if node.gone_on.is_none() {
-                actions.push(Action::GoOn(to));
+        if state.heard.iter().any(|heard| *heard != Heard::Nothing) {
+            actions.push(Action::Restart);
+        }
+        for node in 0..self.nodes.len() {
+            if state.gone_on[node].is_none() {
+                actions.push(Action::GoOn(node));
             }
-            if node.heard.iter().any(|heard| *heard != Heard::Nothing) {
-                actions.push(Action::Restart(to));
-            }
-            for from in (0..self.nodes.len()).filter(|from| *from != to) {
+            if node != LOOKED_AT {
                 // An alive that is no newer than what is held changes nothing.
-                let newer = 0..node.heard[from].age();
-                actions.extend(newer.map(|age| Action::Deliver { from, age, to }));
+                let newer = 0..state.heard[node].age();
+                actions.extend(newer.map(|age| Action::Deliver { from: node, age }));
             }
         }
     }
@@ -235,16 +224,12 @@ impl Model for Freshness {
         let mut state = *last;
         match action {
             Action::Tick => {
-                for node in &mut state.nodes {
-                    node.gone_on = node.gone_on.map(|ago| LIMIT.min(ago + 1));
-                    node.heard = node.heard.map(Heard::later);
-                }
+                state.gone_on = last.gone_on.map(|ago| ago.map(|ago| LIMIT.min(ago + 1)));
+                state.heard = last.heard.map(Heard::later);
             }
-            Action::GoOn(node) => state.nodes[node].gone_on = Some(0),
-            Action::Deliver { from, age, to } => {
-                state.nodes[to].heard[from] = last.nodes[from].sent(age);
-            }
-            Action::Restart(node) => state.nodes[node].heard = [Heard::Nothing; NODES_MAX],
+            Action::GoOn(node) => state.gone_on[node] = Some(0),
+            Action::Deliver { from, age } => state.heard[from] = last.sent(from, age),
+            Action::Restart => state.heard = [Heard::Nothing; NODES_MAX],
         }
         Some(self.canonical(state))
     }
@@ -252,53 +237,53 @@ impl Model for Freshness {
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Property::always(BOUNDED, |model: &Self, state: &State| {
-                model.removed(state).is_none_or(|ago| ago < LIMIT) || !model.stale_fresh(state)
+                let over = model.removed(state) == Some(LIMIT);
+                !(over && state.is_left_behind() && model.is_fresh(state))
             }),
             Property::sometimes(
                 "fresh on n until just before",
                 |model: &Self, state: &State| {
-                    model.removed(state) == Some(LIMIT - 1) && model.stale_fresh(state)
+                    let just_before = model.removed(state) == Some(LIMIT - 1);
+                    just_before && state.is_left_behind() && model.is_fresh(state)
                 },
             ),
-            Property::sometimes(
-                "a node that was left behind is stale",
-                |model: &Self, state: &State| {
-                    model.removed(state) == Some(LIMIT)
-                        && (0..model.nodes.len()).any(|node| state.nodes[node].gone_on.is_none())
-                },
-            ),
-            Property::sometimes("everybody is fresh on n", |model: &Self, state: &State| {
-                (0..model.nodes.len())
-                    .all(|node| state.nodes[node].gone_on.is_none() && model.is_fresh(state, node))
+            Property::sometimes("left behind and stale", |model: &Self, state: &State| {
+                model.removed(state) == Some(LIMIT) && state.is_left_behind()
             }),
-            Property::sometimes(
-                "everybody is fresh on n + 1",
-                |model: &Self, state: &State| {
-                    (0..model.nodes.len()).all(|node| {
-                        state.nodes[node].gone_on.is_some() && model.is_fresh(state, node)
-                    })
-                },
-            ),
+            Property::sometimes("fresh on n + 1", |model: &Self, state: &State| {
+                !state.is_left_behind() && model.is_fresh(state)
+            }),
         ]
     }
 }
 
 #[test]
 fn a_removed_member_is_exposed_no_longer_than_the_limit() {
-    let model = Freshness::new(Counts::Every, &[0, 1, 2]);
-    holds("freshness, a node each", model, 10_000);
+    let four = Freshness::new(4, Counts::Every, &[0, 1, 2]);
+    holds("freshness, N 4, f 1", four, 1_000);
+    let seven = Freshness::new(7, Counts::Every, &[0, 1, 2, 3, 4]);
+    holds("freshness, N 7, f 2", seven, 1_000);
+}
+
+#[test]
+fn a_removed_member_is_exposed_no_longer_where_others_have_two_nodes() {
+    let model = Freshness::new(4, Counts::Every, &[0, 0, 1, 1]);
+    holds("freshness, two nodes each", model, 1_000);
 }
 
 #[test]
 fn mutant_f_plus_one_heard_stay_fresh_for_ever() {
-    let mut model = Freshness::new(Counts::Every, &[0, 1, 2]);
-    model.rules.heard = model.rules.thresholds.faults() + 1;
-    falls("freshness, f + 1", model, BOUNDED);
+    let mut model = Freshness::new(4, Counts::Every, &[0, 1, 2]);
+    model.rules.heard = model.cheats() + 1;
+    falls("freshness, f + 1, N 4", model, BOUNDED);
+    let mut model = Freshness::new(7, Counts::Every, &[0, 1, 2, 3, 4]);
+    model.rules.heard = model.cheats() + 1;
+    falls("freshness, f + 1, N 7", model, BOUNDED);
 }
 
 #[test]
 fn mutant_one_heard_fewer_stay_fresh_for_ever() {
-    let mut model = Freshness::new(Counts::Every, &[0, 1, 2]);
+    let mut model = Freshness::new(4, Counts::Every, &[0, 1, 2]);
     model.rules.heard -= 1;
     falls("freshness, r - 1", model, BOUNDED);
 }
@@ -307,6 +292,6 @@ fn mutant_one_heard_fewer_stay_fresh_for_ever() {
 /// left behind would keep each other fresh if one node spoke for its member.
 #[test]
 fn mutant_any_node_speaks_for_its_member_and_stays_fresh_for_ever() {
-    let model = Freshness::new(Counts::Any, &[0, 0, 1, 1]);
+    let model = Freshness::new(4, Counts::Any, &[0, 0, 1, 1]);
     falls("freshness, any node", model, BOUNDED);
 }

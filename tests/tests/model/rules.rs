@@ -159,7 +159,8 @@ where
     );
 }
 
-/// Explores until the property falls, and gives the shortest way there.
+/// Explores until the property falls, and gives a short way there: the search
+/// ends with the block of states in which it fell.
 pub(crate) fn falls<M>(name: &str, model: M, property: &'static str) -> Vec<M::Action>
 where
     M: Model + Send + Sync + 'static,

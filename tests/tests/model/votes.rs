@@ -396,7 +396,7 @@ fn one_cheat_of_four_decides_nothing_twice() {
     holds("votes, N 4, f 1", model, 10_000);
 }
 
-/// The shortest way to two successors where one too many lies: everybody who
+/// The way to two successors where one too many lies: everybody who
 /// signed both is in the votes that show them.
 #[test]
 fn two_cheats_of_four_are_named() {
