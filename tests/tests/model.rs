@@ -23,5 +23,7 @@ mod rules;
 mod suspension;
 #[path = "model/votes.rs"]
 mod votes;
+#[path = "model/votes_hold.rs"]
+mod votes_hold;
 #[path = "model/wide.rs"]
 mod wide;

@@ -202,7 +202,7 @@ fn no_node_cites_less_than_it_cited() {
         durable_first: true,
         files_read: true,
     };
-    holds("rollback", model, 100);
+    holds("rollback", model, 350);
 }
 
 #[test]

@@ -213,3 +213,25 @@ fn a_mutant_differs_in_q_alone() {
         }
     }
 }
+
+/// With two proposals a ballot forgets nothing; with three it does. Of a member
+/// that signed all three it keeps the two that came first, so whether loose
+/// votes decide the third depends on their order. An epoch therefore has to be
+/// counted by the votes it carries, or one cheat could keep a node behind.
+#[test]
+fn third_vote_is_not_kept_so_an_epoch_is_counted_by_itself() {
+    let thresholds = Thresholds::of(4);
+    let cheat = 3;
+    let mut loose = Ballot::default();
+    let mut carried = Ballot::default();
+    for (voter, roster) in [(cheat, 'a'), (cheat, 'b'), (0, 'c'), (1, 'c'), (cheat, 'c')] {
+        loose.cast(voter, roster);
+        if roster == 'c' {
+            carried.cast(voter, roster);
+        }
+    }
+    assert!(carried.is_decided(&'c', thresholds));
+    assert!(!loose.is_decided(&'c', thresholds));
+    loose.cast(2, 'c');
+    assert!(loose.is_decided(&'c', thresholds));
+}

@@ -256,7 +256,7 @@ impl Model for Suspension {
 
 #[test]
 fn suspensions_converge_under_every_order() {
-    holds("suspension", Suspension::new(), 20_000);
+    holds("suspension", Suspension::new(), 32_000);
 }
 
 #[test]

@@ -13,17 +13,16 @@
 //! counts, so the two have no variable in common; `suspension` has it.
 
 use stateright::{Model, Property};
-use watchfire_protocol::roster::Thresholds;
 
-use super::rules::{Held, Rules, Successor, falls, holds};
+use super::rules::{Held, Rules, Successor};
 
-const MEMBERS: usize = 4;
+pub(crate) const MEMBERS: usize = 4;
 
-const ONE_SUCCESSOR: &str = "no two successors are decided";
-const NAMED: &str = "two decided name more double signers than may lie";
-const FAIR: &str = "nobody is named who voted once";
-const CONSENT: &str = "no key is brought in that did not sign";
-const SHOWN: &str = "what one has taken, everybody who sees all votes would";
+pub(crate) const ONE_SUCCESSOR: &str = "no two successors are decided";
+pub(crate) const NAMED: &str = "two decided name more double signers than may lie";
+pub(crate) const FAIR: &str = "nobody is named who voted once";
+pub(crate) const CONSENT: &str = "no key is brought in that did not sign";
+pub(crate) const SHOWN: &str = "what one has taken, everybody who sees all votes would";
 
 /// The ways to name three honest members, and the fourth who stays the cheat.
 const NAMES: [[usize; MEMBERS]; 6] = [
@@ -38,21 +37,21 @@ const NAMES: [[usize; MEMBERS]; 6] = [
 /// What is explored: the rules, how many of the last members lie, and whether
 /// B brings a new key.
 #[derive(Clone, Debug)]
-struct Votes {
-    rules: Rules,
-    cheats: usize,
-    new_key: bool,
-    restarts: bool,
+pub(crate) struct Votes {
+    pub(crate) rules: Rules,
+    pub(crate) cheats: usize,
+    pub(crate) new_key: bool,
+    pub(crate) restarts: bool,
     /// What was voted, and sent, before the search begins.
-    begun: Vec<Successor>,
+    pub(crate) begun: Vec<Successor>,
     /// For each set of votes, whether it decides A, and B.
-    decided: Vec<[bool; 2]>,
+    pub(crate) decided: Vec<[bool; 2]>,
     /// For each of `NAMES` and each set of votes, those votes under new names.
-    renamed: Vec<Vec<Held>>,
+    pub(crate) renamed: Vec<Vec<Held>>,
 }
 
 impl Votes {
-    fn new(rules: Rules) -> Self {
+    pub(crate) fn new(rules: Rules) -> Self {
         let sets = || (0..1 << (2 * MEMBERS)).map(Held);
         let decided = |held| Successor::ALL.map(|successor| rules.is_decided(held, successor));
         Self {
@@ -84,7 +83,7 @@ impl Votes {
 
 /// An honest member: its root, and its node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Seat {
+pub(crate) struct Seat {
     /// What its root remembers to have signed.
     voted: Option<Successor>,
     /// What of that a restart leaves.
@@ -104,7 +103,7 @@ struct Seat {
 
 /// The honest members, and whether the new key has signed B.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct State {
+pub(crate) struct State {
     /// Those of the cheats stay as they began.
     seats: [Seat; MEMBERS],
     cosigned: bool,
@@ -112,7 +111,7 @@ struct State {
 
 /// What can happen next; members are meant by their number.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Action {
+pub(crate) enum Action {
     Vote(usize, Successor),
     Persist(usize),
     Change(usize),
@@ -153,7 +152,7 @@ impl State {
     }
 
     /// The votes that show two different successors, when two were taken.
-    fn two(&self) -> impl Iterator<Item = Held> {
+    pub(crate) fn two(&self) -> impl Iterator<Item = Held> {
         self.taken().flat_map(move |(one, votes)| {
             self.taken()
                 .filter(move |(two, _)| *two != one)
@@ -381,97 +380,4 @@ impl Model for Votes {
             ),
         ]
     }
-}
-
-fn truth() -> Rules {
-    Rules::of(Thresholds::of(MEMBERS))
-}
-
-#[test]
-fn one_cheat_of_four_decides_nothing_twice() {
-    let model = Votes {
-        new_key: true,
-        ..Votes::new(truth())
-    };
-    holds("votes, N 4, f 1", model, 10_000);
-}
-
-/// The way to two successors where one too many lies: everybody who
-/// signed both is in the votes that show them.
-#[test]
-fn two_cheats_of_four_are_named() {
-    let model = Votes {
-        cheats: 2,
-        ..Votes::new(truth())
-    };
-    let way = falls("votes, 2 cheats", model.clone(), ONE_SUCCESSOR);
-    let mut state = State::default();
-    for action in way {
-        state = model.next_state(&state, action).unwrap();
-    }
-    let votes = state.two().next().unwrap();
-    assert_eq!(votes.ballot().double_voters().collect::<Vec<_>>(), [&2, &3]);
-}
-
-#[test]
-fn mutant_one_vote_fewer_decides_twice() {
-    let model = Votes::new(Rules {
-        votes: truth().votes - 1,
-        ..truth()
-    });
-    falls("votes, q - 1", model.clone(), ONE_SUCCESSOR);
-    falls("votes, q - 1", model, NAMED);
-}
-
-#[test]
-fn mutant_key_without_cosignature_is_brought_in() {
-    let model = Votes {
-        new_key: true,
-        ..Votes::new(Rules {
-            cosign: false,
-            ..truth()
-        })
-    };
-    falls("votes, no co-signature", model, CONSENT);
-}
-
-#[test]
-fn mutant_vote_sent_before_it_is_durable_is_given_twice() {
-    let model = Votes::new(Rules {
-        durable_vote: false,
-        ..truth()
-    });
-    falls("votes, sent first", model.clone(), FAIR);
-    falls("votes, sent first", model, ONE_SUCCESSOR);
-}
-
-fn changing() -> Votes {
-    Votes {
-        restarts: false,
-        ..Votes::new(Rules {
-            changed_vote: true,
-            ..truth()
-        })
-    }
-}
-
-/// Why nobody may change a vote, not even openly, not even when everybody's is
-/// known and nothing is decided: one who changed and one who lies are two who
-/// signed both, and some node has only seen one of them.
-#[test]
-fn mutant_changed_vote_decides_twice() {
-    falls("votes, changed", changing(), ONE_SUCCESSOR);
-    falls("votes, changed", changing(), SHOWN);
-}
-
-/// Nor does it take a liar: of four honest members who voted two and two, one
-/// on each side gives in at the same time, and each sees its new side decided.
-#[test]
-fn mutant_changed_votes_cross_without_any_cheat() {
-    let model = Votes {
-        cheats: 0,
-        begun: vec![Successor::A, Successor::A, Successor::B, Successor::B],
-        ..changing()
-    };
-    falls("votes, changed by two", model, ONE_SUCCESSOR);
 }
