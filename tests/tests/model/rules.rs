@@ -177,6 +177,28 @@ where
     way
 }
 
+/// Explores everything and asserts one property, where others may fall.
+pub(crate) fn survives<M>(name: &str, model: M, property: &'static str, states_min: usize)
+where
+    M: Model + Send + Sync + 'static,
+    M::State: Debug + Clone + PartialEq + Hash + Send + Sync + 'static,
+    M::Action: Debug + Clone + PartialEq,
+{
+    // The search ends early only with this property, or with its last state.
+    let checker = model
+        .checker()
+        .finish_when(HasDiscoveries::AnyOf([property].into()))
+        .spawn_bfs()
+        .join();
+    let states = checker.unique_state_count();
+    println!("{name}: {states} states, depth {}", checker.max_depth());
+    checker.assert_no_discovery(property);
+    assert!(
+        states >= states_min,
+        "{name}: {states} states, {states_min} expected"
+    );
+}
+
 /// From every set of votes, two more in either order give the same ballot; so,
 /// step by step, does every order of all of them.
 #[test]

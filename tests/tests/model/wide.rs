@@ -11,7 +11,7 @@
 use stateright::{Model, Property};
 use watchfire_protocol::roster::Thresholds;
 
-use super::rules::{Held, Rules, Successor, falls, holds};
+use super::rules::{Held, Rules, Successor, falls, holds, survives};
 
 const MEMBERS: usize = 7;
 
@@ -205,6 +205,7 @@ fn three_cheats_of_seven_are_named() {
     }
     let both = state.held(0).and(state.held(1)).ballot();
     assert_eq!(both.double_voters().collect::<Vec<_>>(), [&4, &5, &6]);
+    survives("wide, 3 cheats", model, NAMED, 78_000);
 }
 
 #[test]
