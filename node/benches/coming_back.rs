@@ -218,6 +218,12 @@ async fn meanwhile(
             | Event::NotOpened { .. }
             | Event::NotTaken { .. }
             | Event::Conflict { .. }
+            | Event::Epoch { .. }
+            | Event::CardChanged { .. }
+            | Event::Revoked { .. }
+            | Event::Suspension { .. }
+            | Event::ForkProven { .. }
+            | Event::DoubleVote { .. }
             | Event::Admitted { .. } => {}
         }
     }

@@ -109,6 +109,12 @@ async fn arrival(
             | Event::NotTaken { .. }
             | Event::Conflict { .. }
             | Event::PeerReady { .. }
+            | Event::Epoch { .. }
+            | Event::CardChanged { .. }
+            | Event::Revoked { .. }
+            | Event::Suspension { .. }
+            | Event::ForkProven { .. }
+            | Event::DoubleVote { .. }
             | Event::Admitted { .. } => {}
         }
     }

@@ -6,6 +6,7 @@
 mod commands;
 mod healing;
 mod log;
+pub mod membership;
 mod owed;
 mod work;
 
@@ -16,11 +17,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use watchfire_protocol::engine::{
     AnswerToken, ClientToken, Engine, Event, GossipToken, Input, Output, PublishRefusal, Published,
-    RequestId, Work,
+    RequestId, Said, SayingRefusal, Work,
 };
 use watchfire_protocol::gate;
 use watchfire_protocol::ids::NodeId;
-use watchfire_protocol::limits::{ANSWER_BYTES_MAX, CHUNK_BYTES, KEY_BLOCK_BYTES_MAX};
+use watchfire_protocol::limits::{
+    ANSWER_BYTES_MAX, CHUNK_BYTES, KEY_BLOCK_BYTES_MAX, LINK_BYTES_MAX,
+};
 use watchfire_protocol::opening::Draft;
 use watchfire_protocol::roster::Roster;
 use watchfire_protocol::store::{CommitNo, StoreError};
@@ -38,6 +41,7 @@ use crate::transport::{
 
 pub(crate) use healing::Healing;
 use log::log;
+use membership::MembershipView;
 use owed::Owed;
 use work::unless_it_panics;
 
@@ -91,6 +95,7 @@ pub(crate) struct Book {
     clients: BTreeMap<ClientToken, Client>,
     barriers: BTreeMap<ClientToken, oneshot::Sender<()>>,
     syncs: BTreeMap<ClientToken, oneshot::Sender<()>>,
+    sayings: BTreeMap<ClientToken, oneshot::Sender<Result<Said, SayingRefusal>>>,
     next: u64,
     refusals: BTreeMap<String, u64>,
     listening: Vec<String>,
@@ -248,6 +253,13 @@ impl Driver {
                 }
                 None
             }
+            Output::Said { client, outcome } => {
+                if let Some(reply) = self.book.sayings.remove(&client) {
+                    // Whoever asked may have gone.
+                    let _ = reply.send(outcome);
+                }
+                None
+            }
             Output::Roster(roster) => {
                 self.roster.send_replace(roster);
                 self.admit().await?;
@@ -275,7 +287,7 @@ impl Driver {
             Work::Open { arrival, .. } => self.openers.give(Box::new(move || {
                 Ready::Done(Box::new(unless_it_panics(arrival, move || work.run())))
             })),
-            Work::Check { .. } => self
+            Work::Check { .. } | Work::Notices { .. } => self
                 .pool
                 .give(Box::new(move || Ready::Done(Box::new(work.run())))),
         };
@@ -285,7 +297,10 @@ impl Driver {
         // What is announced above this is cut off before it is read.
         let response_bytes_max = match request {
             Request::Hello { .. } => 128,
-            Request::Frontier { .. } | Request::Range { .. } => ANSWER_BYTES_MAX,
+            Request::Frontier { .. } | Request::Range { .. } | Request::Notices { .. } => {
+                ANSWER_BYTES_MAX
+            }
+            Request::Link { .. } => LINK_BYTES_MAX + 64,
             Request::Chunk { .. } => CHUNK_BYTES + 512,
             Request::KeyBlock { .. } => KEY_BLOCK_BYTES_MAX + 64,
         };
@@ -307,17 +322,7 @@ impl Driver {
 
     fn on_ready(&mut self, ready: Ready) -> Option<Input> {
         match ready {
-            Ready::Gossip {
-                from,
-                token,
-                length,
-                checked,
-            } => Some(Input::Gossip {
-                from,
-                token,
-                length,
-                checked: *checked,
-            }),
+            Ready::Input(input) => Some(*input),
             Ready::Done(done) => Some(Input::Done(*done)),
             Ready::Examined(damages) => self.on_examined(damages),
             Ready::Draft { client, draft } => match *draft {
@@ -362,15 +367,8 @@ impl Driver {
                 let token = GossipToken(self.book.number());
                 self.book.messages.insert(token, message);
                 let roster = self.engine.roster();
-                let length = bytes.len() as u64;
                 self.pool.give_urgent(Box::new(move || {
-                    let checked = gate::check(&bytes, &roster).map(Box::new);
-                    Ready::Gossip {
-                        from,
-                        token,
-                        length,
-                        checked: Box::new(checked),
-                    }
+                    Ready::Input(Box::new(Input::gossip(from, token, &bytes, &roster)))
                 }));
                 None
             }
@@ -462,6 +460,17 @@ impl Driver {
                 let client = ClientToken(self.book.number());
                 self.book.barriers.insert(client, reply);
                 Some(Input::Barrier { client })
+            }
+            NodeCommand::Say { saying, reply } => {
+                let client = ClientToken(self.book.number());
+                self.book.sayings.insert(client, reply);
+                Some(Input::Say { client, saying })
+            }
+            NodeCommand::Membership { reply } => {
+                let view = MembershipView::of(&self.engine, self.clock.now());
+                // Whoever asked may have gone.
+                let _ = reply.send(view);
+                None
             }
             NodeCommand::Sync { reply } => {
                 let client = ClientToken(self.book.number());

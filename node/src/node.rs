@@ -8,7 +8,9 @@ use libp2p::Multiaddr;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use watchfire_crypto::{Secret, SigningKey};
-use watchfire_protocol::engine::{Config, Engine, OpenError as EngineError};
+use watchfire_protocol::engine::{
+    Config, Engine, OpenError as EngineError, Said, Saying, SayingRefusal,
+};
 use watchfire_protocol::ids::MemberId;
 use watchfire_protocol::opening::Wish;
 use watchfire_protocol::roster::{Certificate, Roster, RosterError};
@@ -21,6 +23,7 @@ use crate::committer::Committer;
 use crate::disk::published::{OwnStreams, Recovering, Witnessed};
 use crate::disk::recovery::{self, Happened};
 use crate::disk::{Damaged, OpenError as DiskError, SledStore};
+use crate::driver::membership::MembershipView;
 use crate::driver::{
     Book, Driver, DriverError, Healing, NodeCommand, NodeEvent, NodeStatus, Publication,
     PublishFailure, PublishedBundle, admitted,
@@ -233,6 +236,34 @@ impl Node {
         let (reply, told) = oneshot::channel();
         self.commands
             .send(NodeCommand::Sync { reply })
+            .await
+            .map_err(|_| Ended)?;
+        told.await.map_err(|_| Ended)
+    }
+
+    /// Says something about membership, and waits until it is durable and on its
+    /// way.
+    ///
+    /// # Errors
+    /// [`Ended`] if the node is gone; the inner error says why nothing was said.
+    pub async fn say(&self, saying: Saying) -> Result<Result<Said, SayingRefusal>, Ended> {
+        let (reply, told) = oneshot::channel();
+        let saying = Box::new(saying);
+        self.commands
+            .send(NodeCommand::Say { saying, reply })
+            .await
+            .map_err(|_| Ended)?;
+        told.await.map_err(|_| Ended)
+    }
+
+    /// What it holds about membership.
+    ///
+    /// # Errors
+    /// [`Ended`] if the node is gone.
+    pub async fn membership(&self) -> Result<MembershipView, Ended> {
+        let (reply, told) = oneshot::channel();
+        self.commands
+            .send(NodeCommand::Membership { reply })
             .await
             .map_err(|_| Ended)?;
         told.await.map_err(|_| Ended)

@@ -5,6 +5,10 @@
 //! the bytes and the roster: no clock, no store. What comes out is a
 //! `Verified<Frame>`; nothing else in the program makes one.
 
+mod notice;
+
+pub use notice::{Matter, Notice, NoticeRefusal, Order, Slot, check_notice, is_notice};
+
 use crate::ids::{BundleId, EnvelopeId};
 use crate::limits::{ANSWER_BYTES_MAX, FRAME_BYTES_MAX, REQUEST_BYTES_MAX};
 use crate::marking::Marking;
@@ -170,6 +174,9 @@ pub enum Refusal {
     /// The bundle contradicts itself.
     #[error("the bundle contradicts itself: {0}")]
     Bundle(#[from] BundleDefect),
+    /// A notice that did not come through.
+    #[error(transparent)]
+    Notice(#[from] NoticeRefusal),
     /// In clear, and not CLEAR.
     #[error("{marking} travels in clear")]
     MarkingInClear {
@@ -182,6 +189,7 @@ impl Refusal {
     /// Who pays.
     pub const fn blame(&self) -> Blame {
         match self {
+            Self::Notice(refusal) => refusal.blame(),
             Self::Unknown { .. } | Self::UnknownAuthor | Self::UnknownSignature { .. } => {
                 Blame::Nobody
             }
@@ -289,7 +297,7 @@ fn check_header(
         return Err(Refusal::UnknownAuthor);
     }
     let author = roster
-        .certificate(&claimed.prefix.certificate)
+        .author(&claimed.prefix.certificate, claimed.prefix.epoch)
         .filter(|certificate| certificate.member == claimed.prefix.author)
         .ok_or(Refusal::UnknownAuthor)?;
     let header = signed

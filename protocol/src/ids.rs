@@ -90,3 +90,7 @@ id_type!(
     /// certificates of one serial are never confused.
     CertificateId
 );
+id_type!(
+    /// A roster: hash of its statement; of epoch 0, of the genesis.
+    RosterId
+);

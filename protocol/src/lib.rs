@@ -13,6 +13,7 @@ pub mod ids;
 pub mod indicator;
 pub mod limits;
 pub mod marking;
+pub mod membership;
 pub mod opening;
 pub mod policy;
 pub mod query;

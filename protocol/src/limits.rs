@@ -85,6 +85,86 @@ pub const GENESIS_FILE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Node certificate statement: three keys and numbers.
 pub const NODE_CERT_BYTES_MAX: usize = 512;
 
+/// Roster statement after the genesis: six cards of 4,096 bytes, or some eighty
+/// cuts and as many other changes; what is more takes a second roster.
+pub const ROSTER_BYTES_MAX: usize = 24_576;
+
+/// Changes in one roster.
+pub const CHANGES_MAX: usize = 16;
+
+/// Cuts in one expulsion or revocation: every stream of one life.
+pub const CUTS_MAX: usize = 64;
+
+/// Communities of one member, and beside it those that a roster knows.
+pub const COMMUNITIES_MAX: usize = 8;
+
+/// Communities of a federation.
+pub const COMMUNITIES_KNOWN_MAX: usize = 64;
+
+/// Vote statement: 32 + 9 + 32 + 5 + 33 = 111.
+pub const VOTE_BYTES_MAX: usize = 512;
+
+/// Rounds an epoch may take: people begin them.
+pub const ROUNDS_MAX: u32 = 1_000;
+
+/// A link of the chain: the statement, 256 commits and 16 consents of 96 bytes =
+/// 26,112, and lengths. It travels in answers and files, never in a frame.
+pub const LINK_BYTES_MAX: usize = 53_248;
+
+/// Revocation statement: 64 cuts of 9 + 16 + 9 + 32 bytes = 4,224, and 200.
+pub const REVOCATION_BYTES_MAX: usize = 8_128;
+
+/// Suspension statement.
+pub const SUSPENSION_BYTES_MAX: usize = 512;
+
+/// A suspension ends by itself after 72 hours.
+pub const SUSPENSION_LIFE_MS_MAX: u64 = 72 * 60 * 60 * 1_000;
+
+/// Alive statement: 64 heads of 57 bytes = 3,648, 32 groups of 73 = 2,336, two
+/// additions of 518, and 130.
+pub const ALIVE_BYTES_MAX: usize = 8_128;
+
+/// Rounds of one voter that are kept.
+pub const VOTE_ROUNDS_MAX: usize = 8;
+
+/// Members one member may suspend at a time.
+pub const SUSPENSIONS_PER_MEMBER_MAX: usize = 8;
+
+/// How often a live notice for one slot is taken: signs of life come every
+/// quarter of an hour, the rest is made by people.
+pub const NOTICE_AGAIN_MS: u64 = 60_000;
+
+/// How often a node says that it is alive.
+pub const ALIVE_EVERY_MS: u64 = 15 * 60 * 1_000;
+
+/// How soon a node says so after it started or went on to another roster.
+pub const ALIVE_SOON_MS: u64 = 5_000;
+
+/// A member of whom nothing younger was heard is asked for at peers.
+pub const ALIVE_MISSED_MS: u64 = 20 * 60 * 1_000;
+
+/// Notices in one answer.
+pub const NOTICES_MAX: usize = 1_024;
+
+/// How often a peer is asked which notices changed; gossip brings most at once.
+pub const NOTICES_EVERY_MS: u64 = 60_000;
+
+/// When a peer that says it holds a later roster and does not show it is asked
+/// again.
+pub const LINK_AGAIN_MS: u64 = 10 * 60 * 1_000;
+
+/// For how long nobody's silence keeps GREEN from being sealed.
+pub const FRESH_GREEN_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
+
+/// Likewise AMBER and AMBER+STRICT.
+pub const FRESH_AMBER_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// Likewise RED.
+pub const FRESH_RED_MS: u64 = 60 * 60 * 1_000;
+
+/// For how long a member's clock is believed to run as it was last heard.
+pub const OFFSET_AGE_MS_MAX: u64 = 4 * ALIVE_EVERY_MS;
+
 /// A certificate lives at most 90 days, so a stolen node key does too.
 pub const CERTIFICATE_LIFE_MS_MAX: u64 = 90 * 24 * 60 * 60 * 1_000;
 
@@ -253,12 +333,23 @@ pub const INDICATOR_LABEL_BYTES_MAX: usize = 63;
 /// domain (RFC 5321, section 4.5.3.1).
 pub const INDICATOR_EMAIL_BYTES_MAX: usize = 320;
 
-/// Bodies of one author that are awaited in memory, of some 100 bytes each.
-/// Further ones wait on disk alone.
+/// Bodies of one author that are awaited in memory, of some 150 bytes each.
+/// Further ones wait on disk alone. Of each chunk that came its hash is kept as
+/// well, some 50 bytes for 256 KiB that are on disk.
 pub const BODIES_AWAITED_PER_AUTHOR_MAX: usize = 1_024;
 
 /// How often bodies that wait on disk alone are looked for.
 pub const LEFT_ON_DISK_AGAIN_MS: u64 = 60_000;
+
+/// Bodies that wait on disk looked at at a time, each with its log entry: a
+/// frame without a body has 14 KiB at most, so 3.5 MiB, some five milliseconds
+/// of the engine's thread.
+pub const LEFT_ON_DISK_PAGE: usize = 256;
+
+/// When the next of them are looked at, until all have been once: an author who
+/// announced a hundred thousand and served none delays those behind by seven
+/// minutes.
+pub const LEFT_ON_DISK_NEXT_MS: u64 = 1_000;
 
 /// Payloads pulled at a time.
 pub const PULLS_ACTIVE_MAX: usize = 2;

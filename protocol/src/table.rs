@@ -1,6 +1,6 @@
 //! The layout of the store: which key holds what.
 //!
-//! One ordered key space, its tables told apart by the first byte. Five of
+//! One ordered key space, its tables told apart by the first byte. Eight of
 //! them are the truth; every other table can be made again from them.
 //!
 //! | byte | key | value | |
@@ -10,6 +10,9 @@
 //! | `N` | certificate id | the certificate, admitted at the door | truth |
 //! | `X` | stream, sequence, envelope id | a [`RangeItem`](crate::wire::exchange::RangeItem) kept as evidence | truth |
 //! | `R` | arrival | the [remains](crate::wire::exchange::Remains) of an envelope that came after its expiry | truth |
+//! | `Z` | epoch | the [link](crate::wire::roster::Link) that leads to it | truth |
+//! | `Y` | slot | the newest [notice](crate::gate::Notice) for it | truth |
+//! | `Q` | arrival | why it is [not believed](crate::engine::Quarantine) | truth |
 //! | `E` | envelope id | arrival | index |
 //! | `S` | stream, sequence | envelope id | index |
 //! | `F` | stream | [`StreamRow`] | index |
@@ -172,6 +175,30 @@ pub fn certificate(id: &CertificateId) -> Vec<u8> {
 
 /// Prefix of every such certificate.
 pub const CERTIFICATES: &[u8] = b"N";
+
+/// Key of the link that leads to an epoch.
+pub fn link(epoch: u64) -> Vec<u8> {
+    key(b'Z', &[&epoch.to_be_bytes()])
+}
+
+/// Prefix of the chain, in order.
+pub const LINKS: &[u8] = b"Z";
+
+/// Key of the notice for a slot.
+pub fn notice(slot: &crate::gate::Slot) -> Vec<u8> {
+    key(b'Y', &[&crate::wire::codec::encode(slot)])
+}
+
+/// Prefix of every notice.
+pub const NOTICES: &[u8] = b"Y";
+
+/// Key of why an envelope is not believed.
+pub fn quarantine(arrival: Arrival) -> Vec<u8> {
+    key(b'Q', &[&arrival.to_be_bytes()])
+}
+
+/// Prefix of all of them.
+pub const QUARANTINED: &[u8] = b"Q";
 
 /// Key of a frame kept as evidence.
 pub fn evidence(stream: &StreamId, sequence: u64, envelope: &EnvelopeId) -> Vec<u8> {

@@ -21,6 +21,8 @@ pub enum Freight {
     RangeHostile,
     /// Chunks of bodies.
     Chunk,
+    /// Notices and links of the roster chain.
+    Notices,
     /// Hellos, refusals, key blocks.
     Other,
 }
@@ -33,6 +35,7 @@ impl Freight {
             Answer::Range { .. } if of_hostile => Self::RangeHostile,
             Answer::Range { .. } => Self::Range,
             Answer::Chunk { .. } => Self::Chunk,
+            Answer::Notices { .. } | Answer::Link { .. } => Self::Notices,
             Answer::Hello { .. } | Answer::KeyBlock { .. } | Answer::Unavailable { .. } => {
                 Self::Other
             }

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use watchfire_crypto::{Sha256Stream, Verified, sha256};
 use watchfire_protocol::engine::{CheckedItem, Done, OpenFrame, Work};
 use watchfire_protocol::gate::{self, Frame, Refusal, check_remains};
+use watchfire_protocol::limits::REMAINS_BYTES_MAX;
 use watchfire_protocol::opening::{self, OpenRefusal, Opened};
 use watchfire_protocol::roster::Roster;
 use watchfire_protocol::table::rows::Filed;
 use watchfire_protocol::wire::exchange::RangeItem;
 
-/// A roster and what identifies it: federation, epoch and every certificate.
+/// A roster and what identifies it: federation, epoch, chain and every
+/// certificate.
 #[derive(Clone)]
 pub(crate) struct KnownRoster {
     pub(crate) roster: Arc<Roster>,
@@ -24,6 +26,7 @@ impl KnownRoster {
         let mut hash = Sha256Stream::new();
         hash.update(roster.federation().as_bytes());
         hash.update(&roster.epoch().to_be_bytes());
+        hash.update(roster.id().as_bytes());
         for member in roster.members() {
             for certificate in roster.certificates_of(member.id) {
                 hash.update(certificate.id.as_bytes());
@@ -114,13 +117,17 @@ impl Memo {
                     .map(|item| match item {
                         RangeItem::Frame(frame) => self
                             .check(sha256(frame.as_slice()), frame.as_slice(), &against)
-                            .map(CheckedItem::Frame),
+                            .map(CheckedItem::Frame)
+                            .map_err(|why| (why, frame.as_slice().len() as u64)),
                         RangeItem::Remains(remains) => check_remains(&remains, &against.roster)
-                            .map(|checked| CheckedItem::Remains(Box::new(checked), remains)),
+                            .map(|checked| CheckedItem::Remains(Box::new(checked), remains))
+                            .map_err(|why| (why, REMAINS_BYTES_MAX as u64)),
                     })
                     .collect();
                 Done::Checked { id, from, items }
             }
+            // Their signatures are few, and depend on more than certificates.
+            Work::Notices { .. } => work.run(),
             Work::Open {
                 arrival,
                 received_ms,

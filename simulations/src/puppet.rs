@@ -326,6 +326,23 @@ impl Puppet {
                     more: true,
                 }
             }
+            Request::Notices { .. } => {
+                let (store, _) = id.split_first_chunk::<16>()?;
+                let mut frames = vec![chance.bytes("garbage", self.number, 300)];
+                frames.extend(self.captured.iter().take(4).cloned());
+                let frames = frames.into_iter().map(|frame| Bytes::new(frame).ok());
+                Answer::Notices {
+                    at: Mark {
+                        store: StoreId(*store),
+                        change: chance.below("garbage", self.number, 1 << 40),
+                    },
+                    frames: List::new(frames.collect::<Option<_>>()?).ok()?,
+                    more: true,
+                }
+            }
+            Request::Link { .. } => Answer::Link {
+                bytes: Bytes::new(chance.bytes("garbage", self.number, 3_000)).ok()?,
+            },
             Request::Range { .. } => {
                 let mut items = vec![RangeItem::Frame(
                     Bytes::new(chance.bytes("garbage", self.number, 300)).ok()?,

@@ -166,6 +166,13 @@ impl World {
             // Nobody asks a simulated node for answers by a barrier, or to look
             // at its peers sooner.
             Output::Durable { .. } | Output::Synced { .. } => {}
+            Output::Said { client, outcome } => {
+                self.note(
+                    number,
+                    "said",
+                    &[format!("{client:?} {outcome:?}").as_bytes()],
+                );
+            }
             Output::Reconnect { node } => {
                 self.note(number, "reconnect", &[node.as_bytes()]);
                 self.reconnects += 1;
@@ -219,6 +226,12 @@ impl World {
             | Event::Stored { .. }
             | Event::NotOpened { .. }
             | Event::PeerReady { .. }
+            | Event::Epoch { .. }
+            | Event::CardChanged { .. }
+            | Event::Revoked { .. }
+            | Event::Suspension { .. }
+            | Event::ForkProven { .. }
+            | Event::DoubleVote { .. }
             | Event::Admitted { .. } => {}
         }
     }

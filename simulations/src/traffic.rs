@@ -8,6 +8,7 @@ use crate::world::{Happening, World};
 use std::borrow::Cow;
 use std::rc::Rc;
 use watchfire_protocol::engine::{AnswerToken, GossipToken, Input, RequestId, Verdict};
+use watchfire_protocol::gate::{check_notice, is_notice};
 use watchfire_protocol::ids::NodeId;
 use watchfire_protocol::store::StoreError;
 use watchfire_protocol::wire::codec;
@@ -128,9 +129,20 @@ impl World {
         if !host.listens_to(from) || !host.seen.insert(now_us, wire.id) {
             return Ok(());
         }
-        let checked = self.memo.check(wire.id, &wire.bytes, &host.known);
         let token = GossipToken(host.token());
         let length = wire.bytes.len() as u64;
+        if is_notice(&wire.bytes) {
+            let checked = check_notice(&wire.bytes, &host.known.roster).map(Box::new);
+            host.pending.insert(token, (from, wire));
+            let input = Input::GossipNotice {
+                from: node,
+                token,
+                length,
+                checked,
+            };
+            return self.feed(to, input);
+        }
+        let checked = self.memo.check(wire.id, &wire.bytes, &host.known);
         host.pending.insert(token, (from, wire));
         self.feed(
             to,
@@ -312,6 +324,11 @@ fn parts_of(answer: &Answer) -> Vec<Cow<'_, [u8]>> {
             Cow::Owned(codec::encode(path)),
         ],
         Answer::KeyBlock { bytes } => vec![Cow::Borrowed(bytes.as_slice())],
+        Answer::Link { bytes } => vec![Cow::Borrowed(bytes.as_slice())],
+        Answer::Notices { frames, .. } => frames
+            .iter()
+            .map(|frame| Cow::Borrowed(frame.as_slice()))
+            .collect(),
         Answer::Hello { .. } | Answer::Frontier { .. } | Answer::Unavailable { .. } => {
             vec![Cow::Owned(codec::encode(answer))]
         }
@@ -325,6 +342,8 @@ const fn name_of(answer: &Answer) -> &'static str {
         Answer::Range { .. } => "a range",
         Answer::Chunk { .. } => "a chunk",
         Answer::KeyBlock { .. } => "a key block",
+        Answer::Notices { .. } => "notices",
+        Answer::Link { .. } => "a link",
         Answer::Unavailable { .. } => "nothing",
     }
 }

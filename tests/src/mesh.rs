@@ -449,6 +449,12 @@ impl Heard {
             Event::Admitted { certificate, .. } => {
                 self.admitted.insert(certificate);
             }
+            Event::Epoch { .. }
+            | Event::CardChanged { .. }
+            | Event::Revoked { .. }
+            | Event::Suspension { .. }
+            | Event::ForkProven { .. }
+            | Event::DoubleVote { .. } => {}
         }
     }
 }

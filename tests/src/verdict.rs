@@ -88,6 +88,7 @@ pub fn rule(refusal: &Refusal) -> (u8, String) {
         Refusal::Bundle(defect) => (10, bundle(*defect)),
         Refusal::OutsideCertificate => (10, "outside-certificate"),
         Refusal::MarkingInClear { .. } => (10, "marking-in-clear"),
+        Refusal::Notice(_) => (3, "notice"),
     };
     (step, rule.to_owned())
 }
@@ -158,6 +159,9 @@ pub const fn roster_rule(error: &RosterError) -> &'static str {
         RosterError::Size { .. } => "size",
         RosterError::NotAMember => "not-a-member",
         RosterError::Superseded => "superseded",
+        RosterError::UnknownNode => "unknown-node",
+        RosterError::NotNext { .. } => "not-next",
+        RosterError::Undecided { .. } => "undecided",
     }
 }
 

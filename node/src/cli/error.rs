@@ -275,9 +275,12 @@ impl From<RosterError> for CliError {
             | RosterError::Signature { .. }
             | RosterError::Contradiction { .. }
             | RosterError::Unsigned { .. } => Code::Verification,
-            RosterError::Shared { .. } | RosterError::Size { .. } | RosterError::Superseded => {
-                Code::Failure
-            }
+            RosterError::Shared { .. }
+            | RosterError::Size { .. }
+            | RosterError::Superseded
+            | RosterError::NotNext { .. }
+            | RosterError::Undecided { .. } => Code::Failure,
+            RosterError::UnknownNode => Code::NotFound,
             RosterError::NotAMember => Code::NotAllowed,
         };
         Self::of(code, &error)

@@ -439,6 +439,12 @@ async fn arrive(
             | Event::NotTaken { .. }
             | Event::Conflict { .. }
             | Event::PeerReady { .. }
+            | Event::Epoch { .. }
+            | Event::CardChanged { .. }
+            | Event::Revoked { .. }
+            | Event::Suspension { .. }
+            | Event::ForkProven { .. }
+            | Event::DoubleVote { .. }
             | Event::Admitted { .. } => {}
         }
     }

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
-use watchfire_protocol::engine::{Event, PublishRefusal, Published, Status};
+use watchfire_protocol::engine::{
+    Event, PublishRefusal, Published, Said, Saying, SayingRefusal, Status,
+};
 use watchfire_protocol::opening::{PrepareError, Wish};
 use watchfire_protocol::store::StoreError;
 
+use super::membership::MembershipView;
 use crate::disk::published::Recovering;
 use crate::transport;
 
@@ -24,6 +27,18 @@ pub enum NodeCommand {
     Sync {
         /// Told then.
         reply: oneshot::Sender<()>,
+    },
+    /// Say something about membership.
+    Say {
+        /// What.
+        saying: Box<Saying>,
+        /// What came of it.
+        reply: oneshot::Sender<Result<Said, SayingRefusal>>,
+    },
+    /// What is held about membership.
+    Membership {
+        /// The answer.
+        reply: oneshot::Sender<MembershipView>,
     },
     /// How the node is.
     Status {

@@ -22,6 +22,18 @@ pub(super) fn log(event: &Event) {
         Event::Conflict { envelope, .. } => {
             tracing::warn!(envelope = %envelope.short(), "conflict, kept as evidence")
         }
+        Event::Epoch { epoch } => tracing::info!(epoch, "roster"),
+        Event::CardChanged { member } => tracing::info!(member = %member.short(), "card changed"),
+        Event::Revoked { node, .. } => tracing::warn!(node = %node.short(), "node revoked"),
+        Event::Suspension { member } => {
+            tracing::warn!(member = %member.short(), "suspension changed")
+        }
+        Event::ForkProven { node, .. } => {
+            tracing::error!(node = %node.short(), "two envelopes for one place, proven")
+        }
+        Event::DoubleVote { member } => {
+            tracing::error!(member = %member.short(), "two votes where one may be, proven")
+        }
         Event::PeerReady { node } => tracing::info!(node = %node.short(), "peer ready"),
         Event::Admitted { certificate, .. } => {
             tracing::info!(certificate = %certificate.short(), "certificate admitted");

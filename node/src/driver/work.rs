@@ -1,21 +1,15 @@
 //! What the pools give back, and work that is given to the openers so that it
 //! cannot end them.
 
-use watchfire_protocol::engine::{ClientToken, Damage, Done, GossipToken};
-use watchfire_protocol::gate;
-use watchfire_protocol::ids::NodeId;
+use watchfire_protocol::engine::{ClientToken, Damage, Done, Input};
 use watchfire_protocol::opening::{Draft, OpenRefusal, PrepareError};
 use watchfire_protocol::store::StoreError;
 use watchfire_protocol::table::Arrival;
 
 /// A result of the pool.
 pub(crate) enum Ready {
-    Gossip {
-        from: NodeId,
-        token: GossipToken,
-        length: u64,
-        checked: Box<Result<Box<watchfire_crypto::Verified<gate::Frame>>, gate::Refusal>>,
-    },
+    /// What came by gossip, taken through the gate.
+    Input(Box<Input>),
     Done(Box<Done>),
     /// What damaged values were.
     Examined(Result<Vec<Damage>, StoreError>),

@@ -161,7 +161,7 @@ impl<S: Store> Engine<S> {
         now: Now,
         id: RequestId,
         from: NodeId,
-        items: Vec<Result<CheckedItem, Refusal>>,
+        items: Vec<Result<CheckedItem, (Refusal, u64)>>,
     ) -> Result<(), StoreError> {
         // A peer that left meanwhile has nothing under way any more; what it
         // brought is taken all the same.
@@ -203,12 +203,13 @@ impl<S: Store> Engine<S> {
         &mut self,
         now: Now,
         from: NodeId,
-        checked: Result<CheckedItem, Refusal>,
+        checked: Result<CheckedItem, (Refusal, u64)>,
         brought: &mut Brought,
     ) -> Result<bool, StoreError> {
-        let mut bytes = 0;
+        let bytes;
         let taken = match checked {
-            Err(refusal) => {
+            Err((refusal, length)) => {
+                bytes = length;
                 brought.spoiled |= refusal.blame() == Blame::Forwarder;
                 Err(refusal.into())
             }

@@ -20,8 +20,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A peer's frontier, as far as it has been looked at.
 #[derive(Debug)]
 pub(super) struct Frontier {
-    /// The question that is under way. While one is, nothing below moves but
-    /// `open` and `redo`.
+    /// The question that is under way. While one is, `reached`, `more` and
+    /// `pages` do not move.
     pub(super) asked: Option<AskedFor>,
     /// Where the last page ended. Reading goes on there; only the mark waits
     /// until all has been dealt with.

@@ -407,8 +407,17 @@ impl<S: Store> Engine<S> {
         let Some(stream) = frame.value().stream() else {
             return Ok(Err(NotTaken::Held));
         };
-        if is_whole || self.is_behind() || self.check_state(now, frame.value()).is_err() {
+        let state = self.check_state(now, frame.value());
+        if is_whole || state == Err(NotTaken::Expired) {
             return Ok(Err(NotTaken::Held));
+        }
+        // What passes is no reason to give a lost place up until all is listed
+        // again.
+        if self.is_behind() {
+            return Ok(Err(NotTaken::DiskBehind));
+        }
+        if let Err(why) = state {
+            return Ok(Err(why));
         }
         if let Err(why) = self.charge(now, &stream, cost_of(frame.value()), way) {
             return Ok(Err(why));
@@ -436,8 +445,10 @@ impl<S: Store> Engine<S> {
 
     /// What a lost log entry was about stands there again.
     pub(super) fn healed(&mut self, stream: &StreamId, header: &Header) {
-        if let Some(position) = header.prefix.class.position() {
-            self.streams.found(stream, position.sequence);
+        if let Some(position) = header.prefix.class.position()
+            && let Some(row) = self.streams.found(stream, position.sequence)
+        {
+            self.staged.put_as(table::stream(stream), &row);
         }
     }
 }

@@ -1,15 +1,18 @@
 //! What goes into an engine and what comes out of it.
 
 use super::Way;
-use crate::gate::{Blame, CheckedRemains, Frame, NotARequest, Refusal};
+use super::sayings::{Said, Saying, SayingRefusal};
+use crate::gate::{Blame, CheckedRemains, Frame, NotARequest, Notice, NoticeRefusal, Refusal};
 use crate::ids::{BundleId, CertificateId, EnvelopeId, MemberId, NodeId};
+use crate::limits::REMAINS_BYTES_MAX;
 use crate::marking::Marking;
+use crate::membership::NotNews;
 use crate::opening::{Draft, OpenRefusal, Opened};
 use crate::policy::{Marked, Release};
 use crate::roster::Roster;
 use crate::table::Arrival;
 use crate::table::rows::Filed;
-use crate::wire::exchange::{Answer, DoorAnswer, DoorRequest, RangeItem, Remains, Request};
+use crate::wire::exchange::{Answer, DoorAnswer, DoorRequest, Mark, RangeItem, Remains, Request};
 use std::sync::Arc;
 use watchfire_crypto::Verified;
 
@@ -53,6 +56,24 @@ pub enum Input {
         length: u64,
         /// What the gate said.
         checked: Result<Box<Verified<Frame>>, Refusal>,
+    },
+    /// A notice came by gossip, through the gate or not.
+    GossipNotice {
+        /// Who delivered it.
+        from: NodeId,
+        /// To give the verdict with.
+        token: GossipToken,
+        /// How many bytes it had.
+        length: u64,
+        /// What the gate said.
+        checked: Result<Box<Notice>, NoticeRefusal>,
+    },
+    /// A person has this node say something about membership.
+    Say {
+        /// To tell the outcome to.
+        client: ClientToken,
+        /// What.
+        saying: Box<Saying>,
     },
     /// A peer asks.
     Request {
@@ -119,6 +140,28 @@ pub enum Input {
     Wake,
 }
 
+impl Input {
+    /// A gossip message, taken through the gate: an envelope or a notice.
+    pub fn gossip(from: NodeId, token: GossipToken, bytes: &[u8], roster: &Roster) -> Self {
+        let length = bytes.len() as u64;
+        if crate::gate::is_notice(bytes) {
+            Self::GossipNotice {
+                from,
+                token,
+                length,
+                checked: crate::gate::check_notice(bytes, roster).map(Box::new),
+            }
+        } else {
+            Self::Gossip {
+                from,
+                token,
+                length,
+                checked: crate::gate::check(bytes, roster).map(Box::new),
+            }
+        }
+    }
+}
+
 /// Something that must happen outside.
 #[derive(Debug)]
 pub enum Output {
@@ -165,6 +208,13 @@ pub enum Output {
         client: ClientToken,
         /// What became of it.
         outcome: Result<Published, PublishRefusal>,
+    },
+    /// Claim: what became of what a person had this node say.
+    Said {
+        /// Whose.
+        client: ClientToken,
+        /// What became of it.
+        outcome: Result<Said, SayingRefusal>,
     },
     /// Claim: everything written before the barrier is durable.
     Durable {
@@ -334,6 +384,40 @@ pub enum Event {
         /// Which.
         node: NodeId,
     },
+    /// There is another roster.
+    Epoch {
+        /// Its number.
+        epoch: u64,
+    },
+    /// A member says something else of itself.
+    CardChanged {
+        /// Which.
+        member: MemberId,
+    },
+    /// A member ended a node of its own.
+    Revoked {
+        /// Which member.
+        member: MemberId,
+        /// Which node.
+        node: NodeId,
+    },
+    /// Somebody suspends a member, or takes it back.
+    Suspension {
+        /// Whom.
+        member: MemberId,
+    },
+    /// A node signed two envelopes for one place, provably.
+    ForkProven {
+        /// Whose node.
+        member: MemberId,
+        /// Which node.
+        node: NodeId,
+    },
+    /// A member cast two votes where one may be, provably.
+    DoubleVote {
+        /// Which.
+        member: MemberId,
+    },
     /// A certificate was admitted at the door.
     Admitted {
         /// Which.
@@ -383,9 +467,15 @@ pub enum NotTaken {
     /// It contradicts what is held.
     #[error("another envelope is held there, or the chain does not fit")]
     Conflict,
+    /// Whether it is held, or contradicts what is, this store cannot read.
+    #[error("what is held at its place cannot be read here")]
+    Unreadable,
     /// Too far ahead, or too many streams; it will be asked for again.
     #[error("too far ahead of what is held")]
     TooFar,
+    /// A notice that is no news.
+    #[error(transparent)]
+    Notice(#[from] NotNews),
     /// Its author left since the gate let it in.
     #[error("its author is no longer known")]
     AuthorGone,
@@ -397,17 +487,18 @@ pub enum NotTaken {
 impl NotTaken {
     /// Whether whoever brought it pays for its bytes, since they were worth
     /// nothing here. What comes by itself is always paid for, but that the disk
-    /// is slow is nobody's doing. What was asked for is not where only this node
+    /// is slow or damaged is nobody's doing. What was asked for is not where only this node
     /// could know that it would not take it: it came meanwhile, it contradicts
     /// what is held, its author's quota is used up, its time is over here.
     pub(crate) const fn is_charged(&self, way: Way) -> bool {
         match self {
-            Self::DiskBehind => false,
+            Self::DiskBehind | Self::Unreadable => false,
             Self::Held | Self::Conflict | Self::Quota { .. } | Self::Expired => match way {
                 Way::Gossip => true,
                 Way::Asked => false,
             },
             Self::Gate(_)
+            | Self::Notice(_)
             | Self::NotExpired
             | Self::NeverAlive
             | Self::ExpiresTooLate
@@ -425,11 +516,13 @@ impl NotTaken {
             Self::Held | Self::Conflict | Self::NeverAlive => true,
             Self::Gate(refusal) => refusal.blame() == Blame::Forwarder,
             Self::Expired
+            | Self::Notice(_)
             | Self::NotExpired
             | Self::ExpiresTooLate
             | Self::Ahead
             | Self::Policy { .. }
             | Self::Quota { .. }
+            | Self::Unreadable
             | Self::TooFar
             | Self::AuthorGone
             | Self::DiskBehind => false,
@@ -448,6 +541,19 @@ pub enum Work {
         from: NodeId,
         /// What it served.
         items: Vec<RangeItem>,
+        /// Against which roster.
+        roster: Arc<Roster>,
+    },
+    /// Take a page of notices through the gate.
+    Notices {
+        /// Who served them.
+        from: NodeId,
+        /// Up to which change of its store.
+        at: Mark,
+        /// Whether there are more.
+        more: bool,
+        /// What it served.
+        frames: Vec<Vec<u8>>,
         /// Against which roster.
         roster: Arc<Roster>,
     },
@@ -493,8 +599,19 @@ pub enum Done {
         id: RequestId,
         /// Who served it.
         from: NodeId,
-        /// What the gate said of each.
-        items: Vec<Result<CheckedItem, Refusal>>,
+        /// What the gate said of each; with why one was refused, its length.
+        items: Vec<Result<CheckedItem, (Refusal, u64)>>,
+    },
+    /// Of a page of notices.
+    Notices {
+        /// Who served them.
+        from: NodeId,
+        /// Up to which change of its store.
+        at: Mark,
+        /// Whether there are more.
+        more: bool,
+        /// What the gate said of each, and how long it was.
+        items: Vec<(u64, Result<Box<Notice>, NoticeRefusal>)>,
     },
     /// Of a bundle.
     Opened {
@@ -524,6 +641,13 @@ impl Work {
                     .map(|item| check_item(item, &roster))
                     .collect(),
             },
+            Self::Notices {
+                from,
+                at,
+                more,
+                frames,
+                roster,
+            } => super::notices::check_page(from, (at, more), frames, &roster),
             Self::Open {
                 arrival,
                 received_ms,
@@ -552,14 +676,13 @@ impl Work {
     }
 }
 
-fn check_item(item: RangeItem, roster: &Roster) -> Result<CheckedItem, Refusal> {
-    Ok(match item {
-        RangeItem::Frame(frame) => {
-            CheckedItem::Frame(Box::new(crate::gate::check(frame.as_slice(), roster)?))
-        }
-        RangeItem::Remains(remains) => CheckedItem::Remains(
-            Box::new(crate::gate::check_remains(&remains, roster)?),
-            remains,
-        ),
-    })
+fn check_item(item: RangeItem, roster: &Roster) -> Result<CheckedItem, (Refusal, u64)> {
+    match item {
+        RangeItem::Frame(frame) => crate::gate::check(frame.as_slice(), roster)
+            .map(|frame| CheckedItem::Frame(Box::new(frame)))
+            .map_err(|why| (why, frame.as_slice().len() as u64)),
+        RangeItem::Remains(remains) => crate::gate::check_remains(&remains, roster)
+            .map(|checked| CheckedItem::Remains(Box::new(checked), remains))
+            .map_err(|why| (why, REMAINS_BYTES_MAX as u64)),
+    }
 }

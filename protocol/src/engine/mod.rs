@@ -20,6 +20,10 @@
 //! | `frontier` | reads a peer's frontier: what changed there, and is missing here |
 //! | `catch_up` | fetches what was missed, from whoever offers it |
 //! | `serve` | answers members and the door |
+//! | `members` | takes notices, and goes from one roster to the next |
+//! | `notices` | asks peers for notices and links of the chain, and answers |
+//! | `sayings` | what this node says about membership in its own name |
+//! | `quarantine` | what is held and not believed, since its key has ended |
 //! | `streams` | what is held of each stream, and what changed since a mark |
 //! | `staged` | the store under what is on its way to it |
 //! | `quota` | what authors and peers may cost |
@@ -30,15 +34,19 @@ mod catch_up;
 mod frontier;
 mod healing;
 mod kept;
+mod members;
 mod messages;
+mod notices;
 mod opening;
 mod peers;
 mod publish;
 mod pulls;
+mod quarantine;
 mod quota;
 mod rebuild;
 mod receive;
 mod requests;
+mod sayings;
 mod serve;
 mod staged;
 mod streams;
@@ -49,12 +57,15 @@ pub use catch_up::Progress;
 pub use healing::{Damage, examine};
 pub use messages::*;
 pub(crate) use opening::header_of_frame;
+pub use quarantine::Quarantine;
 pub use quota::{Bucket, Quota, Rate};
 pub use rebuild::{Rebuilt, rebuild};
+pub use sayings::{Said, Saying, SayingRefusal};
 
 use crate::chance::Chance;
 use crate::ids::{EnvelopeId, MemberId, NodeId};
-use crate::limits::FORMER_STORES_MAX;
+use crate::limits::{ALIVE_SOON_MS, FORMER_STORES_MAX};
+use crate::membership::Membership;
 use crate::policy::Peer;
 use crate::roster::{Certificate, Roster};
 use crate::store::{Batch, CommitNo, Store, StoreError};
@@ -124,6 +135,10 @@ pub struct Engine<S> {
     /// When this node's last bundle was made: the next is not made before.
     own_created_ms: u64,
     author_quotas: BTreeMap<(NodeId, Way), Quota>,
+    membership: Membership,
+    /// When to say next that this node is alive.
+    alive_at: Instant,
+    alives_said: u64,
     peers: Peers,
     pulls: Pulls,
     opening: Opening,
@@ -151,6 +166,8 @@ pub enum TimerKind {
     Pull,
     /// A stream that waited is to be asked for again.
     CatchUp,
+    /// It is time to say that this node is alive.
+    Alive,
 }
 
 /// How a node is, for people.
@@ -180,7 +197,7 @@ impl<S: Store> Engine<S> {
     pub fn open(store: S, config: Config, now: Now) -> Result<Self, OpenError> {
         let staged = Staged::new(store);
         let mut roster = config.roster;
-        restore_certificates(&staged, &mut roster)?;
+        let membership = members::restore(&staged, &mut roster, now)?;
         let node = NodeId::of_transport(&config.transport_key);
         let me = roster
             .node(&node)
@@ -208,6 +225,9 @@ impl<S: Store> Engine<S> {
             own_quota: Quota::own(now.mono),
             own_created_ms: 0,
             author_quotas: BTreeMap::new(),
+            membership,
+            alive_at: now.mono.plus_ms(ALIVE_SOON_MS),
+            alives_said: 0,
             peers: Peers::default(),
             pulls: Pulls::default(),
             opening: Opening::default(),
@@ -238,6 +258,19 @@ impl<S: Store> Engine<S> {
                 length,
                 checked,
             } => self.on_gossip(now, from, token, length, checked),
+            Input::GossipNotice {
+                from,
+                token,
+                length,
+                checked,
+            } => self.on_gossip_notice(now, from, token, length, checked),
+            Input::Say { client, saying } => self.on_say(now, client, *saying),
+            Input::Done(Done::Notices {
+                from,
+                at,
+                more,
+                items,
+            }) => self.on_checked_notices(now, from, (at, more), items),
             Input::Request {
                 from,
                 token,
@@ -299,7 +332,8 @@ impl<S: Store> Engine<S> {
         let probe = self.peers.deadline().map(|at| (at, TimerKind::Probe));
         let pull = self.pulls.deadline().map(|at| (at, TimerKind::Pull));
         let catch_up = self.catch_up.deadline().map(|at| (at, TimerKind::CatchUp));
-        [probe, pull, catch_up]
+        let alive = Some((self.alive_deadline(), TimerKind::Alive));
+        [probe, pull, catch_up, alive]
             .into_iter()
             .flatten()
             .min_by_key(|(at, _)| *at)
@@ -313,6 +347,11 @@ impl<S: Store> Engine<S> {
     /// This node's certificate.
     pub const fn me(&self) -> &Certificate {
         &self.me
+    }
+
+    /// What is held about membership.
+    pub const fn membership(&self) -> &Membership {
+        &self.membership
     }
 
     /// The durable store, to be read.

@@ -7,6 +7,7 @@
 
 use super::frontier::Frontier;
 use super::messages::{ClientToken, Event, Output};
+use super::notices::Inquiry;
 use super::quota::Quota;
 use super::{Asked, Engine};
 use crate::gate::{Content, Frame};
@@ -25,6 +26,9 @@ const MARK_BYTES_MAX: usize = 25;
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
     pub(super) peers: BTreeMap<NodeId, Peer>,
+    /// What each may still bring that is worth nothing here: its link ends and
+    /// comes again, and what it owes stays. The roster bounds them too.
+    quotas: BTreeMap<NodeId, Quota>,
     /// People who wait until every peer has been looked at.
     pub(super) waiting: BTreeMap<ClientToken, BTreeSet<NodeId>>,
 }
@@ -35,7 +39,6 @@ pub(super) struct Peer {
     said_hello: bool,
     /// It answered ours: it can be asked.
     heard_hello: bool,
-    quota: Quota,
     connected_wall_ms: u64,
     probed_at: Instant,
     pub(super) probe_at: Instant,
@@ -48,11 +51,33 @@ pub(super) struct Peer {
     /// Frames to it may have been lost: it is told to ask.
     pub(super) has_news: bool,
     pub(super) frontier: Frontier,
+    inquiry: Inquiry,
 }
 
 impl Peers {
+    /// What is asked of a peer about membership.
+    pub(super) fn inquiry(&mut self, node: &NodeId) -> Option<&mut Inquiry> {
+        self.peers.get_mut(node).map(|peer| &mut peer.inquiry)
+    }
+
+    pub(super) fn inquiries_mut(&mut self) -> impl Iterator<Item = &mut Inquiry> {
+        self.peers.values_mut().map(|peer| &mut peer.inquiry)
+    }
+
+    /// Of those that can be asked.
+    pub(super) fn inquiries(&self) -> impl Iterator<Item = (NodeId, &Inquiry)> {
+        self.peers
+            .iter()
+            .filter(|(_, peer)| peer.heard_hello && peer.said_hello)
+            .map(|(node, peer)| (*node, &peer.inquiry))
+    }
+
     pub(crate) fn has_said_hello(&self, node: &NodeId) -> bool {
         self.peers.get(node).is_some_and(|peer| peer.said_hello)
+    }
+
+    pub(crate) fn is_connected(&self, node: &NodeId) -> bool {
+        self.peers.contains_key(node)
     }
 
     pub(crate) fn ready(&self) -> impl Iterator<Item = NodeId> {
@@ -63,7 +88,7 @@ impl Peers {
     }
 
     pub(crate) fn quota(&mut self, node: &NodeId) -> Option<&mut Quota> {
-        self.peers.get_mut(node).map(|peer| &mut peer.quota)
+        self.quotas.get_mut(node)
     }
 
     pub(crate) fn heard_gossip(&mut self, node: &NodeId) {
@@ -92,7 +117,9 @@ impl Peers {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.peers.values().map(|peer| peer.probe_at).min()
+        let inquiries = self.inquiries().map(|(_, inquiry)| inquiry.ask_at);
+        let probes = self.peers.values().map(|peer| peer.probe_at);
+        probes.chain(inquiries).min()
     }
 }
 
@@ -104,7 +131,6 @@ impl<S: Store> Engine<S> {
         let peer = Peer {
             said_hello: false,
             heard_hello: false,
-            quota: Quota::peer(now.mono),
             connected_wall_ms: now.wall_ms,
             probed_at: now.mono,
             probe_at: now.mono.plus_ms(PROBE_EVERY_MS),
@@ -119,8 +145,11 @@ impl<S: Store> Engine<S> {
             },
             has_news: false,
             frontier: Frontier::new(now.mono),
+            inquiry: Inquiry::new(now.mono),
         };
         self.peers.peers.insert(node, peer);
+        let quotas = &mut self.peers.quotas;
+        quotas.entry(node).or_insert_with(|| Quota::peer(now.mono));
         self.say_hello(node);
         Ok(())
     }
@@ -158,6 +187,7 @@ impl<S: Store> Engine<S> {
     fn peer_ready(&mut self, now: Now, node: NodeId) -> Result<(), StoreError> {
         self.event(Event::PeerReady { node });
         self.probe(now, node);
+        self.ask_for_notices(now, node);
         self.retry_pulls_early();
         self.start_pulls(now)
     }
@@ -237,6 +267,8 @@ impl<S: Store> Engine<S> {
         for node in due {
             self.probe(now, node);
         }
+        self.inquire(now);
+        self.say_alive(now)?;
         self.fetch(now);
         self.retry_pulls(now)?;
         self.start_pulls(now)

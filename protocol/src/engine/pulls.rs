@@ -4,17 +4,16 @@
 use super::kept::{Kept, kept_at};
 use super::messages::{Output, RequestId};
 use super::receive::is_expired;
-use super::{Asked, Engine, for_each};
+use super::{Asked, Engine};
 use crate::ids::{EnvelopeId, NodeId};
 use crate::limits::{
-    BODIES_AWAITED_PER_AUTHOR_MAX, CHUNKS_ASKED_MAX, LEFT_ON_DISK_AGAIN_MS, PULLS_ACTIVE_MAX,
-    RETRY_MS,
+    BODIES_AWAITED_PER_AUTHOR_MAX, CHUNKS_ASKED_MAX, LEFT_ON_DISK_AGAIN_MS, LEFT_ON_DISK_NEXT_MS,
+    LEFT_ON_DISK_PAGE, PULLS_ACTIVE_MAX, RETRY_MS,
 };
 use crate::store::{Store, StoreError};
 use crate::table::{self, Arrival};
 use crate::time::{Instant, Now};
 use crate::wire::chunk_tree::{ChunkPath, chunk_length, leaf};
-use crate::wire::codec;
 use crate::wire::envelope::{Header, PayloadBinding};
 use crate::wire::exchange::Request;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -30,10 +29,27 @@ pub(crate) struct Pulls {
     waiting: VecDeque<Wanted>,
     /// By when they are to be in line again.
     resting: BTreeMap<(Instant, Arrival), Wanted>,
-    /// Of each author, how many of all of these.
+    /// All of these, and of those that are not being fetched what came before:
+    /// none where the disk has not been read for it.
+    in_memory: BTreeMap<EnvelopeId, Option<Leaves>>,
+    /// Of each author, how many of them.
     of_author: BTreeMap<NodeId, usize>,
-    /// When to look on disk for those that memory had no room for.
-    left_on_disk: Option<Instant>,
+    left_on_disk: LeftOnDisk,
+}
+
+/// The hashes of the chunks that came, by their numbers.
+type Leaves = BTreeMap<u32, [u8; 32]>;
+
+/// Those that memory had no room for. The disk is gone through a page at a
+/// time, so that a look costs the same however many there are.
+#[derive(Debug, Default)]
+struct LeftOnDisk {
+    /// When the next page is read; none if nothing is left.
+    at: Option<Instant>,
+    /// The key with which it begins.
+    from: Vec<u8>,
+    /// Whether anything was left since the first page was read.
+    is_any: bool,
 }
 
 /// A body that is not being fetched.
@@ -54,11 +70,22 @@ struct Wanted {
 struct Pull {
     wanted: Wanted,
     bound: PayloadBinding,
-    leaves: Vec<Option<[u8; 32]>>,
-    missing: BTreeSet<u32>,
+    leaves: Leaves,
     asked: BTreeMap<u32, NodeId>,
     /// Who did not have it, this round.
     without: BTreeSet<NodeId>,
+}
+
+impl Pull {
+    /// The first chunk that neither came nor is asked for.
+    fn next_missing(&self) -> Option<u32> {
+        (0..self.bound.chunks)
+            .find(|index| !self.leaves.contains_key(index) && !self.asked.contains_key(index))
+    }
+
+    fn is_complete(&self) -> bool {
+        self.leaves.len() as u64 == u64::from(self.bound.chunks)
+    }
 }
 
 /// How often the time between two rounds doubles: from 2 to 64 seconds.
@@ -84,23 +111,25 @@ impl Pulls {
         if let Some(author) = wanted.author {
             let count = self.of_author.entry(author).or_default();
             if *count >= BODIES_AWAITED_PER_AUTHOR_MAX {
-                self.left_on_disk
+                let left = &mut self.left_on_disk;
+                left.is_any = true;
+                left.at
                     .get_or_insert_with(|| now.plus_ms(LEFT_ON_DISK_AGAIN_MS));
                 return;
             }
             *count += 1;
         }
+        self.in_memory.insert(wanted.id, None);
         self.waiting.push_back(wanted);
     }
 
     fn is_in_memory(&self, wanted: &EnvelopeId) -> bool {
-        self.active.contains_key(wanted)
-            || self.waiting.iter().any(|other| other.id == *wanted)
-            || self.resting.values().any(|other| other.id == *wanted)
+        self.in_memory.contains_key(wanted)
     }
 
     /// It came, or nobody asks for it any more.
     fn ended(&mut self, wanted: &Wanted) {
+        self.in_memory.remove(&wanted.id);
         if let Some(count) = wanted
             .author
             .and_then(|author| self.of_author.get_mut(&author))
@@ -126,32 +155,47 @@ impl Pulls {
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let resting = self.resting.keys().next().map(|(at, _)| *at);
-        [resting, self.left_on_disk].into_iter().flatten().min()
+        [resting, self.left_on_disk.at].into_iter().flatten().min()
     }
 }
 
 impl<S: Store> Engine<S> {
+    /// Lines up the next page of those on disk.
     pub(super) fn restore_pulls(&mut self, now: Now) -> Result<(), StoreError> {
-        let mut waiting = Vec::new();
-        for_each(&self.staged, table::PULLS, |key, value| {
+        let from = &self.pulls.left_on_disk.from;
+        let page = self.staged.scan(table::PULLS, from, LEFT_ON_DISK_PAGE)?;
+        for (key, value) in &page {
             let arrival = table::arrival_of(key).ok_or_else(|| super::damaged(key))?;
-            let id = codec::decode(value, 32).map_err(|_| super::damaged(key))?;
-            waiting.push((arrival, id));
-            Ok(())
-        })?;
-        for (arrival, id) in waiting {
+            let id = super::staged::read_value(key, value, 32)?;
             if self.pulls.is_in_memory(&id) {
                 continue;
             }
-            let author = self.bound_payload(now, arrival)?;
+            let Some((author, _)) = self.bound_payload(now, arrival)? else {
+                // Its time is over, or it cannot be read: nobody asks again.
+                self.staged.remove(table::pull(arrival));
+                continue;
+            };
             let wanted = Wanted {
                 arrival,
                 id,
-                author: author.and_then(|(author, _)| author),
+                author,
                 announcer: None,
                 rounds: 0,
             };
             self.pulls.line_up(now.mono, wanted);
+        }
+        let left = &mut self.pulls.left_on_disk;
+        match page.last() {
+            Some((last, _)) if page.len() == LEFT_ON_DISK_PAGE => {
+                left.from.clone_from(last);
+                left.from.push(0);
+                left.at = Some(now.mono.plus_ms(LEFT_ON_DISK_NEXT_MS));
+            }
+            Some(_) | None => {
+                left.from.clear();
+                let is_any = core::mem::take(&mut left.is_any);
+                left.at = is_any.then(|| now.mono.plus_ms(LEFT_ON_DISK_AGAIN_MS));
+            }
         }
         self.start_pulls(now)
     }
@@ -193,7 +237,8 @@ impl<S: Store> Engine<S> {
             self.pulls.ended(&pull.wanted);
         }
         self.staged.put_as(table::pull(arrival), &id);
-        if self.pulls.is_in_memory(&id) {
+        if let Some(leaves) = self.pulls.in_memory.get_mut(&id) {
+            *leaves = None;
             return;
         }
         let certificate = self.roster.certificate(&header.prefix.certificate);
@@ -221,22 +266,19 @@ impl<S: Store> Engine<S> {
             };
             wanted.announcer = wanted.announcer.or(author);
             let id = wanted.id;
-            let mut pull = Pull {
+            let known = self.pulls.in_memory.get_mut(&id).and_then(Option::take);
+            let leaves = match known {
+                Some(leaves) => leaves,
+                None => self.leaves_on_disk(&id, bound.chunks)?,
+            };
+            let pull = Pull {
                 wanted,
                 bound,
-                leaves: Vec::new(),
-                missing: BTreeSet::new(),
+                leaves,
                 asked: BTreeMap::new(),
                 without: BTreeSet::new(),
             };
-            for index in 0..bound.chunks {
-                let held = self.staged.sound(&table::chunk(&id, index))?;
-                if held.is_none() {
-                    pull.missing.insert(index);
-                }
-                pull.leaves.push(held.map(|chunk| leaf(&chunk)));
-            }
-            let is_complete = pull.missing.is_empty();
+            let is_complete = pull.is_complete();
             self.pulls.active.insert(id, pull);
             if is_complete {
                 // Only its envelope had to come again, or the hashes.
@@ -246,6 +288,18 @@ impl<S: Store> Engine<S> {
             }
         }
         Ok(())
+    }
+
+    /// Reads what there is of a body: up to 64 MiB, so once, and not each time
+    /// that the rest of it does not come.
+    fn leaves_on_disk(&self, id: &EnvelopeId, chunks: u32) -> Result<Leaves, StoreError> {
+        let mut leaves = Leaves::new();
+        for index in 0..chunks {
+            if let Some(chunk) = self.staged.sound(&table::chunk(id, index))? {
+                leaves.insert(index, leaf(&chunk));
+            }
+        }
+        Ok(leaves)
     }
 
     /// The author's node and the payload as the header binds it.
@@ -294,6 +348,7 @@ impl<S: Store> Engine<S> {
             let mut wanted = pull.wanted;
             let rest_ms = RETRY_MS << wanted.rounds.min(ROUNDS_DOUBLED_MAX);
             wanted.rounds = wanted.rounds.saturating_add(1);
+            self.pulls.in_memory.insert(*id, Some(pull.leaves));
             self.pulls
                 .resting
                 .insert((now.mono.plus_ms(rest_ms), wanted.arrival), wanted);
@@ -305,11 +360,7 @@ impl<S: Store> Engine<S> {
         if pull.asked.len() >= CHUNKS_ASKED_MAX {
             return None;
         }
-        let index = pull
-            .missing
-            .iter()
-            .find(|index| !pull.asked.contains_key(index))
-            .copied()?;
+        let index = pull.next_missing()?;
         let holders: Vec<NodeId> = self
             .peers
             .ready()
@@ -354,13 +405,7 @@ impl<S: Store> Engine<S> {
         let mut spoiled = false;
         match good {
             Some((bytes, _)) => {
-                if let Some(slot) = usize::try_from(index)
-                    .ok()
-                    .and_then(|at| pull.leaves.get_mut(at))
-                {
-                    *slot = Some(leaf(bytes));
-                }
-                pull.missing.remove(&index);
+                pull.leaves.insert(index, leaf(bytes));
                 self.staged.put(table::chunk(&id, index), bytes.to_vec());
             }
             // Absent or wrong: the same is asked elsewhere.
@@ -369,7 +414,7 @@ impl<S: Store> Engine<S> {
                 spoiled = came;
             }
         }
-        let complete = pull.missing.is_empty();
+        let complete = pull.is_complete();
         if spoiled {
             self.outputs.push_back(Output::Reconnect { node: from });
         }
@@ -388,20 +433,19 @@ impl<S: Store> Engine<S> {
         };
         self.staged.remove(table::pull(pull.wanted.arrival));
         self.pulls.ended(&pull.wanted);
-        let leaves: Vec<[u8; 32]> = pull.leaves.into_iter().flatten().collect();
+        let leaves: Vec<[u8; 32]> = pull.leaves.into_values().collect();
         self.staged.put(table::leaves(&id), leaves.concat());
         self.want_opened(pull.wanted.arrival, None);
     }
 
     /// Puts what has rested in line again, and what waits on disk alone.
     pub(super) fn retry_pulls(&mut self, now: Now) -> Result<(), StoreError> {
-        if self.pulls.left_on_disk.is_some_and(|at| at <= now.mono) {
-            self.pulls.left_on_disk = None;
+        if self.pulls.left_on_disk.at.is_some_and(|at| at <= now.mono) {
             match self.restore_pulls(now) {
-                // It is made again; the others are looked for then.
+                // It is made again; this page is read anew then.
                 Err(StoreError::Damaged { .. }) => {
                     let later = now.mono.plus_ms(LEFT_ON_DISK_AGAIN_MS);
-                    self.pulls.left_on_disk = Some(later);
+                    self.pulls.left_on_disk.at = Some(later);
                 }
                 looked => looked?,
             }

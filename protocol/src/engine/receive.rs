@@ -89,21 +89,22 @@ impl<S: Store> Engine<S> {
         }
         if let Err(why) = self.check_state(now, frame.value()) {
             if why == NotTaken::Expired {
-                self.take_as_remains(now, &stream, &position, id, frame.value(), way)?;
+                let place = (&stream, &position);
+                let remains = self.take_as_remains(now, place, id, frame.value(), way)?;
+                return Ok(Err(remains.err().unwrap_or(why)));
             }
             return Ok(Err(why));
         }
         match self.streams.fit(&stream, &position, &id) {
             Fit::Fits => {}
             fit @ (Fit::Below | Fit::Taken | Fit::Unchained) => {
-                // The same one, whose entry in another index is damaged, is no
-                // evidence against anybody.
-                if self.is_at_its_place(&stream, &position, &id)? {
-                    return Ok(Err(NotTaken::Held));
-                }
-                let item = RangeItem::Frame(bytes_of(frame.value()));
-                self.keep_evidence(&stream, &position, &id, &item, fit != Fit::Unchained)?;
-                return Ok(Err(NotTaken::Conflict));
+                let item = || RangeItem::Frame(bytes_of(frame.value()));
+                return Ok(Err(self.contradicts(
+                    (&stream, &position),
+                    &id,
+                    fit,
+                    item,
+                )?));
             }
             Fit::TooFarAhead => {
                 self.probe_soon(now, &from);
@@ -124,7 +125,11 @@ impl<S: Store> Engine<S> {
         }
         // A gap is news only when it opens.
         let had_gap = self.streams.has_gap(&stream);
+        let doubt = self.quarantine_of(now, &stream, position.sequence, frame.value());
         let arrival = self.append(now, &stream, &position, id, frame.value())?;
+        if let Some(why) = doubt {
+            self.quarantine(arrival, why);
+        }
         self.taken(now, arrival, id, from, frame);
         if !had_gap && self.streams.has_gap(&stream) {
             self.probe_soon(now, &from);
@@ -132,16 +137,31 @@ impl<S: Store> Engine<S> {
         Ok(Ok(()))
     }
 
-    fn is_at_its_place(
-        &self,
-        stream: &StreamId,
-        position: &Position,
+    /// Why what does not fit is not taken. It is evidence, unless it is the very
+    /// one that is held and the index entry that says so cannot be read.
+    fn contradicts(
+        &mut self,
+        (stream, position): (&StreamId, &Position),
         id: &EnvelopeId,
-    ) -> Result<bool, StoreError> {
-        let there: Option<EnvelopeId> = self
-            .staged
-            .sound_as(&table::sequence(stream, position.sequence), 32)?;
-        Ok(there == Some(*id))
+        fit: Fit,
+        item: impl FnOnce() -> RangeItem,
+    ) -> Result<NotTaken, StoreError> {
+        // What is unchained claims a place at which nothing is held.
+        if fit != Fit::Unchained {
+            let there = match self.streams.at(stream, position.sequence) {
+                Some(there) => Some(there),
+                None => self
+                    .staged
+                    .sound_as(&table::sequence(stream, position.sequence), 32)?,
+            };
+            match there {
+                Some(there) if there == *id => return Ok(NotTaken::Held),
+                Some(_) => {}
+                None => return Ok(NotTaken::Unreadable),
+            }
+        }
+        self.keep_evidence(stream, position, id, &item(), fit != Fit::Unchained)?;
+        Ok(NotTaken::Conflict)
     }
 
     /// Says that an envelope was taken, and sends it on.
@@ -241,16 +261,20 @@ impl<S: Store> Engine<S> {
 
     /// Charges a peer for bytes that were worth nothing here. What it brings
     /// of others is never refused for its sake, or it could keep it out: when
-    /// its bucket is empty, the link is closed.
+    /// its bucket is empty, the link is closed. That grants nothing: the bucket
+    /// fills with time alone.
     pub(super) fn charge_peer(&mut self, now: Now, node: NodeId, bytes: u64) {
         let Some(quota) = self.peers.quota(&node) else {
             return;
         };
         if quota.has(bytes, now.mono) {
             quota.take(bytes);
-        } else {
-            *quota = Quota::peer(now.mono);
-            self.outputs.push_back(Output::Reconnect { node });
+        } else if self.peers.is_connected(&node) {
+            // Once for all the items of a range.
+            let is_said = |output: &Output| matches!(output, Output::Reconnect { node: said } if *said == node);
+            if !self.outputs.iter().any(is_said) {
+                self.outputs.push_back(Output::Reconnect { node });
+            }
         }
     }
 
@@ -298,22 +322,19 @@ impl<S: Store> Engine<S> {
     fn take_as_remains(
         &mut self,
         now: Now,
-        stream: &StreamId,
-        position: &Position,
+        place: (&StreamId, &Position),
         id: EnvelopeId,
         frame: &Frame,
         way: Way,
-    ) -> Result<(), StoreError> {
-        if let Some(logged) = header_of_frame(frame.bytes()) {
-            let remains = Remains {
-                header: logged.signed,
-                second_signature: logged.second_signature,
-            };
-            // Whether it found a place is no news: the frame was not taken.
-            let (place, prefix) = ((stream, position), &logged.header.prefix);
-            let _ = self.place_remains(now, place, id, prefix, &remains, way)?;
-        }
-        Ok(())
+    ) -> Result<Result<(), NotTaken>, StoreError> {
+        let Some(logged) = header_of_frame(frame.bytes()) else {
+            return Ok(Err(NotTaken::Expired));
+        };
+        let remains = Remains {
+            header: logged.signed,
+            second_signature: logged.second_signature,
+        };
+        self.place_remains(now, place, id, &logged.header.prefix, &remains, way)
     }
 
     fn place_remains(
@@ -339,12 +360,8 @@ impl<S: Store> Engine<S> {
         match self.streams.fit(stream, position, &id) {
             Fit::Fits => {}
             fit @ (Fit::Below | Fit::Taken | Fit::Unchained) => {
-                if self.is_at_its_place(stream, position, &id)? {
-                    return Ok(Err(NotTaken::Held));
-                }
-                let item = RangeItem::Remains(remains.clone());
-                self.keep_evidence(stream, position, &id, &item, fit != Fit::Unchained)?;
-                return Ok(Err(NotTaken::Conflict));
+                let item = || RangeItem::Remains(remains.clone());
+                return Ok(Err(self.contradicts((stream, position), &id, fit, item)?));
             }
             Fit::TooFarAhead | Fit::TooManyStreams => return Ok(Err(NotTaken::TooFar)),
         }

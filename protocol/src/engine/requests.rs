@@ -15,6 +15,8 @@ pub(super) enum Asked {
     Frontier,
     Range,
     Chunk { envelope: EnvelopeId, index: u32 },
+    Notices,
+    Link,
 }
 
 impl<S: Store> Engine<S> {
@@ -46,16 +48,30 @@ impl<S: Store> Engine<S> {
                 Asked::Range => self.on_no_range(now, id, Dealt::Later),
                 Asked::Hello => {}
                 Asked::Frontier => self.on_no_frontier(now, from),
+                Asked::Notices => self.no_notices(&from),
+                Asked::Link => return self.on_link(now, from, None),
             }
             return Ok(());
         };
         self.answered(&from);
         match (asked, answer) {
-            (Asked::Hello, Answer::Hello { federation, .. })
-                if federation == self.roster.federation() =>
-            {
+            (
+                Asked::Hello,
+                Answer::Hello {
+                    federation, epoch, ..
+                },
+            ) if federation == self.roster.federation() => {
                 self.hello_taken(now, from)?;
+                self.heard_epoch(now, from, epoch);
             }
+            (Asked::Notices, Answer::Notices { at, frames, more }) => {
+                self.on_notices(from, at, frames.into_vec(), more);
+            }
+            (Asked::Notices, _) => self.no_notices(&from),
+            (Asked::Link, Answer::Link { bytes }) => {
+                return self.on_link(now, from, Some(bytes.as_slice()));
+            }
+            (Asked::Link, _) => return self.on_link(now, from, None),
             (Asked::Frontier, Answer::Frontier { at, entries, more }) => {
                 self.on_frontier(now, from, at, entries.into_vec(), more)?;
             }
@@ -108,6 +124,8 @@ impl<S: Store> Engine<S> {
             Asked::Hello => {}
             // Whoever waits for this look goes on waiting.
             Asked::Frontier => self.frontier_not_asked(&from),
+            Asked::Notices => self.no_notices(&from),
+            Asked::Link => return self.on_link(now, from, None),
         }
         Ok(())
     }

@@ -29,8 +29,13 @@ enum Servable {
     Expired(Remains),
 }
 
-/// A damaged value ends nothing else, and says nothing about what is held: ask
-/// again.
+/// A damaged value ends nothing else. One that says what is held says nothing
+/// when it cannot be read: ask again. An envelope that itself cannot be read is
+/// not held, as far as a peer is concerned: once it is healed its stream is
+/// listed anew, and every [`LIST_ALL_EVERY_MS`] all are. Nor is such a chunk,
+/// which peers ask for again by themselves.
+///
+/// [`LIST_ALL_EVERY_MS`]: crate::limits::LIST_ALL_EVERY_MS
 fn undamaged(answer: Result<Answer, StoreError>) -> Result<Answer, StoreError> {
     match answer {
         Err(StoreError::Damaged { .. }) => Ok(Answer::Unavailable {
@@ -55,8 +60,11 @@ impl<S: Store> Engine<S> {
             reason: Unavailable::Unknown,
         };
         let answer = match request {
-            Ok(Request::Hello { federation, .. }) if federation == self.roster.federation() => {
+            Ok(Request::Hello {
+                federation, epoch, ..
+            }) if federation == self.roster.federation() => {
                 self.heard_hello_of(now, from)?;
+                self.heard_epoch(now, from, epoch);
                 Answer::Hello {
                     federation,
                     epoch: self.roster.epoch(),
@@ -102,6 +110,24 @@ impl<S: Store> Engine<S> {
             }
             Ok(Request::Chunk { envelope, index }) => {
                 undamaged(self.chunk(now, &from, &envelope, index))?
+            }
+            Ok(Request::Notices { scope, since, have }) => {
+                let Some(scope) = scope.scope() else {
+                    self.outputs.push_back(Output::Answer {
+                        token,
+                        answer: unknown,
+                    });
+                    return Ok(());
+                };
+                // A claim, as a frontier is.
+                let answer = undamaged(self.notices(scope, since, have))?;
+                self.claim(Output::Answer { token, answer });
+                return Ok(());
+            }
+            Ok(Request::Link { epoch }) => {
+                let answer = undamaged(self.link(epoch))?;
+                self.claim(Output::Answer { token, answer });
+                return Ok(());
             }
             Ok(Request::KeyBlock { .. }) => Answer::Unavailable {
                 reason: Unavailable::NotHeld,
@@ -159,10 +185,20 @@ impl<S: Store> Engine<S> {
             .scan(&prefix, &table::sequence(stream, first), count)?;
         let mut items = Vec::new();
         let mut bytes = 0;
+        // An expired one is read whole to give its header: what an answer costs
+        // this node is bounded as what it brings is.
+        let mut read = 0;
         for (key, value) in places.into_iter().take_while(|(key, _)| *key <= end) {
+            if read > RANGE_BYTES_MAX {
+                break;
+            }
             let id: EnvelopeId = super::staged::read_value(&key, &value, 32)?;
-            let Some(item) = self.item(now, to, &id)? else {
-                // Damaged, or not for this peer: the rest is served all the same.
+            let kept = self.kept(&id)?;
+            if let Kept::Whole(logged) = &kept {
+                read += logged.bytes.len();
+            }
+            let Some(item) = self.item(now, to, kept) else {
+                // Lost, or not for this peer: the rest is served all the same.
                 continue;
             };
             bytes += codec::encode(&item).len();
@@ -183,46 +219,32 @@ impl<S: Store> Engine<S> {
     }
 
     /// An envelope for a range: whole while it lives, its remains afterwards.
-    fn item(
-        &self,
-        now: Now,
-        to: &NodeId,
-        id: &EnvelopeId,
-    ) -> Result<Option<RangeItem>, StoreError> {
-        Ok(match self.servable(now, to, id)? {
-            Some(Servable::Live(frame)) => {
+    fn item(&self, now: Now, to: &NodeId, kept: Kept) -> Option<RangeItem> {
+        Some(match self.servable(now, to, kept)? {
+            Servable::Live(frame) => {
                 let frame = Bytes::new(frame.into_inner().bytes).unwrap_or_default();
-                Some(RangeItem::Frame(frame))
+                RangeItem::Frame(frame)
             }
-            Some(Servable::Expired(remains)) => Some(RangeItem::Remains(remains)),
-            None => None,
+            Servable::Expired(remains) => RangeItem::Remains(remains),
         })
     }
 
     /// What this peer may have of an envelope.
-    fn servable(
-        &self,
-        now: Now,
-        to: &NodeId,
-        id: &EnvelopeId,
-    ) -> Result<Option<Servable>, StoreError> {
-        let logged = match self.kept(id)? {
+    fn servable(&self, now: Now, to: &NodeId, kept: Kept) -> Option<Servable> {
+        let logged = match kept {
             Kept::Whole(logged) => *logged,
-            Kept::Remains(remains, _) => return Ok(Some(Servable::Expired(*remains))),
-            Kept::Absent => return Ok(None),
+            Kept::Remains(remains, _) => return Some(Servable::Expired(*remains)),
+            Kept::Absent => return None,
         };
         if is_expired(logged.header.prefix.expiry_hour, now.wall_ms) {
-            return Ok(Some(Servable::Expired(Remains {
+            return Some(Servable::Expired(Remains {
                 header: logged.signed,
                 second_signature: logged.second_signature,
-            })));
+            }));
         }
         let marking = marking_of_header(&logged.header);
-        let Some(peer) = self.peer_of(to, marking == Marking::Clear) else {
-            return Ok(None);
-        };
-        let released = release_frame(logged.bytes, marking, peer);
-        Ok(released.map(Servable::Live))
+        let peer = self.peer_of(to, marking == Marking::Clear)?;
+        release_frame(logged.bytes, marking, peer).map(Servable::Live)
     }
 
     fn chunk(
@@ -236,7 +258,8 @@ impl<S: Store> Engine<S> {
             reason: Unavailable::NotHeld,
         };
         // The decision is about the envelope that the chunk is of.
-        if !matches!(self.servable(now, to, id)?, Some(Servable::Live(_))) {
+        let kept = self.kept(id)?;
+        if !matches!(self.servable(now, to, kept), Some(Servable::Live(_))) {
             return Ok(not_held);
         }
         let Some(leaves) = self.staged.sound(&table::leaves(id))? else {
@@ -321,6 +344,7 @@ impl<S: Store> Engine<S> {
         self.staged
             .put_as(table::certificate(&admitted.id), certificate);
         self.roster = Arc::new(roster);
+        self.membership.knows_certificate(&admitted);
         self.learned_life(now, (admitted.node, admitted.incarnation));
         self.outputs.push_back(Output::Roster(self.roster()));
         self.event(Event::Admitted {

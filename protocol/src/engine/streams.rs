@@ -1,7 +1,7 @@
 //! What is held of each stream, whether an envelope fits there, and what
 //! changed since a mark.
 
-use crate::ids::EnvelopeId;
+use crate::ids::{EnvelopeId, NodeId};
 use crate::limits::{
     FRONTIER_BYTES_MAX, FRONTIER_ENTRIES_MAX, FRONTIER_RUNS_MAX, LIST_LENGTH_BYTES_MAX,
     SEQUENCE_AHEAD_MAX, STREAMS_PER_NODE_MAX,
@@ -247,11 +247,18 @@ impl Streams {
         is_held && stream.lost.len() < LOST_PER_STREAM_MAX && stream.lost.insert(sequence)
     }
 
-    /// What was lost has come back.
-    pub(crate) fn found(&mut self, id: &StreamId, sequence: u64) {
-        if let Some(stream) = self.streams.get_mut(id) {
-            stream.lost.remove(&sequence);
+    /// What was lost has come back. It is a change: whoever asked for it while
+    /// it was lost hears of it now. Returns the stream's row as it now is.
+    pub(crate) fn found(&mut self, id: &StreamId, sequence: u64) -> Option<StreamRow> {
+        let stream = self.streams.get_mut(id)?;
+        stream.lost.remove(&sequence);
+        if id.tag.is_reserved() {
+            self.newest += 1;
+            self.changes.remove(&stream.changed);
+            self.changes.insert(self.newest, *id);
+            stream.changed = self.newest;
         }
+        Some(stream.row())
     }
 
     /// How many places of a stream are lost.
@@ -306,6 +313,37 @@ impl Streams {
 
     pub(crate) fn through(&self, id: &StreamId) -> Option<Through> {
         self.streams.get(id).and_then(|stream| stream.through)
+    }
+
+    /// The streams of a node, of all its lives.
+    pub(crate) fn of_node(&self, node: &NodeId) -> Vec<StreamId> {
+        self.streams
+            .keys()
+            .filter(|stream| stream.node == *node)
+            .copied()
+            .collect()
+    }
+
+    /// Where the streams of a life of a node end, by ascending tag.
+    pub(crate) fn ends_of(
+        &self,
+        node: &NodeId,
+        incarnation: u64,
+    ) -> impl Iterator<Item = (Tag, Through)> {
+        self.streams
+            .iter()
+            .filter(move |(id, _)| id.node == *node && id.incarnation == incarnation)
+            .filter_map(|(id, stream)| Some((id.tag, stream.through?)))
+    }
+
+    /// What stands at the end of the gapless part or beyond a gap; of the rest
+    /// the store knows.
+    pub(crate) fn at(&self, id: &StreamId, sequence: u64) -> Option<EnvelopeId> {
+        let stream = self.streams.get(id)?;
+        match stream.through {
+            Some(through) if through.sequence == sequence => Some(through.head),
+            Some(_) | None => stream.ahead.get(&sequence).map(|(id, _)| *id),
+        }
     }
 
     /// The largest n for which 1 to n are all held.

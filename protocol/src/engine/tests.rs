@@ -14,6 +14,7 @@ mod catching_up;
 mod charges;
 mod durable;
 mod filing;
+mod healed;
 mod holders;
 mod links;
 mod losses;

@@ -1,87 +1,274 @@
-//! Votes on what follows a roster: who voted for what, and whether it is decided.
+//! Votes on what follows a roster: in two steps and in rounds, so that members
+//! who want different things at once can neither decide both nor block each
+//! other for ever.
 //!
-//! Generic in who votes and what for, so that the very counting a node does is
+//! A member first *prepares* a roster and then *commits* it. It commits in a
+//! round only what a quorum prepared in that round, and once it has committed,
+//! it prepares something else only where a quorum has prepared that in a later
+//! round. So what a quorum committed in one round is the only thing that can
+//! be prepared by a quorum in any later one. Where a round is split, the next
+//! one begins; nothing that was signed has to be taken back.
+//!
+//! Generic in who votes and what for, so that the very rules a node follows are
 //! what a model checker explores.
 
 use super::quorum::Thresholds;
+use crate::limits::VOTE_ROUNDS_MAX;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How many different successors a voter's votes are kept for: the second proves
+/// Different rosters of one voter that are kept in one round: the second proves
 /// that it signed two, and a third would prove nothing more.
-pub const VOTES_PER_VOTER_MAX: usize = 2;
+const ROSTERS_PER_ROUND_MAX: usize = 2;
+
+/// A step of a vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// It would do, if enough others say so too.
+    Prepare,
+    /// It is to be.
+    Commit,
+}
+
+/// What each voter cast in one step, by voter and round.
+type Votes<V, R> = BTreeMap<V, BTreeMap<u32, BTreeSet<R>>>;
 
 /// The votes of one epoch that are known here.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ballot<V, R> {
-    votes: BTreeMap<V, BTreeSet<R>>,
+    prepares: Votes<V, R>,
+    commits: Votes<V, R>,
 }
 
 /// What a vote is to those known before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cast {
-    /// The voter's first.
-    First,
+    /// New.
+    New,
     /// Known.
     Known,
-    /// The voter signed two.
+    /// The voter signed two in one round and step.
     Second,
-    /// The voter signed two others; this one is not kept.
+    /// Not kept: a third of one round, or of a round long past.
     TooMany,
+}
+
+/// Why a member may not cast a vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum VoteRefusal {
+    /// Its proposal is not here.
+    #[error("no such roster is proposed here; see \"watchfire roster status\"")]
+    NotHeld,
+    /// A key that would enter has not agreed.
+    #[error("a new root has not signed it yet; votes come after that, or none could be decided")]
+    NoConsent,
+    /// It cast another in this round.
+    #[error("another roster was voted for in this round; begin the next round")]
+    OtherInRound,
+    /// It prepared in a later round.
+    #[error("a later round has begun here; vote in that one")]
+    RoundPast,
+    /// Too few prepared it in this round.
+    #[error("too few members have prepared it in this round; wait, or ask them")]
+    NotPrepared,
+    /// It committed another that may have been decided.
+    #[error(
+        "another roster was committed here, and no quorum has prepared this one since; \
+         the one committed may be decided"
+    )]
+    Committed,
 }
 
 impl<V, R> Default for Ballot<V, R> {
     fn default() -> Self {
         Self {
-            votes: BTreeMap::new(),
+            prepares: BTreeMap::new(),
+            commits: BTreeMap::new(),
         }
     }
 }
 
 impl<V: Ord + Clone, R: Ord + Clone> Ballot<V, R> {
+    const fn votes(&self, step: Step) -> &Votes<V, R> {
+        match step {
+            Step::Prepare => &self.prepares,
+            Step::Commit => &self.commits,
+        }
+    }
+
     /// Takes a vote whose signature holds, of somebody who may vote.
-    pub fn cast(&mut self, voter: V, roster: R) -> Cast {
-        let votes = self.votes.entry(voter).or_default();
-        if votes.contains(&roster) {
+    pub fn cast(&mut self, step: Step, voter: V, round: u32, roster: R) -> Cast {
+        let votes = match step {
+            Step::Prepare => &mut self.prepares,
+            Step::Commit => &mut self.commits,
+        };
+        let rounds = votes.entry(voter).or_default();
+        let rosters = rounds.entry(round).or_default();
+        if rosters.contains(&roster) {
             return Cast::Known;
         }
-        match votes.len() {
-            0 => {
-                votes.insert(roster);
-                Cast::First
+        if rosters.len() >= ROSTERS_PER_ROUND_MAX {
+            return Cast::TooMany;
+        }
+        rosters.insert(roster);
+        let cast = if rosters.len() > 1 {
+            Cast::Second
+        } else {
+            Cast::New
+        };
+        if rounds.len() > VOTE_ROUNDS_MAX
+            && let Some((lowest, _)) = rounds.pop_first()
+            && lowest == round
+        {
+            return Cast::TooMany;
+        }
+        cast
+    }
+
+    /// Who cast this vote, ascending.
+    pub fn voters<'a>(
+        &'a self,
+        step: Step,
+        round: u32,
+        roster: &'a R,
+    ) -> impl Iterator<Item = &'a V> {
+        self.votes(step)
+            .iter()
+            .filter(move |(_, rounds)| {
+                rounds
+                    .get(&round)
+                    .is_some_and(|rosters| rosters.contains(roster))
+            })
+            .map(|(voter, _)| voter)
+    }
+
+    /// Whether a quorum prepared it in this round.
+    pub fn is_prepared(&self, round: u32, roster: &R, votes: usize) -> bool {
+        self.voters(Step::Prepare, round, roster).count() >= votes
+    }
+
+    /// The first round in which a quorum committed it.
+    pub fn decided_in(&self, roster: &R, votes: usize) -> Option<u32> {
+        let rounds: BTreeSet<u32> = self
+            .commits
+            .values()
+            .flat_map(BTreeMap::keys)
+            .copied()
+            .collect();
+        rounds
+            .into_iter()
+            .find(|round| self.voters(Step::Commit, *round, roster).count() >= votes)
+    }
+
+    /// Everything that any vote is for, ascending.
+    pub fn candidates(&self) -> BTreeSet<&R> {
+        self.prepares
+            .values()
+            .chain(self.commits.values())
+            .flat_map(BTreeMap::values)
+            .flatten()
+            .collect()
+    }
+
+    /// What each voter's latest votes are for.
+    pub fn latest(&self) -> impl Iterator<Item = &R> {
+        self.prepares
+            .values()
+            .chain(self.commits.values())
+            .filter_map(BTreeMap::last_key_value)
+            .flat_map(|(_, rosters)| rosters)
+    }
+
+    /// Who signed two in one round and step, ascending.
+    pub fn double_voters(&self) -> BTreeSet<&V> {
+        self.prepares
+            .iter()
+            .chain(&self.commits)
+            .filter(|(_, rounds)| rounds.values().any(|rosters| rosters.len() > 1))
+            .map(|(voter, _)| voter)
+            .collect()
+    }
+
+    /// The highest round of any vote; 0 before the first.
+    pub fn round(&self) -> u32 {
+        self.prepares
+            .values()
+            .chain(self.commits.values())
+            .filter_map(|rounds| rounds.last_key_value())
+            .map(|(round, _)| *round)
+            .max()
+            .unwrap_or(0)
+    }
+
+    fn last_of(&self, step: Step, voter: &V) -> Option<(u32, &BTreeSet<R>)> {
+        let (round, rosters) = self.votes(step).get(voter)?.last_key_value()?;
+        Some((*round, rosters))
+    }
+
+    /// Whether a voter may prepare a roster in a round, by all it has cast, which
+    /// must be in here.
+    ///
+    /// # Errors
+    /// Says why not.
+    pub fn may_prepare(
+        &self,
+        voter: &V,
+        round: u32,
+        roster: &R,
+        thresholds: Thresholds,
+    ) -> Result<(), VoteRefusal> {
+        if let Some((last, rosters)) = self.last_of(Step::Prepare, voter) {
+            if last > round {
+                return Err(VoteRefusal::RoundPast);
             }
-            kept if kept < VOTES_PER_VOTER_MAX => {
-                votes.insert(roster);
-                Cast::Second
+            if last == round && !rosters.contains(roster) {
+                return Err(VoteRefusal::OtherInRound);
             }
-            _ => Cast::TooMany,
+        }
+        let Some((committed, rosters)) = self.last_of(Step::Commit, voter) else {
+            return Ok(());
+        };
+        if rosters.contains(roster) && rosters.len() == 1 {
+            return Ok(());
+        }
+        let since = (committed.saturating_add(1)..round)
+            .any(|later| self.is_prepared(later, roster, thresholds.votes()));
+        if since {
+            Ok(())
+        } else {
+            Err(VoteRefusal::Committed)
         }
     }
 
-    /// Who voted for it, ascending.
-    pub fn voters_for<'a>(&'a self, roster: &'a R) -> impl Iterator<Item = &'a V> {
-        self.votes
-            .iter()
-            .filter(|(_, rosters)| rosters.contains(roster))
-            .map(|(voter, _)| voter)
-    }
-
-    /// Who signed two, ascending.
-    pub fn double_voters(&self) -> impl Iterator<Item = &V> {
-        self.votes
-            .iter()
-            .filter(|(_, rosters)| rosters.len() > 1)
-            .map(|(voter, _)| voter)
-    }
-
-    /// What any vote is for, ascending.
-    pub fn candidates(&self) -> BTreeSet<&R> {
-        self.votes.values().flatten().collect()
-    }
-
-    /// Whether enough voted for it, among voters who all count.
-    pub fn is_decided(&self, roster: &R, thresholds: Thresholds) -> bool {
-        self.voters_for(roster).count() >= thresholds.votes()
-            && self.double_voters().count() <= thresholds.faults()
+    /// Whether a voter may commit a roster in a round, by all it has cast, which
+    /// must be in here.
+    ///
+    /// # Errors
+    /// Says why not.
+    pub fn may_commit(
+        &self,
+        voter: &V,
+        round: u32,
+        roster: &R,
+        thresholds: Thresholds,
+    ) -> Result<(), VoteRefusal> {
+        if let Some((last, _)) = self.last_of(Step::Prepare, voter)
+            && last > round
+        {
+            return Err(VoteRefusal::RoundPast);
+        }
+        if let Some((last, rosters)) = self.last_of(Step::Commit, voter) {
+            if last > round {
+                return Err(VoteRefusal::RoundPast);
+            }
+            if last == round && !rosters.contains(roster) {
+                return Err(VoteRefusal::OtherInRound);
+            }
+        }
+        if self.is_prepared(round, roster, thresholds.votes()) {
+            Ok(())
+        } else {
+            Err(VoteRefusal::NotPrepared)
+        }
     }
 }
 
@@ -89,30 +276,72 @@ impl<V: Ord + Clone, R: Ord + Clone> Ballot<V, R> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn nobody_counts_twice_and_who_signed_two_is_named() {
-        let mut ballot = Ballot::default();
-        assert_eq!(ballot.cast("at", 1), Cast::First);
-        assert_eq!(ballot.cast("at", 1), Cast::Known);
-        assert_eq!(ballot.cast("be", 1), Cast::First);
-        assert!(!ballot.is_decided(&1, Thresholds::of(4)));
-        assert_eq!(ballot.cast("be", 2), Cast::Second);
-        assert_eq!(ballot.cast("be", 3), Cast::TooMany);
-        assert_eq!(ballot.cast("cy", 1), Cast::First);
-        assert!(ballot.is_decided(&1, Thresholds::of(4)));
-        assert_eq!(ballot.double_voters().collect::<Vec<_>>(), [&"be"]);
-        assert_eq!(ballot.candidates().into_iter().collect::<Vec<_>>(), [&1, &2]);
+    const FOUR: Thresholds = Thresholds::of(4);
+
+    fn ballot(votes: &[(Step, &'static str, u32, char)]) -> Ballot<&'static str, char> {
+        let mut ballot: Ballot<&'static str, char> = Ballot::default();
+        for (step, voter, round, roster) in votes {
+            ballot.cast(*step, *voter, *round, *roster);
+        }
+        ballot
     }
 
     #[test]
-    fn where_more_signed_two_than_may_lie_nothing_is_decided() {
-        let mut ballot = Ballot::default();
-        for voter in 0..4 {
-            ballot.cast(voter, 'a');
+    fn nobody_counts_twice_and_who_signed_two_is_named() {
+        let mut votes = ballot(&[(Step::Commit, "at", 1, 'a'), (Step::Commit, "be", 1, 'a')]);
+        assert_eq!(votes.cast(Step::Commit, "at", 1, 'a'), Cast::Known);
+        assert_eq!(votes.decided_in(&'a', FOUR.votes()), None);
+        assert_eq!(votes.cast(Step::Commit, "be", 1, 'b'), Cast::Second);
+        assert_eq!(votes.cast(Step::Commit, "be", 1, 'c'), Cast::TooMany);
+        assert_eq!(votes.cast(Step::Commit, "cy", 2, 'a'), Cast::New);
+        assert_eq!(votes.decided_in(&'a', FOUR.votes()), None, "two rounds");
+        assert_eq!(votes.cast(Step::Commit, "cy", 1, 'a'), Cast::New);
+        assert_eq!(votes.decided_in(&'a', FOUR.votes()), Some(1));
+        assert_eq!(
+            votes.double_voters().into_iter().collect::<Vec<_>>(),
+            [&"be"]
+        );
+    }
+
+    #[test]
+    fn a_commit_needs_a_quorum_that_prepared_in_that_round() {
+        let mut votes = ballot(&[
+            (Step::Prepare, "at", 1, 'a'),
+            (Step::Prepare, "be", 1, 'a'),
+            (Step::Prepare, "cy", 2, 'a'),
+        ]);
+        let refused = votes.may_commit(&"at", 1, &'a', FOUR);
+        assert_eq!(refused, Err(VoteRefusal::NotPrepared));
+        votes.cast(Step::Prepare, "dk", 1, 'a');
+        assert_eq!(votes.may_commit(&"at", 1, &'a', FOUR), Ok(()));
+        let later = votes.may_commit(&"cy", 1, &'a', FOUR);
+        assert_eq!(later, Err(VoteRefusal::RoundPast));
+    }
+
+    #[test]
+    fn who_committed_turns_to_another_only_when_a_quorum_did_so_since() {
+        let mut votes = ballot(&[(Step::Prepare, "at", 1, 'a'), (Step::Commit, "at", 1, 'a')]);
+        let other = |votes: &Ballot<_, _>, round| votes.may_prepare(&"at", round, &'b', FOUR);
+        assert_eq!(other(&votes, 1), Err(VoteRefusal::OtherInRound));
+        assert_eq!(other(&votes, 3), Err(VoteRefusal::Committed));
+        for voter in ["be", "cy", "dk"] {
+            votes.cast(Step::Prepare, voter, 2, 'b');
         }
-        ballot.cast(0, 'b');
-        assert!(ballot.is_decided(&'a', Thresholds::of(4)));
-        ballot.cast(1, 'b');
-        assert!(!ballot.is_decided(&'a', Thresholds::of(4)));
+        assert_eq!(other(&votes, 2), Err(VoteRefusal::Committed));
+        assert_eq!(other(&votes, 3), Ok(()));
+        assert_eq!(votes.may_prepare(&"at", 3, &'a', FOUR), Ok(()));
+    }
+
+    #[test]
+    fn a_cheat_pushes_out_its_own_rounds_alone() {
+        let mut votes = ballot(&[(Step::Commit, "at", 1, 'a')]);
+        for round in 1..=20 {
+            assert_eq!(votes.cast(Step::Commit, "be", round, 'a'), Cast::New);
+        }
+        assert_eq!(votes.cast(Step::Commit, "be", 1, 'a'), Cast::TooMany);
+        assert_eq!(
+            votes.voters(Step::Commit, 1, &'a').collect::<Vec<_>>(),
+            [&"at"]
+        );
     }
 }

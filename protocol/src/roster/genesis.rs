@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use watchfire_crypto::{PublicKey, Signature, Signed, SigningKey, Statement, check};
 
 use super::{Certificate, RosterError, contradiction, malformed, too_long, verify_certificate};
-use crate::ids::{CardId, FederationId};
+use crate::ids::{CardId, FederationId, MemberId};
 use crate::wire::card::{Card, Slug};
 use crate::wire::envelope::SignedBytes;
 use crate::wire::genesis::{Genesis, GenesisFile, GenesisMember, Quorum};
@@ -45,6 +45,7 @@ pub fn check_card<const MAX: usize>(signed: &SignedBytes<MAX>) -> Result<Checked
     let card = card.into_value();
     let certificate = verify_certificate(
         &card.certificate,
+        MemberId::of_root(&root_key),
         &root_key,
         &format!("the certificate of {}", card.slug),
     )?;

@@ -1,40 +1,66 @@
 //! Who belongs: the roster of a federation, its members and their nodes.
 //!
 //! A roster exists only whole and checked. It is made from a genesis that
-//! every founder signed; nothing else in the program can make one.
+//! every founder signed, and each further one from the one before and the votes
+//! of its members; nothing else in the program can make one.
 
 mod ballot;
+mod certificates;
+mod error;
 mod genesis;
 mod quorum;
+mod succession;
 
-pub use ballot::{Ballot, Cast, VOTES_PER_VOTER_MAX};
+pub use ballot::{Ballot, Cast, Step, VoteRefusal};
+pub use certificates::Certificate;
+pub use error::RosterError;
 pub use genesis::{
     CheckedCard, GenesisState, check_card, draft_genesis, inspect_genesis, sign_genesis,
 };
 pub use quorum::Thresholds;
+pub use succession::{Lack, Proposal, Successor};
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use watchfire_crypto::PublicKey;
 
-use crate::ids::{CertificateId, FederationId, MemberId, NodeId};
-use crate::limits::CERTIFICATES_PER_MEMBER_MAX;
-use crate::wire::card::{CertificateBytes, CertificateRefused, Contact, Role, Slug};
+use crate::ids::{CertificateId, FederationId, MemberId, NodeId, RosterId};
+use crate::wire::StreamId;
+use crate::wire::card::{Card, Contact, Role, Slug};
 use crate::wire::genesis::GenesisFile;
-use crate::wire::{Text, TooLong, codec};
+use crate::wire::roster::{CommunityRule, Cut};
+use crate::wire::{List, Text};
+use certificates::{Revoked, verify_certificate};
+use error::{contradiction, malformed, too_long};
 
-/// The members of a federation at one epoch, and the certificates of their
-/// nodes.
+/// The members of a federation at one epoch, what is known of those before, and
+/// the certificates of their nodes.
 #[derive(Clone, Debug)]
 pub struct Roster {
     federation: FederationId,
     name: String,
     epoch: u64,
+    id: RosterId,
+    created_ms: u64,
     members: BTreeMap<MemberId, Member>,
+    /// Members of earlier rosters, as they last were.
+    former: BTreeMap<MemberId, Member>,
+    /// As what each member, present or former, stood in which epochs.
+    terms: BTreeMap<MemberId, Vec<Term>>,
+    communities: BTreeMap<String, CommunityRule>,
+    /// Every key that the chain itself has named, and whose it is: nobody else's
+    /// ever.
+    keys: BTreeMap<[u8; 32], MemberId>,
+    /// Those of them that are or were roots.
+    roots: BTreeSet<[u8; 32]>,
+    /// Of members that were expelled and of roots that were replaced: up to where
+    /// their streams count.
+    cuts: BTreeMap<StreamId, Cut>,
     certificates: BTreeMap<CertificateId, Certificate>,
     /// Each life of each node for which a certificate stands.
     lives: BTreeSet<(NodeId, u64)>,
     nodes: BTreeMap<NodeId, CertificateId>,
+    revoked: BTreeMap<(MemberId, NodeId), Revoked>,
 }
 
 /// An organisation in the roster.
@@ -56,144 +82,54 @@ pub struct Member {
     pub addresses: Vec<String>,
     /// Where its door is.
     pub door_addresses: Vec<String>,
+    /// When the newest card of it that is known was made, in milliseconds UTC.
+    pub card_created_ms: u64,
 }
 
-/// A node certificate that holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Certificate {
-    /// Its hash; what statements cite.
-    pub id: CertificateId,
-    /// Whose node.
-    pub member: MemberId,
-    /// A newer certificate of a node has a higher one.
-    pub serial: u64,
-    /// Which node.
-    pub node: NodeId,
-    /// Checks the node's statements.
-    pub signing_key: PublicKey,
-    /// Is its peer id.
-    pub transport_key: [u8; 32],
-    /// Which life of the node.
-    pub incarnation: u64,
-    /// What the node may do.
-    pub role: Role,
-    /// First moment it is valid, in milliseconds UTC.
-    pub not_before_ms: u64,
-    /// Last moment it is valid, in milliseconds UTC.
-    pub not_after_ms: u64,
+/// Epochs in which a member stood with one root key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Term {
+    from: u64,
+    /// The first epoch in which it did no longer.
+    until: Option<u64>,
+    root_key: PublicKey,
 }
 
-impl Certificate {
-    /// Whether it is valid at this moment.
-    pub fn is_current(&self, wall_ms: u64) -> bool {
-        (self.not_before_ms..=self.not_after_ms).contains(&wall_ms)
+impl Term {
+    fn contains(&self, epoch: u64) -> bool {
+        self.from <= epoch && self.until.is_none_or(|until| epoch < until)
     }
 }
 
-/// Why a card, certificate or genesis does not count.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RosterError {
-    /// A file or statement does not decode.
-    #[error("{what} is malformed: {why}; ask its maker to send it again")]
-    Malformed {
-        /// Which.
-        what: String,
-        /// What the codec said.
-        why: String,
-    },
-    /// A signature does not hold.
-    #[error(
-        "the signature on {what} does not hold; do not use this file, ask its maker to send it again"
-    )]
-    Signature {
-        /// Which.
-        what: String,
-    },
-    /// Fields contradict each other.
-    #[error("{what} contradicts itself: {why}")]
-    Contradiction {
-        /// Which.
-        what: String,
-        /// How.
-        why: String,
-    },
-    /// Two members share what must be theirs alone.
-    #[error("{first} and {second} share the same {what}; each needs its own")]
-    Shared {
-        /// One of them.
-        first: String,
-        /// The other.
-        second: String,
-        /// Slug or key.
-        what: &'static str,
-    },
-    /// Not everybody has signed yet.
-    #[error(
-        "the genesis is not complete: {missing} still to sign, with \"watchfire federation sign\""
-    )]
-    Unsigned {
-        /// Slugs of those missing.
-        missing: String,
-    },
-    /// A federation needs at least this.
-    #[error("a federation needs at least two members and at most {members_max}")]
-    Size {
-        /// The bound.
-        members_max: usize,
-    },
-    /// The key belongs to nobody here.
-    #[error("this key belongs to no member of the federation")]
-    NotAMember,
-    /// The certificate adds nothing.
-    #[error("the certificate is older than the one held for that node")]
-    Superseded,
-}
+impl Member {
+    fn of(checked: &CheckedCard, communities: Vec<String>) -> Self {
+        let mut member = Self {
+            id: MemberId::of_root(&checked.root_key),
+            slug: checked.card.slug.clone(),
+            root_key: checked.root_key,
+            role: checked.card.role,
+            communities,
+            contact: Contact::default(),
+            addresses: Vec::new(),
+            door_addresses: Vec::new(),
+            card_created_ms: 0,
+        };
+        member.take_card(&checked.card);
+        member
+    }
 
-fn malformed(what: &str) -> impl Fn(codec::CodecError) -> RosterError + '_ {
-    move |error| RosterError::Malformed {
-        what: what.to_owned(),
-        why: error.to_string(),
+    /// What a member says of itself, and nobody votes on.
+    fn take_card(&mut self, card: &Card) {
+        let texts = |list: &[Text<128>]| list.iter().map(|text| text.as_str().to_owned()).collect();
+        self.contact = card.contact.clone();
+        self.addresses = texts(card.addresses.as_slice());
+        self.door_addresses = texts(card.door_addresses.as_slice());
+        self.card_created_ms = card.created_ms;
     }
 }
 
-fn contradiction(what: &str, why: impl Into<String>) -> RosterError {
-    RosterError::Contradiction {
-        what: what.to_owned(),
-        why: why.into(),
-    }
-}
-
-fn too_long(what: &str) -> impl Fn(TooLong) -> RosterError + '_ {
-    move |error| contradiction(what, format!("too long, {error}"))
-}
-
-/// Checks a certificate against the root that is said to have signed it.
-fn verify_certificate(
-    signed: &CertificateBytes,
-    root: &PublicKey,
-    what: &str,
-) -> Result<Certificate, RosterError> {
-    let (id, cert) = signed.verify(root).map_err(|error| match error {
-        CertificateRefused::Signature { .. } => RosterError::Signature {
-            what: what.to_owned(),
-        },
-        CertificateRefused::Malformed(why) => malformed(what)(why),
-        CertificateRefused::Defect(why) => contradiction(what, why),
-    })?;
-    let signing_key = PublicKey::enrol(&cert.signing_key)
-        .map_err(|error| contradiction(what, error.to_string()))?;
-    Ok(Certificate {
-        id,
-        member: MemberId::of_root(root),
-        serial: cert.serial,
-        node: cert.node(),
-        signing_key,
-        transport_key: cert.transport_key,
-        incarnation: cert.incarnation,
-        role: cert.role,
-        not_before_ms: cert.not_before_ms,
-        not_after_ms: cert.not_after_ms,
-    })
+fn strings<const MAX: usize, const LIST: usize>(texts: &List<Text<MAX>, LIST>) -> Vec<String> {
+    texts.iter().map(|text| text.as_str().to_owned()).collect()
 }
 
 impl Roster {
@@ -220,112 +156,101 @@ impl Roster {
             federation: state.federation,
             name: state.genesis.name.as_str().to_owned(),
             epoch: 0,
+            id: RosterId::from_bytes(*state.federation.as_bytes()),
+            created_ms: state.genesis.created_ms,
             members: BTreeMap::new(),
+            former: BTreeMap::new(),
+            terms: BTreeMap::new(),
+            communities: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            roots: BTreeSet::new(),
+            cuts: BTreeMap::new(),
             certificates: BTreeMap::new(),
             lives: BTreeSet::new(),
             nodes: BTreeMap::new(),
+            revoked: BTreeMap::new(),
         };
         for (member, checked) in state.genesis.members.iter().zip(state.cards) {
-            let id = MemberId::of_root(&checked.root_key);
-            let texts =
-                |list: &[Text<128>]| list.iter().map(|text| text.as_str().to_owned()).collect();
-            roster.members.insert(
-                id,
-                Member {
-                    id,
-                    slug: member.slug.clone(),
-                    root_key: checked.root_key,
-                    role: member.role,
-                    communities: member
-                        .communities
-                        .iter()
-                        .map(|text| text.as_str().to_owned())
-                        .collect(),
-                    contact: checked.card.contact.clone(),
-                    addresses: texts(checked.card.addresses.as_slice()),
-                    door_addresses: texts(checked.card.door_addresses.as_slice()),
-                },
-            );
-            roster.keep_certificate(checked.certificate);
+            let communities = strings(&member.communities);
+            for name in &communities {
+                roster
+                    .communities
+                    .insert(name.clone(), CommunityRule::Federation);
+            }
+            roster.enter(Member::of(&checked, communities), checked.certificate);
         }
         Ok(roster)
     }
 
-    /// Checks a further certificate of a member's node and takes nothing, so
-    /// that a caller need not copy the roster for one that does not hold.
-    ///
-    /// # Errors
-    /// When no member's root signed it, it is not current, its role is not the
-    /// member's, it is not newer, its keys are another's, or there are too many.
-    pub fn check_certificate(
-        &self,
-        signed: &CertificateBytes,
-        wall_ms: u64,
-    ) -> Result<Certificate, RosterError> {
-        const WHAT: &str = "the certificate";
-        let claimed = signed.claims().map_err(malformed(WHAT))?;
-        let member = self
-            .members
-            .values()
-            .find(|member| *member.root_key.as_bytes() == claimed.root_key)
-            .ok_or(RosterError::NotAMember)?;
-        // Nothing is decided on what it says before its signatures hold.
-        let new = verify_certificate(signed, &member.root_key, WHAT)?;
-        if claimed.role != member.role {
-            return Err(contradiction(WHAT, "its role is not the member's"));
+    /// A member stands in this roster from now on.
+    fn enter(&mut self, member: Member, certificate: Certificate) {
+        for key in [
+            *member.root_key.as_bytes(),
+            *certificate.signing_key.as_bytes(),
+            certificate.transport_key,
+        ] {
+            self.keys.insert(key, member.id);
         }
-        if !(claimed.not_before_ms..=claimed.not_after_ms).contains(&wall_ms) {
-            return Err(contradiction(WHAT, "it is not valid now"));
+        self.roots.insert(*member.root_key.as_bytes());
+        self.begin_term(&member);
+        self.members.insert(member.id, member);
+        self.keep_certificate(certificate);
+    }
+
+    /// From this epoch on a member stands as it now is.
+    fn begin_term(&mut self, member: &Member) {
+        let terms = self.terms.entry(member.id).or_default();
+        if let Some(last) = terms.last_mut() {
+            last.until.get_or_insert(self.epoch);
         }
-        if self.certificates_of(member.id).count() >= CERTIFICATES_PER_MEMBER_MAX {
-            return Err(contradiction(WHAT, "the member has too many already"));
-        }
-        let keys = [&claimed.signing_key, &claimed.transport_key];
-        if self
-            .members
-            .values()
-            .any(|member| keys.contains(&member.root_key.as_bytes()))
+        terms.push(Term {
+            from: self.epoch,
+            until: None,
+            root_key: member.root_key,
+        });
+    }
+
+    /// From this epoch on a member stands no longer.
+    fn end_term(&mut self, member: &MemberId) {
+        if let Some(last) = self
+            .terms
+            .get_mut(member)
+            .and_then(|terms| terms.last_mut())
         {
-            return Err(contradiction(WHAT, "one of its keys is a member's root"));
+            last.until.get_or_insert(self.epoch);
         }
-        let node = claimed.node();
-        for held in self.certificates.values() {
-            let same_node = held.member == member.id && held.node == node;
-            let is_newer = claimed.serial > held.serial && claimed.incarnation >= held.incarnation;
-            if same_node && !is_newer {
-                return Err(RosterError::Superseded);
-            }
-            let shares =
-                keys.contains(&held.signing_key.as_bytes()) || keys.contains(&&held.transport_key);
-            if shares && !same_node {
-                return Err(contradiction(
-                    WHAT,
-                    "one of its keys is in use by another node",
-                ));
-            }
-        }
-        Ok(new)
     }
 
-    /// Takes a further certificate of a member's node, newer than what is held.
+    /// Takes a newer card of a member, with other addresses or another contact.
     ///
     /// # Errors
-    /// Those of [`Roster::check_certificate`].
-    pub fn admit_certificate(
+    /// When it does not hold, is not of a member, is not newer, or says of the
+    /// member what only the roster may.
+    pub fn take_card<const MAX: usize>(
         &mut self,
-        signed: &CertificateBytes,
-        wall_ms: u64,
-    ) -> Result<Certificate, RosterError> {
-        let new = self.check_certificate(signed, wall_ms)?;
-        self.keep_certificate(new.clone());
-        Ok(new)
-    }
-
-    fn keep_certificate(&mut self, certificate: Certificate) {
-        self.nodes.insert(certificate.node, certificate.id);
-        self.lives
-            .insert((certificate.node, certificate.incarnation));
-        self.certificates.insert(certificate.id, certificate);
+        signed: &crate::wire::SignedBytes<MAX>,
+    ) -> Result<MemberId, RosterError> {
+        let checked = check_card(signed)?;
+        let id = *self
+            .keys
+            .get(checked.root_key.as_bytes())
+            .ok_or(RosterError::NotAMember)?;
+        let member = self.members.get_mut(&id).ok_or(RosterError::NotAMember)?;
+        let what = format!("the card of {}", checked.card.slug);
+        if member.root_key != checked.root_key {
+            return Err(contradiction(&what, "its root key was replaced"));
+        }
+        if member.slug != checked.card.slug || member.role != checked.card.role {
+            return Err(contradiction(
+                &what,
+                "slug and role are for the roster to change",
+            ));
+        }
+        if checked.card.created_ms <= member.card_created_ms {
+            return Err(RosterError::Superseded);
+        }
+        member.take_card(&checked.card);
+        Ok(id)
     }
 
     /// The federation's id.
@@ -348,6 +273,46 @@ impl Roster {
         self.members.values()
     }
 
+    /// Its id; of epoch 0, the federation's.
+    pub const fn id(&self) -> RosterId {
+        self.id
+    }
+
+    /// When it was proposed, in milliseconds UTC.
+    pub const fn created_ms(&self) -> u64 {
+        self.created_ms
+    }
+
+    /// Members of earlier rosters, as they last were.
+    pub fn former_members(&self) -> impl Iterator<Item = &Member> {
+        self.former.values()
+    }
+
+    /// A member of this or an earlier roster.
+    pub fn present_or_former(&self, id: &MemberId) -> Option<&Member> {
+        self.members.get(id).or_else(|| self.former.get(id))
+    }
+
+    /// The member whose root key this is now.
+    pub fn member_of_root(&self, key: &[u8; 32]) -> Option<&Member> {
+        self.members
+            .values()
+            .find(|member| member.root_key.as_bytes() == key)
+    }
+
+    /// Each community and who may change it.
+    pub fn communities(&self) -> impl Iterator<Item = (&str, &CommunityRule)> {
+        self.communities
+            .iter()
+            .map(|(name, rule)| (name.as_str(), rule))
+    }
+
+    /// Up to where a stream counts whose author was expelled, or whose root was
+    /// replaced. Nothing of another stream of an expelled member counts.
+    pub fn cut(&self, stream: &StreamId) -> Option<&Cut> {
+        self.cuts.get(stream)
+    }
+
     /// How many members it takes, for what.
     pub fn thresholds(&self) -> Thresholds {
         Thresholds::of(self.members.len())
@@ -364,98 +329,8 @@ impl Roster {
             .values()
             .find(|member| member.slug.as_str() == slug)
     }
-
-    /// A certificate by its hash.
-    pub fn certificate(&self, id: &CertificateId) -> Option<&Certificate> {
-        self.certificates.get(id)
-    }
-
-    /// Every certificate held of a member.
-    pub fn certificates_of(&self, member: MemberId) -> impl Iterator<Item = &Certificate> {
-        self.certificates
-            .values()
-            .filter(move |certificate| certificate.member == member)
-    }
-
-    /// Whether a certificate held stands for this life of this node.
-    pub fn has_lived(&self, node: &NodeId, incarnation: u64) -> bool {
-        self.lives.contains(&(*node, incarnation))
-    }
-
-    /// The newest certificate of each node.
-    pub fn nodes(&self) -> impl Iterator<Item = &Certificate> {
-        self.nodes
-            .values()
-            .filter_map(|id| self.certificates.get(id))
-    }
-
-    /// The newest certificate of a node.
-    pub fn node(&self, node: &NodeId) -> Option<&Certificate> {
-        self.nodes
-            .get(node)
-            .and_then(|id| self.certificates.get(id))
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use super::*;
-    use crate::founding::{Keys, derived_federation};
-    use crate::limits::CERTIFICATE_LIFE_MS_MAX;
-    use crate::wire::card::NodeCert;
-
-    const WALL_MS: u64 = 1_800_000_000_000;
-    const SEED: [u8; 32] = [6; 32];
-
-    /// A certificate of the first member's node.
-    fn cert(serial: u64) -> NodeCert {
-        let keys = Keys::derived(&SEED, 0);
-        NodeCert {
-            root_key: keys.root.public().to_bytes(),
-            signing_key: keys.signing.public().to_bytes(),
-            transport_key: keys.transport.public().to_bytes(),
-            serial,
-            incarnation: 1,
-            role: Role::Agency,
-            not_before_ms: WALL_MS,
-            not_after_ms: WALL_MS + CERTIFICATE_LIFE_MS_MAX,
-        }
-    }
-
-    /// Signed by the keys of that member.
-    fn signed(cert: &NodeCert, by: u64) -> CertificateBytes {
-        let keys = Keys::derived(&SEED, by);
-        CertificateBytes::sign(cert, &keys.root, &keys.signing, &keys.transport).unwrap()
-    }
-
-    fn roster() -> Roster {
-        let roles = [Role::Agency, Role::Agency];
-        derived_federation(&SEED, &roles, WALL_MS).unwrap().1
-    }
-
-    #[test]
-    fn a_check_takes_nothing_and_agrees_with_admission() {
-        let mut roster = roster();
-        let new = signed(&cert(2), 0);
-        let checked = roster.check_certificate(&new, WALL_MS).unwrap();
-        assert!(roster.certificate(&checked.id).is_none());
-        assert_eq!(roster.admit_certificate(&new, WALL_MS), Ok(checked.clone()));
-        assert_eq!(roster.node(&checked.node), Some(&checked));
-        let again = roster.check_certificate(&new, WALL_MS);
-        assert_eq!(again, Err(RosterError::Superseded));
-        let forged = roster.check_certificate(&signed(&cert(3), 1), WALL_MS);
-        assert!(matches!(forged, Err(RosterError::Signature { .. })));
-    }
-
-    #[test]
-    fn nothing_is_decided_on_what_a_false_certificate_says() {
-        let roster = roster();
-        for (cert, wall_ms) in [(cert(1), WALL_MS), (cert(2), WALL_MS), (cert(2), 0)] {
-            // Every signature on it is false.
-            let error = roster.check_certificate(&signed(&cert, 1), wall_ms);
-            assert!(matches!(error, Err(RosterError::Signature { .. })));
-        }
-    }
-}
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+mod tests;

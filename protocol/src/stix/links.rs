@@ -34,14 +34,14 @@ pub(crate) enum Claim {
 }
 
 /// Whether what stands under a name refers to other objects: one under `_ref`,
-/// a list under `_refs` (the embedded relationships of STIX 2.1). Both names are
-/// read alike, as a string and as a list however nested: a marking is not lost
-/// to the wrong one of the two forms.
-fn is_reference_name(name: &str) -> bool {
+/// a list under `_refs` (the embedded relationships of STIX 2.1), and whatever
+/// is `within` one of them. Both names are read alike, as a string, a list or an
+/// object however nested: a marking is not lost to the wrong form.
+fn is_reference(within: bool, name: &str) -> bool {
     match name {
         // Markings are claims, and who made it is not what it is about.
         "object_marking_refs" | "object_marking_ref" | "marking_ref" | "created_by_ref" => false,
-        _ => name.ends_with("_ref") || name.ends_with("_refs"),
+        _ => within || name.ends_with("_ref") || name.ends_with("_refs"),
     }
 }
 
@@ -77,16 +77,16 @@ impl Links {
         // A stack of our own; the tree is at most as deep as strict JSON allows.
         // With each value: whether a reference is expected there.
         let mut open = vec![(json, false)];
-        while let Some((value, is_reference)) = open.pop() {
+        while let Some((value, within)) = open.pop() {
             match value {
-                Json::Array(items) => open.extend(items.iter().map(|item| (item, is_reference))),
+                Json::Array(items) => open.extend(items.iter().map(|item| (item, within))),
                 Json::Object(members) => {
                     for (name, value) in members.iter() {
                         links.member(name, value);
-                        open.push((value, is_reference_name(name)));
+                        open.push((value, is_reference(within, name)));
                     }
                 }
-                Json::Text(id) if is_reference => links.refs.push(id.clone()),
+                Json::Text(id) if within => links.refs.push(id.clone()),
                 Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) => {}
             }
         }

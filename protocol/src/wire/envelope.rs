@@ -365,3 +365,13 @@ pub fn frame<T: Encode>(kind: Kind, body: &T) -> Vec<u8> {
     bytes.extend(codec::encode(body));
     bytes
 }
+
+/// As [`frame`], of a body that is encoded already.
+pub fn frame_of(kind: Kind, body: Vec<u8>) -> Vec<u8> {
+    let mut bytes = vec![
+        FRAME_VERSION,
+        u8::try_from(kind.number()).unwrap_or(u8::MAX),
+    ];
+    bytes.extend(body);
+    bytes
+}

@@ -10,8 +10,9 @@ use super::kind::{HEAD, STREAM};
 use crate::ids::{EnvelopeId, FederationId, NodeId};
 use crate::limits::{
     CHUNK_BYTES, FRAME_BYTES_MAX, FRONTIER_ENTRIES_MAX, FRONTIER_RUNS_MAX, HEADER_BYTES_MAX,
-    KEY_BLOCK_BYTES_MAX, RANGE_FRAMES_MAX, SECOND_SIGNATURE_BYTES_MAX,
+    KEY_BLOCK_BYTES_MAX, LINK_BYTES_MAX, NOTICES_MAX, RANGE_FRAMES_MAX, SECOND_SIGNATURE_BYTES_MAX,
 };
+use crate::membership::NoticeScope;
 use bincode::{Decode, Encode};
 
 /// A stream: the numbered, chained envelopes of one life of one node under one
@@ -148,6 +149,44 @@ pub enum Request {
         /// Which envelope.
         envelope: EnvelopeId,
     },
+    /// Which notices changed at yours since I last asked?
+    Notices {
+        /// Which of them.
+        scope: NoticeScopeNumber,
+        /// The answerer's mark up to which the asker has read; none to hear all.
+        since: Option<Mark>,
+        /// Stands for all that the asker holds in this scope: who holds the same
+        /// lists nothing.
+        have: [u8; 16],
+    },
+    /// The link of the chain that leads to a roster.
+    Link {
+        /// Its number; at least 1.
+        epoch: u64,
+    },
+}
+
+/// Which notices are asked for: 0 all but signs of life, 1 those.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct NoticeScopeNumber(pub u16);
+
+impl NoticeScopeNumber {
+    /// The number of a scope.
+    pub const fn of(scope: NoticeScope) -> Self {
+        match scope {
+            NoticeScope::Lasting => Self(0),
+            NoticeScope::Alives => Self(1),
+        }
+    }
+
+    /// The scope of a number, if this version knows it.
+    pub const fn scope(self) -> Option<NoticeScope> {
+        match self.0 {
+            0 => Some(NoticeScope::Lasting),
+            1 => Some(NoticeScope::Alives),
+            _ => None,
+        }
+    }
 }
 
 /// What it answers.
@@ -193,6 +232,20 @@ pub enum Answer {
     Unavailable {
         /// Why.
         reason: Unavailable,
+    },
+    /// To notices.
+    Notices {
+        /// Where the next question goes on.
+        at: Mark,
+        /// Frames, in the order of their last change.
+        frames: List<Bytes<FRAME_BYTES_MAX>, NOTICES_MAX>,
+        /// Whether there are more.
+        more: bool,
+    },
+    /// To link.
+    Link {
+        /// The link.
+        bytes: Bytes<LINK_BYTES_MAX>,
     },
 }
 

@@ -101,6 +101,10 @@ pub(crate) const MEMBER: Domain = Domain::new("member");
 pub(crate) const NODE: Domain = Domain::new("node");
 /// Domain of the hash that makes a stream's short name.
 pub(crate) const STREAM: Domain = Domain::new("stream");
+/// Domain of the hash that stands for all notices a node holds.
+pub(crate) const NOTICES: Domain = Domain::new("notices");
+/// Domain of the hash of what a roster's changes result in.
+pub(crate) const MEMBERS: Domain = Domain::new("members");
 /// Domain of the hash that stands for the envelope at the end of a stream.
 pub(crate) const HEAD: Domain = Domain::new("head");
 

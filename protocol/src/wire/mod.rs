@@ -13,6 +13,8 @@ pub mod envelope;
 pub mod exchange;
 pub mod genesis;
 pub mod kind;
+pub mod notice;
+pub mod roster;
 
 pub use bounded::{Bytes, List, Text, TooLong};
 pub use bundle::{Audience, Bundle, Encoding, Media, Named, Part, PermissibleActions};

@@ -179,12 +179,10 @@ impl Played {
             Net::PeerDown { peer } => Some(Input::PeerDisconnected {
                 node: node_of(&peer),
             }),
-            Net::Message { bytes, source, .. } => Some(Input::Gossip {
-                from: node_of(&source),
-                token: GossipToken(self.tokens),
-                length: bytes.len() as u64,
-                checked: gate::check(&bytes, &self.engine.roster()).map(Box::new),
-            }),
+            Net::Message { bytes, source, .. } => {
+                let (from, token) = (node_of(&source), GossipToken(self.tokens));
+                Some(Input::gossip(from, token, &bytes, &self.engine.roster()))
+            }
             Net::Request { peer, token, bytes } => Some(Input::Request {
                 from: node_of(&peer),
                 token: AnswerToken(token),
@@ -246,6 +244,7 @@ impl Played {
                     | Output::Door { .. }
                     | Output::Reconnect { .. }
                     | Output::Published { .. }
+                    | Output::Said { .. }
                     | Output::Durable { .. }
                     | Output::Roster(_)
                     | Output::Event(_) => {}

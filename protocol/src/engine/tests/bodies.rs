@@ -11,8 +11,14 @@
 use super::room::*;
 use super::*;
 use crate::engine::receive::HOUR_MS;
-use crate::limits::{BODIES_AWAITED_PER_AUTHOR_MAX, CHUNK_BYTES, LEFT_ON_DISK_AGAIN_MS};
+use crate::limits::{
+    BODIES_AWAITED_PER_AUTHOR_MAX, CHUNK_BYTES, LEFT_ON_DISK_AGAIN_MS, LEFT_ON_DISK_NEXT_MS,
+    LEFT_ON_DISK_PAGE,
+};
+use crate::store::{Entry, MemoryStore};
+use crate::table::LogEntry;
 use crate::wire::chunk_tree::{Root, leaf, path_of};
+use std::cell::Cell;
 
 /// An author that is connected to peer 1, and the announcement of a body of
 /// two chunks that lives for an hour.
@@ -189,4 +195,127 @@ fn what_waits_in_memory_is_not_lined_up_again_from_disk() {
     node.engine.pulls.pretend_awaited(node_id(2), 2);
     node.later(LEFT_ON_DISK_AGAIN_MS);
     assert_eq!(node.engine.status().pulls, 3);
+}
+
+/// A store that counts what is read of it.
+#[derive(Default)]
+struct Counted {
+    inner: MemoryStore,
+    got: Cell<usize>,
+    scanned: Cell<usize>,
+}
+
+impl Store for Counted {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.got.set(self.got.get() + 1);
+        self.inner.get(key)
+    }
+
+    fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError> {
+        let entries = self.inner.scan(prefix, from, limit)?;
+        self.scanned.set(self.scanned.get() + entries.len());
+        Ok(entries)
+    }
+
+    fn apply(&self, batch: &Batch) -> Result<(), StoreError> {
+        self.inner.apply(batch)
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        self.inner.flush()
+    }
+}
+
+#[test]
+fn bodies_announced_without_end_cost_a_look_one_page_of_the_disk() {
+    // As many of node 2 as memory takes, five pages more, and behind them one
+    // of node 3. One log entry serves for all of each author: what is read of
+    // them is what counts.
+    let store = Counted::default();
+    let mut batch = Batch::default();
+    let awaited = BODIES_AWAITED_PER_AUTHOR_MAX;
+    let page = LEFT_ON_DISK_PAGE;
+    let withheld = (awaited + 5 * page) as u64;
+    let [of_two, of_three] = [2, 3].map(|number| {
+        let frame = Node::start(number).frame_of("large", 40_000);
+        codec::encode(&LogEntry {
+            received_ms: WALL_MS,
+            frame: Bytes::new(frame).unwrap(),
+        })
+    });
+    for arrival in 0..=withheld {
+        let logged = if arrival == withheld {
+            &of_three
+        } else {
+            &of_two
+        };
+        let id = EnvelopeId::from_bytes(sha256(&arrival.to_be_bytes()));
+        batch.put(table::pull(arrival), codec::encode(&id));
+        batch.put(table::log(arrival), logged.clone());
+    }
+    store.apply(&batch).unwrap();
+    let mut now = Node::start(1).now();
+    let mut engine = Engine::open(&store, config_of(1), now).unwrap();
+    let few = 16;
+    let read_one_page = || {
+        let (got, scanned) = (store.got.take(), store.scanned.take());
+        assert!(
+            got <= page + few && scanned <= page + few,
+            "{got} {scanned}"
+        );
+        (got, scanned)
+    };
+    read_one_page();
+    assert_eq!(engine.status().pulls, page);
+    // The pages after it follow one by one, until all have been seen.
+    let mut looks = 1;
+    while engine.status().pulls <= awaited {
+        now.mono = now.mono.plus_ms(LEFT_ON_DISK_NEXT_MS);
+        engine.handle(now, Input::Wake).unwrap();
+        read_one_page();
+        looks += 1;
+        assert!(looks < 20, "never comes to the last");
+    }
+    assert_eq!(looks, awaited / page + 5 + 1);
+    assert_eq!(engine.status().pulls, awaited + 1);
+    // Then it rests, and begins anew; what is in memory costs no read.
+    let again = now.mono.plus_ms(LEFT_ON_DISK_AGAIN_MS);
+    assert_eq!(engine.deadline(), Some((again, TimerKind::Pull)));
+    now.mono = again;
+    engine.handle(now, Input::Wake).unwrap();
+    let (got, scanned) = read_one_page();
+    assert!(got < few && scanned >= page, "{got} {scanned}");
+    assert_eq!(engine.status().pulls, awaited + 1);
+}
+
+#[test]
+fn what_came_of_a_body_is_read_once_however_long_the_rest_is_withheld() {
+    let (mut author, frame) = announced();
+    let mut node = Node::start(1);
+    node.meet(0);
+    let mut outputs = node.gossip(0, &frame);
+    let envelope = id_of(&frame, &node.engine.roster());
+    let (id, first) = chunks_asked(&outputs, 0)[0];
+    let (other, second) = chunks_asked(&outputs, 0)[1];
+    node.answered(id, chunk_of(&mut author, &frame, first));
+    node.answered(other, not_held());
+    node.commit();
+    // Were it read again, it would be asked for again.
+    let chunk = table::chunk(&envelope, first);
+    let mut batch = Batch::default();
+    batch.remove(chunk.clone());
+    node.engine.store().apply(&batch).unwrap();
+    for _ in 0..3 {
+        outputs = node.later(70_000);
+        let [(id, index)] = chunks_asked(&outputs, 0)[..] else {
+            panic!("asks for the other alone: {outputs:?}");
+        };
+        assert_eq!(index, second);
+        node.answered(id, not_held());
+    }
+    // It is read again where the store says that it is damaged.
+    let header = header_of_frame(&frame).unwrap().header;
+    node.engine.pull_again(node.now(), 0, envelope, &header);
+    outputs = node.later(70_000);
+    assert_eq!(chunks_asked(&outputs, 0).len(), 2);
 }

@@ -85,7 +85,7 @@ fn what_is_worth_nothing_costs_whoever_brings_it_by_range_too() {
     let outputs = node.feed(Input::Done(Done::Checked {
         id: RequestId(0),
         from: node_id(2),
-        items: vec![Err(Refusal::UnknownAuthor)],
+        items: vec![Err((Refusal::UnknownAuthor, 0))],
     }));
     assert_eq!(reconnects(&outputs), 1);
 }
@@ -159,4 +159,73 @@ fn evidence_against_one_stream_is_bounded_across_restarts() {
     node.commit();
     // An author who forks at each of our starts fills no disk.
     assert_eq!(node.evidence(), kept);
+}
+
+#[test]
+fn an_expired_frame_that_finds_no_place_is_what_its_remains_are() {
+    // Another envelope is held where it would stand: that is so for good.
+    let held = Node::start(0).frame_of("a", 10);
+    let fork = frame_with(&mut Node::start(0), short_lived("b", 1));
+    let mut node = node_with_a_peer_at_its_limit();
+    node.gossip(0, &held);
+    node.pass(2 * HOUR_MS);
+    *node.engine.peers.quota(&node_id(2)).unwrap() = empty_quota(node.now());
+    let outputs = bring(&mut node, 2, frame_item(&fork));
+    assert_eq!(not_taken(&outputs), Some(&NotTaken::Conflict));
+    assert!(NotTaken::Conflict.is_for_good());
+    // Its author's quota is used up: it comes again once that has filled.
+    let over = frame_with(&mut Node::start(3), short_lived("c", 1));
+    node.exhaust(3, Way::Asked);
+    let outputs = bring(&mut node, 2, frame_item(&over));
+    assert_eq!(
+        not_taken(&outputs),
+        Some(&NotTaken::Quota { whose: "author" })
+    );
+    assert!(!node.holds(&over));
+}
+
+#[test]
+fn what_a_peer_owes_is_not_forgotten_with_its_link() {
+    let frame = Node::start(0).frame_of("a", 10);
+    let mut node = node_with_a_peer_at_its_limit();
+    let junk = |node: &mut Node| {
+        let outputs = node.feed(Input::Gossip {
+            from: node_id(2),
+            token: GossipToken(1),
+            length: 10,
+            checked: Err(Refusal::UnknownAuthor),
+        });
+        reconnects(&outputs)
+    };
+    // Closing the link grants nothing, and neither does coming again.
+    assert_eq!(junk(&mut node), 1);
+    assert_eq!(junk(&mut node), 1);
+    node.feed(Input::PeerDisconnected { node: node_id(2) });
+    assert_eq!(junk(&mut node), 0, "there is no link to close");
+    node.meet(2);
+    assert_eq!(junk(&mut node), 1);
+    // What it brings of others counts all the same.
+    assert_eq!(verdict(&node.gossip(2, &frame)), Verdict::Accept);
+    // It fills with time alone.
+    node.pass(60_000);
+    assert_eq!(junk(&mut node), 0);
+}
+
+#[test]
+fn what_the_gate_refuses_of_a_range_costs_its_bytes() {
+    // Of a version that this node does not know: nobody's fault, and no use.
+    let unknown = frame_item(&[9; 40_000]);
+    for (left, closed) in [(39_999, 1), (40_000, 0)] {
+        let mut node = Node::start(1);
+        node.meet(2);
+        let burst = Rate::AUTHOR_BYTES.for_peer().burst;
+        let quota = node.engine.peers.quota(&node_id(2)).unwrap();
+        quota.take(burst - left);
+        let outputs = bring(&mut node, 2, unknown.clone());
+        assert!(matches!(not_taken(&outputs), Some(NotTaken::Gate(_))));
+        assert_eq!(reconnects(&outputs), closed, "{left}");
+        // Its link is closed once, however many more there are.
+        let outputs = node.brought(2, vec![unknown.clone(); 3]);
+        assert_eq!(reconnects(&outputs), 1);
+    }
 }

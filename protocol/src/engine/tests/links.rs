@@ -140,7 +140,7 @@ fn what_was_asked_for_and_only_this_node_knew_not_to_want_costs_its_server_nothi
         (&held, None),
         (&conflicting, Some(&NotTaken::Conflict)),
         (&over_quota, Some(&NotTaken::Quota { whose: "author" })),
-        (&expired, Some(&NotTaken::Expired)),
+        (&expired, Some(&NotTaken::Quota { whose: "author" })),
     ] {
         spend(&mut node);
         let outputs = node.brought(0, vec![whole(frame)]);

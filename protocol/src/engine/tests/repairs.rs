@@ -159,3 +159,64 @@ fn what_lost_its_place_is_not_said_to_be_held() {
     let node = node.restart(1);
     assert!(!node.holds(&poison) && node.holds(&second));
 }
+
+#[test]
+fn two_indexes_that_cannot_be_read_make_no_evidence() {
+    let mut author = Node::start(0);
+    let frames: Vec<_> = ["a", "b", "c", "d"]
+        .into_iter()
+        .map(|name| author.frame_of(name, 10))
+        .collect();
+    let stream = public_of(0, 1);
+    // In the middle, at the end of the gapless part, and beyond a gap.
+    for (at, sequence, is_known) in [(0, 1, false), (1, 2, true), (3, 4, true)] {
+        let mut node = Node::start(1);
+        node.meet(0);
+        for held in [0, 1, 3] {
+            node.gossip(0, &frames[held]);
+        }
+        node.commit();
+        let id = id_of(&frames[at], &node.engine.roster());
+        let mut batch = Batch::default();
+        batch.put(table::envelope(&id), b"damaged".to_vec());
+        batch.put(table::sequence(&stream, sequence), b"damaged".to_vec());
+        node.engine.store().apply(&batch).unwrap();
+        let mut outputs = node.gossip(0, &frames[at]);
+        outputs.extend(node.brought(
+            0,
+            vec![RangeItem::Frame(Bytes::new(frames[at].clone()).unwrap())],
+        ));
+        let why = (!is_known).then_some(&NotTaken::Unreadable);
+        assert_eq!(not_taken(&outputs), why);
+        outputs.extend(node.commit());
+        assert_eq!((conflicts(&outputs), node.evidence()), (0, 0), "{at}");
+    }
+}
+
+#[test]
+fn nor_do_they_of_remains() {
+    let mut author = Node::start(0);
+    let first = frame_with(&mut author, short_lived("a", 1));
+    let second = author.frame_of("b", 10);
+    let logged = header_of_frame(&first).unwrap();
+    let mut node = Node::start(1);
+    node.meet(0);
+    for frame in [&first, &second] {
+        assert_eq!(verdict(&node.gossip(0, frame)), Verdict::Accept);
+    }
+    node.commit();
+    let mut batch = Batch::default();
+    batch.put(table::envelope(&logged.id), b"damaged".to_vec());
+    batch.put(table::sequence(&public_of(0, 1), 1), b"damaged".to_vec());
+    node.engine.store().apply(&batch).unwrap();
+    node.pass(2 * HOUR_MS);
+    let remains = Remains {
+        header: logged.signed,
+        second_signature: None,
+    };
+    let mut outputs = node.brought(0, vec![RangeItem::Remains(remains)]);
+    assert_eq!(not_taken(&outputs), Some(&NotTaken::Unreadable));
+    assert!(!NotTaken::Unreadable.is_for_good() && !NotTaken::Unreadable.is_charged(Way::Asked));
+    outputs.extend(node.commit());
+    assert_eq!((conflicts(&outputs), node.evidence()), (0, 0));
+}

@@ -117,6 +117,18 @@ pub(super) fn newcomer_certificate(member: &Keys, new: &Keys) -> CertificateByte
     CertificateBytes::sign(&cert, &member.root, &new.signing, &new.transport).unwrap()
 }
 
+/// What the engine of a member begins with.
+pub(super) fn config_of(number: u64) -> Config {
+    let (file, roster, _) = derived_federation(&SEED, &[Role::Agency; 4], WALL_MS - 1_000).unwrap();
+    Config {
+        roster,
+        genesis_file: file.to_bytes(),
+        transport_key: keys(number).transport.public().to_bytes(),
+        signing_key: keys(number).signing,
+        seed: [u8::try_from(number).unwrap(); 32],
+    }
+}
+
 /// An author that is connected to peers 1 and 2, with so many frames.
 pub(super) fn author_of(frames: usize) -> (Node, Vec<Vec<u8>>) {
     let mut author = Node::start(0);
@@ -146,18 +158,9 @@ impl Node {
     }
 
     pub(super) fn on(store: MemoryStore, number: u64) -> Self {
-        let (file, roster, _) =
-            derived_federation(&SEED, &[Role::Agency; 4], WALL_MS - 1_000).unwrap();
-        let config = Config {
-            roster,
-            genesis_file: file.to_bytes(),
-            transport_key: keys(number).transport.public().to_bytes(),
-            signing_key: keys(number).signing,
-            seed: [u8::try_from(number).unwrap(); 32],
-        };
         let engine = Engine::open(
             store,
-            config,
+            config_of(number),
             Now {
                 mono: Instant::ZERO,
                 wall_ms: WALL_MS,
@@ -417,6 +420,11 @@ pub(super) fn asked(outputs: &[Output], of: u64) -> Vec<(RequestId, Request)> {
     outputs
         .iter()
         .filter_map(|output| match output {
+            // About membership there are questions of their own.
+            Output::Request {
+                request: Request::Notices { .. } | Request::Link { .. },
+                ..
+            } => None,
             Output::Request { to, id, request } if *to == node_id(of) => {
                 Some((*id, request.clone()))
             }

@@ -13,7 +13,7 @@ use super::*;
 use crate::engine::receive::HOUR_MS;
 use crate::gate::NotARequest;
 use crate::ids::FederationId;
-use crate::limits::{LIST_LENGTH_BYTES_MAX, RANGE_BYTES_MAX, RANGE_FRAMES_MAX};
+use crate::limits::{FRAME_BYTES_MAX, LIST_LENGTH_BYTES_MAX, RANGE_BYTES_MAX, RANGE_FRAMES_MAX};
 use crate::wire::codec::CodecError;
 use crate::wire::exchange::Scope;
 
@@ -179,4 +179,36 @@ fn a_body_is_served_while_its_envelope_lives_and_no_longer() {
     author.pass(2 * HOUR_MS);
     let answered = answer(&author.request(1, chunk()));
     assert_eq!(answered, unavailable(Unavailable::NotHeld));
+}
+
+#[test]
+fn a_range_of_expired_envelopes_reads_no_more_than_one_of_live_ones() {
+    let mut author = Node::start(0);
+    let frames: Vec<_> = (0..24)
+        .map(|at| {
+            let mut large = draft(&format!("{at}"), 30_000, Marking::Clear);
+            large.wish.valid_ms = 1;
+            frame_with(&mut author, large)
+        })
+        .collect();
+    author.meet(1);
+    author.commit();
+    author.pass(2 * HOUR_MS);
+    let Some(Answer::Range { items }) = range(&mut author, public_of(0, 1), 1, 24) else {
+        panic!("no range");
+    };
+    // Each is read whole to give its header.
+    let read: usize = frames
+        .iter()
+        .take(items.len())
+        .map(|frame| frame.len())
+        .sum();
+    assert!(read <= RANGE_BYTES_MAX + FRAME_BYTES_MAX, "{read}");
+    assert!(items.len() > 1);
+    // Whoever asks goes on behind the last that came.
+    let mut node = Node::start(1);
+    node.pass(2 * HOUR_MS);
+    let outputs = node.meet(0);
+    node.carry(1, outputs, &mut [(0, &mut author)]);
+    assert!(frames.iter().all(|frame| node.holds(frame)));
 }

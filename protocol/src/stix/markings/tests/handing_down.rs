@@ -39,6 +39,8 @@ fn attack_40_a_reference_in_the_wrong_form_hands_its_marking_down() {
         format!(r#""object_refs":[["{first}"],7,null,["{second}"]]"#),
         format!(r#""extensions":{{"x":{{"a_ref":["{first}"],"b_refs":"{second}"}}}}"#),
         format!(r#""object_refs":[{{"a_ref":["{first}"]}},"{second}"]"#),
+        format!(r#""object_refs":{{"0":"{first}","1":["{second}"]}}"#),
+        format!(r#""object_refs":[{{"id":"{first}","more":{{"x":"{second}"}}}}]"#),
     ] {
         let container = marked("report", 1, RED1, &more);
         let objects = [container, object("url", 2, ""), object("url", 3, "")];
@@ -60,6 +62,7 @@ fn attack_40_a_reference_in_the_wrong_form_hands_its_marking_down() {
     // Who made it refers to nothing, in whatever form, and is no reference name.
     for more in [
         format!(r#""created_by_ref":["{first}"]"#),
+        format!(r#""object_refs":{{"created_by_ref":"{first}"}}"#),
         format!(r#""x_things":["{first}"]"#),
     ] {
         let objects = [marked("report", 1, RED1, &more), object("url", 2, "")];

@@ -1,0 +1,281 @@
+//! Membership, as the engine lives it: notices are taken and kept, what follows
+//! from them is done, and one roster follows another.
+
+use super::messages::{Event, GossipToken, NotTaken, Output, Verdict};
+use super::{Engine, Staged, damaged, for_each};
+use crate::gate::{Blame, Notice, NoticeRefusal, Refusal, Slot, check_notice};
+use crate::ids::{CertificateId, NodeId};
+use crate::limits::{FRAME_BYTES_MAX, LINK_BYTES_MAX};
+use crate::membership::{Arrival, Effect, Membership, NotNews};
+use crate::roster::{Roster, RosterError};
+use crate::store::{Store, StoreError};
+use crate::table;
+use crate::time::Now;
+use crate::wire::Bytes;
+use crate::wire::roster::Link;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+impl<S: Store> Engine<S> {
+    pub(super) fn on_gossip_notice(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        token: GossipToken,
+        length: u64,
+        checked: Result<Box<Notice>, NoticeRefusal>,
+    ) -> Result<(), StoreError> {
+        let taken = match checked {
+            Err(refusal) => {
+                if refusal == NoticeRefusal::NotKnown {
+                    self.notices_may_be_missing(now, &from);
+                }
+                Err(NotTaken::Gate(Refusal::Notice(refusal)))
+            }
+            Ok(notice) => {
+                self.peers.heard_gossip(&from);
+                self.take_notice(now, &notice, Arrival::Live)?
+                    .map_err(NotTaken::Notice)
+            }
+        };
+        let verdict = match &taken {
+            Ok(()) => Verdict::Accept,
+            Err(NotTaken::Gate(refusal)) if refusal.blame() == Blame::Forwarder => Verdict::Reject,
+            Err(_) => Verdict::Ignore,
+        };
+        if taken.is_err() {
+            self.charge_peer(now, from, length);
+        }
+        self.outputs.push_back(Output::Verdict { token, verdict });
+        self.note_not_taken(from, taken);
+        Ok(())
+    }
+
+    /// Takes a notice that came through the gate, keeps it, and does what follows.
+    pub(super) fn take_notice(
+        &mut self,
+        now: Now,
+        notice: &Notice,
+        arrival: Arrival,
+    ) -> Result<Result<(), NotNews>, StoreError> {
+        let roster = self.roster();
+        let taken = match self.membership.take(now, &roster, notice, arrival) {
+            Ok(taken) => taken,
+            Err(why) => return Ok(Err(why)),
+        };
+        if !matches!(taken.slot, Slot::Certificate(_)) {
+            self.staged
+                .put(table::notice(&taken.slot), notice.bytes().to_vec());
+        }
+        self.drop_notices(&taken.dropped);
+        self.follows(now, taken.effect)?;
+        Ok(Ok(()))
+    }
+
+    fn drop_notices(&mut self, slots: &[Slot]) {
+        for slot in slots {
+            self.staged.remove(table::notice(slot));
+        }
+    }
+
+    fn follows(&mut self, now: Now, effect: Effect) -> Result<(), StoreError> {
+        match effect {
+            Effect::Nothing => {}
+            Effect::Certificate(known) => {
+                let (signed, certificate) = *known;
+                self.staged
+                    .put_as(table::certificate(&certificate.id), &signed);
+                let life = (certificate.node, certificate.incarnation);
+                let mut roster = (*self.roster).clone();
+                self.event(Event::Admitted {
+                    certificate: certificate.id,
+                    member: certificate.member,
+                });
+                roster.keep_certificate(certificate);
+                self.roster_is(roster);
+                self.learned_life(now, life);
+            }
+            Effect::Card(card) => {
+                let mut roster = (*self.roster).clone();
+                if let Ok(member) = roster.take_card(&card) {
+                    self.roster_is(roster);
+                    self.event(Event::CardChanged { member });
+                }
+            }
+            Effect::Revoked(revocation) => {
+                let mut roster = (*self.roster).clone();
+                roster.revoke(&revocation);
+                let node = revocation.value().node;
+                self.roster_is(roster);
+                self.event(Event::Revoked {
+                    member: revocation.value().member,
+                    node,
+                });
+                self.quarantine_beyond_cuts(&node)?;
+            }
+            Effect::Voted => self.follow_if_decided(now)?,
+            Effect::Suspension(member) => self.event(Event::Suspension { member }),
+            Effect::Fork(node, incarnation) => {
+                self.quarantine_life(&node, incarnation)?;
+                if let Some(member) = self.roster.owner(&node) {
+                    self.event(Event::ForkProven { member, node });
+                }
+            }
+            Effect::DoubleVote(member) => self.event(Event::DoubleVote { member }),
+        }
+        Ok(())
+    }
+
+    /// The roster, or what is known of its nodes, is another from now on.
+    fn roster_is(&mut self, roster: Roster) {
+        self.roster = Arc::new(roster);
+        // A renewed certificate of this node is the one it cites from now on.
+        if let Some(newest) = self
+            .roster
+            .node(&self.me.node)
+            .filter(|newest| newest.signing_key == self.signing_key.public())
+        {
+            self.me = newest.clone();
+        }
+        self.outputs.push_back(Output::Roster(self.roster()));
+    }
+
+    fn follow_if_decided(&mut self, now: Now) -> Result<(), StoreError> {
+        while let Some(link) = self.membership.deliberation().decided(&self.roster) {
+            if self.follow(now, &link)?.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on to the next roster.
+    pub(super) fn follow(
+        &mut self,
+        now: Now,
+        link: &Link,
+    ) -> Result<Result<(), RosterError>, StoreError> {
+        let next = match self.roster.follow(link) {
+            Ok(next) => next,
+            Err(why) => return Ok(Err(why)),
+        };
+        self.staged.put(table::link(next.epoch()), link.to_bytes());
+        let dropped = self.membership.roster_changed(&next);
+        self.drop_notices(&dropped);
+        let gone: Vec<NodeId> = self
+            .roster
+            .nodes()
+            .map(|certificate| certificate.node)
+            .filter(|node| next.node(node).is_none())
+            .collect();
+        let epoch = next.epoch();
+        self.roster_is(next);
+        for node in &gone {
+            self.quarantine_beyond_cuts(node)?;
+        }
+        self.event(Event::Epoch { epoch });
+        // What came for the next epoch and was not understood comes again.
+        self.ask_for_notices_again(now);
+        self.say_alive_soon(now);
+        Ok(Ok(()))
+    }
+}
+
+/// The roster that the chain in a store leads to, with the certificates and the
+/// notices that are held about it.
+pub(super) fn restore<S: Store>(
+    staged: &Staged<S>,
+    roster: &mut Roster,
+    now: Now,
+) -> Result<Membership, StoreError> {
+    for_each(staged, table::LINKS, |key, value| {
+        let link = Link::from_bytes(value).map_err(|_| damaged(key))?;
+        match roster.follow(&link) {
+            Ok(next) => *roster = next,
+            // A link that is known already, because it came with the start.
+            Err(RosterError::NotNext { epoch, held }) if epoch <= held => {}
+            Err(_) => return Err(damaged(key)),
+        }
+        Ok(())
+    })?;
+    let mut membership = Membership::default();
+    let of_chain: BTreeSet<CertificateId> = roster
+        .known_certificates()
+        .map(|certificate| certificate.id)
+        .collect();
+    super::restore_certificates(staged, roster)?;
+    for certificate in roster.known_certificates() {
+        if !of_chain.contains(&certificate.id) {
+            membership.knows_certificate(certificate);
+        }
+    }
+    let mut frames = Vec::new();
+    for_each(staged, table::NOTICES, |_, value| {
+        frames.push(value.to_vec());
+        Ok(())
+    })?;
+    // Some need others: a consent its proposal, a suspension a certificate.
+    loop {
+        let before = frames.len();
+        frames.retain(|bytes| {
+            let Ok(notice) = check_notice(bytes, roster) else {
+                return true;
+            };
+            match membership.take(now, roster, &notice, Arrival::Later) {
+                Ok(taken) => {
+                    match taken.effect {
+                        Effect::Card(card) => {
+                            // One that the roster does not take changes nothing.
+                            let _ = roster.take_card(&card);
+                        }
+                        Effect::Revoked(revocation) => {
+                            roster.revoke(&revocation);
+                        }
+                        Effect::Certificate(known) => roster.keep_certificate(known.1),
+                        Effect::Nothing
+                        | Effect::Voted
+                        | Effect::Suspension(_)
+                        | Effect::Fork(..)
+                        | Effect::DoubleVote(_) => {}
+                    }
+                    false
+                }
+                Err(why) => why.passes(),
+            }
+        });
+        if frames.is_empty() || frames.len() == before {
+            return Ok(membership);
+        }
+    }
+}
+
+/// A link as an answer carries it.
+pub(super) fn link_bytes<S: Store>(
+    staged: &Staged<S>,
+    epoch: u64,
+) -> Result<Option<Bytes<LINK_BYTES_MAX>>, StoreError> {
+    Ok(staged
+        .sound(&table::link(epoch))?
+        .and_then(|bytes| Bytes::new(bytes).ok()))
+}
+
+/// A notice as an answer carries it.
+pub(super) fn notice_bytes<S: Store>(
+    staged: &Staged<S>,
+    slot: &Slot,
+) -> Result<Option<Bytes<FRAME_BYTES_MAX>>, StoreError> {
+    let bytes = match slot {
+        Slot::Certificate(id) => staged
+            .sound(&table::certificate(id))?
+            .map(|body| crate::wire::envelope::frame_of(crate::wire::Kind::NodeCert, body)),
+        Slot::Card(_)
+        | Slot::Proposal(_)
+        | Slot::Vote(..)
+        | Slot::Revocation(..)
+        | Slot::Suspension(..)
+        | Slot::Alive(_)
+        | Slot::Fork(..)
+        | Slot::DoubleVote(_) => staged.sound(&table::notice(slot))?,
+    };
+    Ok(bytes.and_then(|bytes| Bytes::new(bytes).ok()))
+}

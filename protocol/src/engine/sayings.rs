@@ -1,0 +1,268 @@
+//! What this node says about membership in its own name: that it is alive, that
+//! it proposes or prepares a roster, that it suspends somebody.
+
+use super::messages::{ClientToken, Output};
+use super::receive::release_frame;
+use super::{Engine, Instant};
+use crate::gate::{NoticeRefusal, check_notice};
+use crate::ids::{MemberId, RosterId};
+use crate::limits::{ALIVE_EVERY_MS, ALIVE_SOON_MS, SUSPENSION_LIFE_MS_MAX};
+use crate::marking::Marking;
+use crate::membership::{Arrival, NotNews};
+use crate::policy::Peer;
+use crate::roster::{Proposal, RosterError, VoteRefusal};
+use crate::store::{Store, StoreError};
+use crate::time::Now;
+use crate::wire::envelope::frame;
+use crate::wire::notice::{Alive, StreamHead, Suspension};
+use crate::wire::roster::{Change, RosterStatement, Vote, VoteBy};
+use crate::wire::{Kind, List, SignedBytes, Text, codec};
+use watchfire_crypto::{Signed, Statement};
+
+/// What a person has this node say.
+#[derive(Clone, Debug)]
+pub enum Saying {
+    /// Propose a roster.
+    Propose {
+        /// Why.
+        reason: String,
+        /// What changes.
+        changes: Vec<Change>,
+    },
+    /// Prepare a roster that is proposed.
+    Prepare {
+        /// Which.
+        roster: RosterId,
+        /// In which round; none for the present one.
+        round: Option<u32>,
+    },
+    /// Suspend a member, as far as it is this one's to say.
+    Suspend {
+        /// Whom.
+        member: MemberId,
+        /// For how long, in milliseconds; 0 takes it back.
+        life_ms: u64,
+        /// Why.
+        reason: String,
+    },
+    /// Say what somebody signed elsewhere, an offline root above all: a frame.
+    Bring {
+        /// The frame.
+        frame: Vec<u8>,
+    },
+}
+
+/// What was said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// Of a proposal or a vote: which roster it is about.
+    pub roster: Option<RosterId>,
+    /// The roster's number that is held now.
+    pub epoch: u64,
+}
+
+/// Why nothing was said.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SayingRefusal {
+    /// The roster does not allow it.
+    #[error(transparent)]
+    Roster(#[from] RosterError),
+    /// A vote against what was voted before.
+    #[error(transparent)]
+    Vote(#[from] VoteRefusal),
+    /// What was brought does not come through the gate.
+    #[error(transparent)]
+    Gate(#[from] NoticeRefusal),
+    /// It is no news here.
+    #[error(transparent)]
+    NotNews(#[from] NotNews),
+    /// Too long, or out of bounds.
+    #[error("{0}")]
+    Form(String),
+}
+
+impl<S: Store> Engine<S> {
+    pub(super) fn on_say(
+        &mut self,
+        now: Now,
+        client: ClientToken,
+        saying: Saying,
+    ) -> Result<(), StoreError> {
+        let outcome = self.say(now, saying)?;
+        self.claim(Output::Said { client, outcome });
+        Ok(())
+    }
+
+    fn say(&mut self, now: Now, saying: Saying) -> Result<Result<Said, SayingRefusal>, StoreError> {
+        let made = match saying {
+            Saying::Propose { reason, changes } => self.proposal(now, reason, changes),
+            Saying::Prepare { roster, round } => self.prepare(&roster, round),
+            Saying::Suspend {
+                member,
+                life_ms,
+                reason,
+            } => self.suspension(now, member, life_ms, reason),
+            Saying::Bring { frame } => Ok((frame, None)),
+        };
+        let (bytes, roster) = match made {
+            Ok(made) => made,
+            Err(why) => return Ok(Err(why)),
+        };
+        if let Err(why) = self.utter(now, bytes)? {
+            return Ok(Err(why));
+        }
+        Ok(Ok(Said {
+            roster,
+            epoch: self.roster.epoch(),
+        }))
+    }
+
+    /// Takes a notice as if it had come from outside, and gossips it.
+    fn utter(&mut self, now: Now, bytes: Vec<u8>) -> Result<Result<(), SayingRefusal>, StoreError> {
+        let notice = match check_notice(&bytes, &self.roster) {
+            Ok(notice) => notice,
+            Err(why) => return Ok(Err(why.into())),
+        };
+        if let Err(why) = self.take_notice(now, &notice, Arrival::Later)? {
+            return Ok(Err(why.into()));
+        }
+        if let Some(frame) = release_frame(bytes, Marking::Clear, Peer::Outside) {
+            self.claim(Output::Gossip { frame });
+        }
+        Ok(Ok(()))
+    }
+
+    fn sign<T: Statement, const MAX: usize>(
+        &self,
+        kind: Kind,
+        bytes: Vec<u8>,
+    ) -> Result<Vec<u8>, SayingRefusal> {
+        let signed: Signed<T> = Signed::seal(bytes, &self.signing_key);
+        let signed: SignedBytes<MAX> =
+            SignedBytes::new(signed).map_err(|why| SayingRefusal::Form(why.to_string()))?;
+        Ok(frame(kind, &signed))
+    }
+
+    fn proposal(
+        &self,
+        now: Now,
+        reason: String,
+        changes: Vec<Change>,
+    ) -> Result<(Vec<u8>, Option<RosterId>), SayingRefusal> {
+        let successor = self.roster.propose(Proposal {
+            proposer: self.own_member(),
+            certificate: self.me.id,
+            created_ms: now.wall_ms,
+            reason,
+            changes,
+        })?;
+        let bytes = self.sign::<RosterStatement, { crate::limits::ROSTER_BYTES_MAX }>(
+            Kind::Roster,
+            successor.bytes().to_vec(),
+        )?;
+        Ok((bytes, Some(successor.id())))
+    }
+
+    fn prepare(
+        &self,
+        roster: &RosterId,
+        round: Option<u32>,
+    ) -> Result<(Vec<u8>, Option<RosterId>), SayingRefusal> {
+        let deliberation = self.membership.deliberation();
+        let round = round.unwrap_or_else(|| deliberation.ballot().round().max(1));
+        deliberation.may_prepare(&self.roster, &self.own_member(), round, roster)?;
+        let vote = Vote {
+            federation: self.roster.federation(),
+            epoch: self.roster.epoch().saturating_add(1),
+            roster: *roster,
+            round,
+            by: VoteBy::Prepare {
+                certificate: self.me.id,
+            },
+        };
+        let bytes =
+            self.sign::<Vote, { crate::limits::VOTE_BYTES_MAX }>(Kind::Vote, codec::encode(&vote))?;
+        Ok((bytes, Some(*roster)))
+    }
+
+    fn suspension(
+        &self,
+        now: Now,
+        member: MemberId,
+        life_ms: u64,
+        reason: String,
+    ) -> Result<(Vec<u8>, Option<RosterId>), SayingRefusal> {
+        let form = |why: &dyn core::fmt::Display| SayingRefusal::Form(format!("the reason: {why}"));
+        if life_ms > SUSPENSION_LIFE_MS_MAX {
+            return Err(SayingRefusal::Form(
+                "a suspension lasts at most 72 hours; suspend again when it ends, or propose to expel"
+                    .to_owned(),
+            ));
+        }
+        let said = Suspension {
+            federation: self.roster.federation(),
+            certificate: self.me.id,
+            member,
+            created_ms: now.wall_ms,
+            until_ms: now.wall_ms.saturating_add(life_ms),
+            reason: Text::new(reason).map_err(|why| form(&why))?,
+        };
+        let bytes = self.sign::<Suspension, { crate::limits::SUSPENSION_BYTES_MAX }>(
+            Kind::Suspension,
+            codec::encode(&said),
+        )?;
+        Ok((bytes, None))
+    }
+
+    /// When to say next that this node is alive.
+    pub(super) const fn alive_deadline(&self) -> Instant {
+        self.alive_at
+    }
+
+    /// Something changed that others should hear of soon.
+    pub(super) fn say_alive_soon(&mut self, now: Now) {
+        self.alive_at = self.alive_at.min(now.mono.plus_ms(ALIVE_SOON_MS));
+    }
+
+    /// Says that this node is alive, if it is time.
+    pub(super) fn say_alive(&mut self, now: Now) -> Result<(), StoreError> {
+        if self.alive_at > now.mono {
+            return Ok(());
+        }
+        self.alives_said += 1;
+        // Spread, so that a federation does not speak in step.
+        let jitter_ms = self.chance.below(
+            "alive",
+            self.me.node.as_bytes(),
+            self.alives_said,
+            ALIVE_EVERY_MS / 8,
+        );
+        self.alive_at = now.mono.plus_ms(ALIVE_EVERY_MS - jitter_ms);
+        let heads = self
+            .streams
+            .ends_of(&self.me.node, self.me.incarnation)
+            .map(|(tag, through)| StreamHead {
+                tag,
+                sequence: through.sequence,
+                head: through.head,
+            })
+            .collect();
+        let alive = Alive {
+            federation: self.roster.federation(),
+            certificate: self.me.id,
+            epoch: self.roster.epoch(),
+            roster: self.roster.id(),
+            wall_ms: now.wall_ms,
+            heads: List::new(heads).unwrap_or_default(),
+            groups: List::default(),
+            more: List::default(),
+        };
+        let bytes = self
+            .sign::<Alive, { crate::limits::ALIVE_BYTES_MAX }>(Kind::Alive, codec::encode(&alive));
+        if let Ok(bytes) = bytes {
+            // Who is expelled, or has no certificate now, has nothing to say.
+            let _ = self.utter(now, bytes)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,356 @@
+//! What a node holds about membership beside the roster itself: proposals and
+//! votes for the next one, suspensions, signs of life, proofs against cheats.
+//!
+//! A state machine without a store: notices go in, one at a time and in any
+//! order, and what is to be kept, dropped and done comes out. Two nodes that
+//! were given the same notices hold the same state, whatever the order.
+
+mod alives;
+mod changes;
+mod deliberation;
+mod suspensions;
+
+pub use alives::{Alives, ClockOffset, Freshness};
+pub use changes::{NoticePage, NoticeScope};
+pub use deliberation::{Candidate, Deliberation};
+pub use suspensions::Suspensions;
+
+use crate::gate::{Matter, Notice, Order, Slot};
+use crate::ids::{MemberId, NodeId};
+use crate::limits::{NOTICE_AGAIN_MS, VOTE_ROUNDS_MAX};
+use crate::roster::{Certificate, Roster};
+use crate::time::{Instant, Now};
+use crate::wire::SignedBytes;
+use crate::wire::card::CertificateBytes;
+use crate::wire::kind::NOTICES;
+use crate::wire::notice::Revocation;
+use crate::wire::roster::VoteBy;
+use changes::Changes;
+use std::collections::{BTreeMap, BTreeSet};
+use watchfire_crypto::Verified;
+
+/// What is held about membership.
+#[derive(Clone, Debug, Default)]
+pub struct Membership {
+    held: BTreeMap<Slot, Held>,
+    changes: Changes,
+    deliberation: Deliberation,
+    suspensions: Suspensions,
+    alives: Alives,
+    forks: BTreeSet<(NodeId, u64)>,
+    double_voters: BTreeSet<MemberId>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    order: Order,
+    taken_at: Instant,
+}
+
+/// How a notice came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// By gossip, so it was made a moment ago.
+    Live,
+    /// Asked for, read from a file or from the store.
+    Later,
+}
+
+/// A notice was taken.
+#[derive(Debug)]
+pub struct Taken {
+    /// To be kept there.
+    pub slot: Slot,
+    /// To be kept no longer.
+    pub dropped: Vec<Slot>,
+    /// What follows for others.
+    pub effect: Effect,
+}
+
+/// What follows from a notice beyond this state.
+#[derive(Debug)]
+pub enum Effect {
+    /// Nothing.
+    Nothing,
+    /// A certificate is known.
+    Certificate(Box<(CertificateBytes, Certificate)>),
+    /// A member's card is another.
+    Card(Box<SignedBytes<{ crate::limits::CARD_BYTES_MAX }>>),
+    /// A node has ended.
+    Revoked(Box<Verified<Revocation>>),
+    /// There may be a decided roster now.
+    Voted,
+    /// Who is suspended may have changed.
+    Suspension(MemberId),
+    /// A node signed two envelopes for one place.
+    Fork(NodeId, u64),
+    /// A member cast two votes where one may be.
+    DoubleVote(MemberId),
+}
+
+/// Why a notice was not taken; nobody pays for any of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotNews {
+    /// What is held is as new.
+    #[error("held already, or older than what is held")]
+    Held,
+    /// Made in the future.
+    #[error("made more than 10 minutes ahead of this node's clock")]
+    Ahead,
+    /// Another was taken a moment ago.
+    #[error("another was taken within the last minute")]
+    TooSoon,
+    /// Under a certificate that is not current.
+    #[error("its certificate is not valid now")]
+    NotCurrent,
+    /// Over what is kept of one signer.
+    #[error("too many of one signer")]
+    TooMany,
+    /// About a proposal that is not held.
+    #[error("about a roster that is not held")]
+    NoProposal,
+    /// A sign of life that takes back what an earlier one said.
+    #[error("a sign of life that says less than an earlier one")]
+    GoesBack,
+}
+
+impl NotNews {
+    /// Whether the same notice may be taken later, so that it is worth asking for
+    /// again.
+    pub const fn passes(self) -> bool {
+        match self {
+            Self::Ahead | Self::TooSoon | Self::NoProposal => true,
+            Self::Held | Self::NotCurrent | Self::TooMany | Self::GoesBack => false,
+        }
+    }
+}
+
+impl Membership {
+    /// Takes a notice, if it is news.
+    ///
+    /// # Errors
+    /// Says why it is not.
+    pub fn take(
+        &mut self,
+        now: Now,
+        roster: &Roster,
+        notice: &Notice,
+        arrival: Arrival,
+    ) -> Result<Taken, NotNews> {
+        let slot = notice.slot();
+        if let Matter::Alive(alive, certificate) = notice.matter()
+            && arrival == Arrival::Live
+        {
+            // Also of one that is too far ahead: it may be this clock that is slow.
+            self.alives.hear(now, certificate.member, alive.value());
+        }
+        if notice.is_ahead(now.wall_ms) {
+            return Err(NotNews::Ahead);
+        }
+        if let Some(held) = self.held.get(&slot) {
+            if held.order >= notice.order() {
+                return Err(NotNews::Held);
+            }
+            let is_restored = arrival == Arrival::Later;
+            if !is_restored && now.mono.since_ms(held.taken_at) < NOTICE_AGAIN_MS {
+                return Err(NotNews::TooSoon);
+            }
+        }
+        let (effect, dropped) = self.take_matter(now, roster, notice)?;
+        self.held.insert(
+            slot,
+            Held {
+                order: notice.order(),
+                taken_at: now.mono,
+            },
+        );
+        self.changes.changed(slot);
+        for dropped in &dropped {
+            self.forget(dropped);
+        }
+        Ok(Taken {
+            slot,
+            dropped,
+            effect,
+        })
+    }
+
+    fn take_matter(
+        &mut self,
+        now: Now,
+        roster: &Roster,
+        notice: &Notice,
+    ) -> Result<(Effect, Vec<Slot>), NotNews> {
+        let effect = match notice.matter() {
+            Matter::Card(card) => Effect::Card(card.clone()),
+            Matter::Certificate(certificate) => Effect::Certificate(certificate.clone()),
+            Matter::Revocation(revocation) => Effect::Revoked(revocation.clone()),
+            Matter::Proposal(successor) => {
+                let dropped = self.deliberation.propose(successor)?;
+                return Ok((Effect::Voted, dropped));
+            }
+            Matter::Vote(vote, member) => {
+                self.deliberation.vote(vote, *member)?;
+                let dropped = self.rounds_past(&vote.value().by);
+                return Ok((Effect::Voted, dropped));
+            }
+            Matter::Consent(vote) => {
+                self.deliberation.consent(vote)?;
+                Effect::Voted
+            }
+            Matter::Suspension(suspension, by) => {
+                let said = suspension.value();
+                let is_current = roster
+                    .certificate(&said.certificate)
+                    .is_some_and(|certificate| certificate.is_current(said.created_ms));
+                if !is_current {
+                    return Err(NotNews::NotCurrent);
+                }
+                let dropped = self.suspensions.take(*by, said, notice.order())?;
+                return Ok((Effect::Suspension(said.member), dropped));
+            }
+            Matter::Alive(alive, certificate) => {
+                if !certificate.is_current(now.wall_ms) {
+                    return Err(NotNews::NotCurrent);
+                }
+                self.alives.take(now, certificate, alive.value())?;
+                Effect::Nothing
+            }
+            Matter::Fork(stream, _) => {
+                self.forks.insert((stream.node, stream.incarnation));
+                Effect::Fork(stream.node, stream.incarnation)
+            }
+            Matter::DoubleVote(member) => {
+                self.double_voters.insert(*member);
+                Effect::DoubleVote(*member)
+            }
+        };
+        Ok((effect, Vec::new()))
+    }
+
+    /// Votes of one key in more rounds than are kept: those of the lowest.
+    fn rounds_past(&self, by: &VoteBy) -> Vec<Slot> {
+        let mut of_key: Vec<(u32, Slot)> = self
+            .held
+            .keys()
+            .filter_map(|slot| slot.round_of(by).map(|round| (round, *slot)))
+            .collect();
+        of_key.sort_unstable();
+        let rounds: BTreeSet<u32> = of_key.iter().map(|(round, _)| *round).collect();
+        let over = rounds.len().saturating_sub(VOTE_ROUNDS_MAX);
+        let past: BTreeSet<u32> = rounds.into_iter().take(over).collect();
+        of_key
+            .into_iter()
+            .filter(|(round, _)| past.contains(round))
+            .map(|(_, slot)| slot)
+            .collect()
+    }
+
+    fn forget(&mut self, slot: &Slot) {
+        self.held.remove(slot);
+        self.changes.forget(slot);
+    }
+
+    /// The roster is another: what was about the one before is dropped, and what
+    /// is held of those who left. Gives the slots to be kept no longer.
+    pub fn roster_changed(&mut self, roster: &Roster) -> Vec<Slot> {
+        self.deliberation = Deliberation::default();
+        self.suspensions
+            .retain(|member| roster.member(member).is_some());
+        self.alives.retain(|member| roster.member(member).is_some());
+        let is_member = |member: &MemberId| roster.member(member).is_some();
+        let dropped: Vec<Slot> = self
+            .held
+            .keys()
+            .filter(|slot| match slot {
+                Slot::Proposal(_) | Slot::Vote(..) => true,
+                Slot::Card(member) | Slot::DoubleVote(member) => !is_member(member),
+                Slot::Suspension(by, of) => !is_member(by) || !is_member(of),
+                Slot::Alive(node) => roster.node(node).is_none(),
+                Slot::Certificate(_) | Slot::Revocation(..) | Slot::Fork(..) => false,
+            })
+            .copied()
+            .collect();
+        for slot in &dropped {
+            self.forget(slot);
+        }
+        dropped
+    }
+
+    /// A certificate that came by the door is listed to peers like one that came
+    /// as a notice. What the chain itself holds is not: everybody has it.
+    pub fn knows_certificate(&mut self, certificate: &Certificate) {
+        let slot = Slot::Certificate(certificate.id);
+        if !self.held.contains_key(&slot) {
+            let held = Held {
+                order: (0, 0, [0; 32]),
+                taken_at: Instant::ZERO,
+            };
+            self.held.insert(slot, held);
+            self.changes.changed(slot);
+        }
+    }
+
+    /// Whether a notice for this slot is held that is as new.
+    pub fn is_held(&self, slot: &Slot, order: Order) -> bool {
+        self.held.get(slot).is_some_and(|held| held.order >= order)
+    }
+
+    /// Stands for all that is held in a scope: two nodes that hold the same have
+    /// the same.
+    pub fn digest(&self, scope: NoticeScope) -> [u8; 16] {
+        let held: Vec<(Slot, Order)> = self
+            .held
+            .iter()
+            .filter(|(slot, _)| NoticeScope::of(slot) == scope)
+            .map(|(slot, held)| (*slot, held.order))
+            .collect();
+        let mut first = [0; 16];
+        for (to, from) in first
+            .iter_mut()
+            .zip(NOTICES.digest(&crate::wire::codec::encode(&held)))
+        {
+            *to = from;
+        }
+        first
+    }
+
+    /// What changed since, of one scope.
+    pub fn page(&self, scope: NoticeScope, since: u64, count_max: usize) -> NoticePage {
+        self.changes.page(scope, since, count_max)
+    }
+
+    /// Proposals and votes for the next roster.
+    pub const fn deliberation(&self) -> &Deliberation {
+        &self.deliberation
+    }
+
+    /// Who suspends whom.
+    pub const fn suspensions(&self) -> &Suspensions {
+        &self.suspensions
+    }
+
+    /// Signs of life.
+    pub const fn alives(&self) -> &Alives {
+        &self.alives
+    }
+
+    /// Whether two envelopes of this life of a node claim one place.
+    pub fn is_forked(&self, node: &NodeId, incarnation: u64) -> bool {
+        self.forks.contains(&(*node, incarnation))
+    }
+
+    /// Lives of nodes of which a fork is proven.
+    pub const fn forks(&self) -> &BTreeSet<(NodeId, u64)> {
+        &self.forks
+    }
+
+    /// Members of whom two votes are known where one may be.
+    pub const fn double_voters(&self) -> &BTreeSet<MemberId> {
+        &self.double_voters
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+mod tests;
