@@ -15,12 +15,18 @@
 
 #[path = "model/freshness.rs"]
 mod freshness;
+#[path = "model/knowledge.rs"]
+mod knowledge;
+#[path = "model/naming.rs"]
+mod naming;
 #[path = "model/rollback.rs"]
 mod rollback;
 #[path = "model/rules.rs"]
 mod rules;
 #[path = "model/suspension.rs"]
 mod suspension;
+#[path = "model/vote.rs"]
+mod vote;
 #[path = "model/votes.rs"]
 mod votes;
 #[path = "model/votes_hold.rs"]

@@ -171,7 +171,7 @@ impl Freshness {
         };
         let mut since: Vec<u8> = self.members().filter_map(gone_on).collect();
         since.sort_unstable_by(|one, two| two.cmp(one));
-        since.get(self.rules.votes - self.cheats() - 1).copied()
+        since.get(self.rules.commits - self.cheats() - 1).copied()
     }
 }
 

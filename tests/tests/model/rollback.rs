@@ -9,7 +9,8 @@
 
 use stateright::{Model, Property};
 
-use super::rules::{Successor, falls, holds};
+use super::rules::{falls, holds};
+use super::vote::Successor;
 
 const EPOCHS: usize = 2;
 

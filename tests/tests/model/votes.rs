@@ -1,383 +1,342 @@
-//! Four members, one of whom may lie: votes on what follows an epoch.
+//! Votes on what follows an epoch: what members sign, who may lie.
 //!
-//! Bounds: one epoch, two proposals A and B, of which B brings a new root key;
-//! each honest member votes at most once and its node restarts at most once,
-//! at any moment; votes are delivered in any order, again, or never, each to
-//! each node by itself. The cheat, member 3, votes for both and shows either
-//! to whom it likes, whenever it likes; the new key's owner signs B or does
-//! not. A node that has taken a successor keeps it, and the votes it took it
-//! by, on disk. Within that the search is complete; states that differ only
-//! in which honest member is which count once.
+//! Bounds: one epoch, two proposals A and B, of which B may bring a new root
+//! key; rounds up to a bound. An honest member casts what the protocol's
+//! ballot lets it cast by what it knows, which is any part of what was sent
+//! (`knowledge`), so late, repeated and lost messages and the forgetting of
+//! others' votes in a restart are all in here. A cheat casts anything in any
+//! round; for the safety of votes it has cast everything there is to cast and
+//! shown it to everybody, which lets the honest do all that any of its lies
+//! would. Decided is what q committed in one round, over all that was ever
+//! sent: whatever link of the chain can be made of it. Within that the search
+//! is complete; states that differ only in which honest member is which count
+//! once.
 //!
 //! A suspension is not in here: it changes neither who votes nor what a vote
 //! counts, so the two have no variable in common; `suspension` has it.
 
+use std::sync::Arc;
+
 use stateright::{Model, Property};
+use watchfire_protocol::roster::{Step, VoteRefusal};
 
-use super::rules::{Held, Rules, Successor};
+use super::knowledge::{Held, Quorums, Verdicts, allowed, cast};
+use super::naming::Naming;
+use super::rules::Rules;
+use super::vote::{Successor, Vote, Votes};
 
-pub(crate) const MEMBERS: usize = 4;
+/// As many honest members as any model has.
+pub(crate) const HONEST_MAX: usize = 5;
 
 pub(crate) const ONE_SUCCESSOR: &str = "no two successors are decided";
-pub(crate) const NAMED: &str = "two decided name more double signers than may lie";
-pub(crate) const FAIR: &str = "nobody is named who voted once";
-pub(crate) const CONSENT: &str = "no key is brought in that did not sign";
-pub(crate) const SHOWN: &str = "what one has taken, everybody who sees all votes would";
+pub(crate) const LOCKED: &str = "after a quorum committed one, no quorum prepares another";
+pub(crate) const CONSENT: &str = "nothing is decided without the consent of the new key";
+pub(crate) const FAIR: &str = "nobody honest casts two in one round and step";
+pub(crate) const AGREES: &str = "the ballot of everything says what its tables say";
 
-/// The ways to name three honest members, and the fourth who stays the cheat.
-const NAMES: [[usize; MEMBERS]; 6] = [
-    [0, 1, 2, 3],
-    [0, 2, 1, 3],
-    [1, 0, 2, 3],
-    [1, 2, 0, 3],
-    [2, 0, 1, 3],
-    [2, 1, 0, 3],
-];
-
-/// What is explored: the rules, how many of the last members lie, and whether
-/// B brings a new key.
+/// What is explored.
 #[derive(Clone, Debug)]
-pub(crate) struct Votes {
+pub(crate) struct Voting {
     pub(crate) rules: Rules,
+    /// Votes are cast in rounds 1 to this.
+    pub(crate) rounds: u32,
+    /// Cheats that have cast everything.
     pub(crate) cheats: usize,
+    /// Whether one more cheat casts anything but two in one round and step.
+    pub(crate) careful: bool,
+    /// Whether B brings a new key.
     pub(crate) new_key: bool,
+    /// Whether restarts are tried: with durable votes they change nothing.
     pub(crate) restarts: bool,
-    /// What was voted, and sent, before the search begins.
-    pub(crate) begun: Vec<Successor>,
-    /// For each set of votes, whether it decides A, and B.
-    pub(crate) decided: Vec<[bool; 2]>,
-    /// For each of `NAMES` and each set of votes, those votes under new names.
-    pub(crate) renamed: Vec<Vec<Held>>,
+    /// Whether every verdict is asked of the ballot of everything as well.
+    pub(crate) checked: bool,
+    /// By what members are named when two successors are decided.
+    pub(crate) naming: Option<Naming>,
+    pub(crate) quorums: Arc<Quorums>,
+    pub(crate) verdicts: Verdicts,
 }
 
-impl Votes {
-    pub(crate) fn new(rules: Rules) -> Self {
-        let sets = || (0..1 << (2 * MEMBERS)).map(Held);
-        let decided = |held| Successor::ALL.map(|successor| rules.is_decided(held, successor));
+impl Voting {
+    pub(crate) fn new(rules: Rules, rounds: u32) -> Self {
         Self {
             rules,
+            rounds,
             cheats: rules.thresholds.faults(),
+            careful: false,
             new_key: false,
-            restarts: true,
-            begun: Vec::new(),
-            decided: sets().map(decided).collect(),
-            renamed: NAMES
-                .iter()
-                .map(|names| sets().map(|held| held.renamed(names)).collect())
-                .collect(),
+            restarts: false,
+            checked: false,
+            naming: None,
+            quorums: Arc::new(Quorums::of(&rules)),
+            verdicts: Verdicts::default(),
         }
     }
 
-    fn honest(&self) -> usize {
-        MEMBERS - self.cheats
+    pub(crate) fn honest(&self) -> usize {
+        self.rules.thresholds.members() - self.cheats - usize::from(self.careful)
     }
 
-    fn is_decided(&self, held: Held, successor: Successor) -> bool {
-        self.decided[usize::from(held.0)][successor as usize]
+    /// The two bits of each member, by what it sent of one step in one round.
+    fn column(&self, state: &State, step: Step, round: u32) -> u16 {
+        let honest = self.honest();
+        let seats = state.seats.iter().take(honest).enumerate();
+        let column = seats.fold(0, |column, (member, seat)| {
+            column | seat.sent.cell(step, round) << (2 * member)
+        });
+        let careful = state.careful.cell(step, round) << (2 * honest);
+        let open = honest + usize::from(self.careful);
+        let all = (1 << (2 * self.cheats)) - 1;
+        column | careful | all << (2 * open)
     }
 
-    fn is_cheat(&self, member: usize) -> bool {
-        member >= self.honest()
+    /// Whether q prepared, or committed, by all that was sent.
+    pub(crate) fn is_quorum(&self, state: &State, vote: Vote) -> bool {
+        let column = self.column(state, vote.step, vote.round);
+        self.quorums.has(vote.step, column, vote.roster)
+    }
+
+    pub(crate) fn is_decided(&self, state: &State, roster: Successor) -> bool {
+        (1..=self.rounds).any(|round| self.is_quorum(state, Vote::commit(round, roster)))
+    }
+
+    /// What enough have prepared as a member knows it, a bit each.
+    fn prepared(&self, state: &State, member: usize) -> u8 {
+        let seat = &state.seats[member];
+        let mut bits = 0;
+        for round in 1..=self.rounds {
+            let mut column = self.column(state, Step::Prepare, round);
+            column &= !(0b11 << (2 * member));
+            column |= seat.own.cell(Step::Prepare, round) << (2 * member);
+            for roster in Successor::ALL {
+                let is = self.quorums.has(Step::Prepare, column, roster);
+                bits |= u8::from(is) << ((round - 1) * 2 + roster as u32);
+            }
+        }
+        bits
+    }
+
+    /// What everybody but one member sent.
+    fn others(&self, state: &State, member: usize) -> Held {
+        let mut others = Held::default();
+        let honest = self.honest();
+        for (voter, seat) in state.seats.iter().enumerate().take(honest) {
+            if voter != member {
+                cast(&mut others, voter, seat.sent);
+            }
+        }
+        cast(&mut others, honest, state.careful);
+        let everything = Votes::of(Vote::all(self.rounds));
+        for cheat in self.rules.thresholds.members() - self.cheats..self.rules.thresholds.members()
+        {
+            cast(&mut others, cheat, everything);
+        }
+        others
+    }
+
+    /// What an honest member may cast next, if it knows all that was sent.
+    pub(crate) fn may(&self, state: &State, member: usize) -> Votes {
+        let own = state.seats[member].own;
+        let known = (own, self.prepared(state, member));
+        let may = self.verdicts.of(&self.rules, member, known, || {
+            self.others(state, member)
+        });
+        let consent = !self.new_key
+            || state.consented
+            || self.rules.unheeded == Some(VoteRefusal::NoConsent);
+        let may = may.iter().filter(|vote| {
+            let waits = vote.step == Step::Prepare && vote.roster == Successor::B && !consent;
+            vote.round <= self.rounds && !waits
+        });
+        Votes::of(may)
     }
 }
 
-/// An honest member: its root, and its node.
+/// An honest member.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Seat {
-    /// What its root remembers to have signed.
-    voted: Option<Successor>,
+    /// What it sent, ever.
+    pub(crate) sent: Votes,
+    /// What of that it remembers.
+    pub(crate) own: Votes,
     /// What of that a restart leaves.
-    durable: Option<Successor>,
-    /// Which of its votes others can have.
-    sent: [bool; 2],
-    /// It changed its vote, openly.
-    changed: bool,
-    /// The votes its node holds; none are needed once it has taken a successor.
-    held: Held,
-    /// Its node holds the new key's signature on B.
-    cosigned: bool,
-    /// What its node has taken, with the votes that showed it.
-    taken: Option<(Successor, Held)>,
+    durable: Votes,
     restarted: bool,
 }
 
-/// The honest members, and whether the new key has signed B.
+/// What was sent, and whether the new key's owner has consented.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct State {
-    /// Those of the cheats stay as they began.
-    seats: [Seat; MEMBERS],
-    cosigned: bool,
+    pub(crate) seats: [Seat; HONEST_MAX],
+    pub(crate) careful: Votes,
+    pub(crate) consented: bool,
 }
 
 /// What can happen next; members are meant by their number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    Vote(usize, Successor),
+    Cast(usize, Vote),
+    Lie(Vote),
     Persist(usize),
-    Change(usize),
-    Cosign,
-    Deliver {
-        voter: usize,
-        successor: Successor,
-        to: usize,
-    },
-    DeliverCosigned(usize),
     Restart(usize),
+    Consent,
 }
 
-impl State {
-    /// Every vote that somebody could have been handed.
-    fn sent(&self, model: &Votes) -> Held {
-        let mut all = Held::default();
-        for member in 0..MEMBERS {
-            for successor in Successor::ALL {
-                if self.is_sent(model, member, successor) {
-                    all = all.with(member, successor);
-                }
-            }
-        }
-        all
-    }
-
-    fn honest<'a>(&'a self, model: &Votes) -> impl Iterator<Item = &'a Seat> {
-        self.seats.iter().take(model.honest())
-    }
-
-    fn is_sent(&self, model: &Votes, member: usize, successor: Successor) -> bool {
-        model.is_cheat(member) || self.seats[member].sent[successor as usize]
-    }
-
-    fn taken(&self) -> impl Iterator<Item = (Successor, Held)> {
-        self.seats.iter().filter_map(|seat| seat.taken)
-    }
-
-    /// The votes that show two different successors, when two were taken.
-    pub(crate) fn two(&self) -> impl Iterator<Item = Held> {
-        self.taken().flat_map(move |(one, votes)| {
-            self.taken()
-                .filter(move |(two, _)| *two != one)
-                .map(move |(_, others)| votes.and(others))
-        })
-    }
-
-    /// The least of the states that differ in the honest members' names alone.
-    fn canonical(&self, model: &Votes) -> Self {
-        if model.cheats != 1 {
-            return *self;
-        }
-        let mut least = *self;
-        for (names, renamed) in NAMES.iter().zip(&model.renamed) {
-            let rename = |held: Held| renamed[usize::from(held.0)];
-            let mut other = *self;
-            for (seat, name) in self.seats.iter().zip(names).take(model.honest()) {
-                other.seats[*name] = Seat {
-                    held: rename(seat.held),
-                    taken: seat.taken.map(|(taken, votes)| (taken, rename(votes))),
-                    ..*seat
-                };
-            }
-            least = least.min(other);
-        }
-        least
-    }
-}
-
-impl Seat {
-    /// Takes the first successor that what it holds decides.
-    fn count(&mut self, model: &Votes) {
-        if self.taken.is_some() {
-            return;
-        }
-        let decided = Successor::ALL.into_iter().find(|successor| {
-            let free = *successor == Successor::A || !model.new_key || !model.rules.cosign;
-            (free || self.cosigned) && model.is_decided(self.held, *successor)
-        });
-        if let Some(decided) = decided {
-            self.taken = Some((decided, self.held.of(decided)));
-            // Votes on an epoch that is decided are asked for by nobody.
-            self.held = Held::default();
-            self.cosigned = false;
-        }
-    }
-
-    fn hold(&mut self, voter: usize, successor: Successor) {
-        if self.taken.is_none() {
-            self.held = self.held.with(voter, successor);
-        }
-    }
-}
-
-impl Model for Votes {
+impl Model for Voting {
     type State = State;
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        let begun = self.begun.iter().enumerate();
-        vec![begun.fold(State::default(), |state, (member, choice)| {
-            self.next_state(&state, Action::Vote(member, *choice))
-                .unwrap_or(state)
-        })]
+        vec![State::default()]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
-        if self.new_key && !state.cosigned {
-            actions.push(Action::Cosign);
+        if self.new_key && !state.consented {
+            actions.push(Action::Consent);
         }
-        for (member, seat) in state.seats.iter().take(self.honest()).enumerate() {
-            match seat.voted {
-                None => {
-                    actions.extend(Successor::ALL.map(|choice| Action::Vote(member, choice)));
-                }
-                Some(_) => {
-                    if seat.durable != seat.voted {
-                        actions.push(Action::Persist(member));
-                    }
-                    let everybody = (0..MEMBERS).all(|voter| seat.held.heard(voter));
-                    if self.rules.changed_vote && !seat.changed && everybody {
-                        actions.push(Action::Change(member));
-                    }
-                }
+        for (member, seat) in state.seats.iter().enumerate().take(self.honest()) {
+            // Of members who did the same, one stands for all.
+            if member > 0 && state.seats[member - 1] == *seat {
+                continue;
+            }
+            let may = self.may(state, member);
+            actions.extend(may.iter().map(|vote| Action::Cast(member, vote)));
+            if seat.durable != seat.own {
+                actions.push(Action::Persist(member));
             }
             if self.restarts && !seat.restarted {
                 actions.push(Action::Restart(member));
             }
-            if seat.taken.is_some() {
-                continue;
-            }
-            if state.cosigned && !seat.cosigned {
-                actions.push(Action::DeliverCosigned(member));
-            }
-            for voter in 0..MEMBERS {
-                for successor in Successor::ALL {
-                    let new = !seat.held.has(voter, successor);
-                    if new && state.is_sent(self, voter, successor) {
-                        actions.push(Action::Deliver {
-                            voter,
-                            successor,
-                            to: member,
-                        });
-                    }
-                }
-            }
+        }
+        if self.careful {
+            let single = Vote::all(self.rounds)
+                .filter(|vote| state.careful.cell(vote.step, vote.round) == 0);
+            actions.extend(single.map(Action::Lie));
         }
     }
 
     fn next_state(&self, last: &State, action: Action) -> Option<State> {
         let mut state = *last;
         match action {
-            Action::Vote(member, choice) => {
+            Action::Cast(member, vote) => {
                 let seat = &mut state.seats[member];
-                seat.voted = Some(choice);
-                // One step: a crash between disk and network is a vote that is
-                // never delivered, which is among what is explored anyway.
-                seat.sent[choice as usize] = true;
-                if self.rules.durable_vote {
-                    seat.durable = seat.voted;
+                seat.own = seat.own.with(vote);
+                // One step: a crash between disk and network is a vote that
+                // nobody is handed, which is among what is explored anyway.
+                seat.sent = seat.sent.with(vote);
+                if self.rules.durable_first {
+                    seat.durable = seat.own;
                 }
-                seat.hold(member, choice);
-                seat.count(self);
             }
-            Action::Persist(member) => state.seats[member].durable = state.seats[member].voted,
-            Action::Change(member) => {
-                let seat = &mut state.seats[member];
-                let other = seat.voted?.other();
-                seat.voted = Some(other);
-                seat.durable = seat.voted;
-                seat.sent[other as usize] = true;
-                seat.changed = true;
-                seat.hold(member, other);
-                seat.count(self);
-            }
-            Action::Cosign => state.cosigned = true,
-            Action::Deliver {
-                voter,
-                successor,
-                to,
-            } => {
-                let instead = state
-                    .seats
-                    .get(voter)
-                    .is_some_and(|seat| seat.changed && seat.voted == Some(successor));
-                let seat = &mut state.seats[to];
-                seat.hold(voter, successor);
-                if instead {
-                    // A changed vote says what it is instead of.
-                    seat.hold(voter, successor.other());
-                }
-                seat.count(self);
-            }
-            Action::DeliverCosigned(member) => {
-                state.seats[member].cosigned = true;
-                state.seats[member].count(self);
-            }
+            Action::Lie(vote) => state.careful = state.careful.with(vote),
+            Action::Persist(member) => state.seats[member].durable = state.seats[member].own,
             Action::Restart(member) => {
                 let seat = &mut state.seats[member];
+                seat.own = seat.durable;
                 seat.restarted = true;
-                seat.voted = seat.durable;
-                seat.held = Held::default();
-                seat.cosigned = false;
-                if let Some(voted) = seat.durable {
-                    seat.hold(member, voted);
-                }
             }
+            Action::Consent => state.consented = true,
         }
-        Some(state.canonical(self))
+        state.seats[..self.honest()].sort_unstable();
+        Some(state)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        vec![
-            Property::always(ONE_SUCCESSOR, |_, state: &State| {
-                state.two().next().is_none()
+        let mut properties = vec![
+            Property::always(ONE_SUCCESSOR, |model: &Self, state: &State| {
+                !Successor::ALL.iter().all(|roster| model.is_decided(state, *roster))
             }),
-            Property::always(NAMED, |model: &Self, state: &State| {
-                let faults = model.rules.thresholds.faults();
-                state
-                    .two()
-                    .all(|votes| votes.ballot().double_voters().count() > faults)
-            }),
-            Property::always(FAIR, |model: &Self, state: &State| {
-                state.honest(model).all(|seat| seat.sent != [true; 2])
+            Property::always(LOCKED, |model: &Self, state: &State| {
+                let quorum = |vote| model.is_quorum(state, vote);
+                Successor::ALL.iter().all(|roster| {
+                    let first = (1..=model.rounds).find(|k| quorum(Vote::commit(*k, *roster)));
+                    let mut later = first.unwrap_or(model.rounds) + 1..=model.rounds;
+                    !later.any(|round| quorum(Vote::prepare(round, roster.other())))
+                })
             }),
             Property::always(CONSENT, |model: &Self, state: &State| {
-                !model.new_key
-                    || state.cosigned
-                    || state.taken().all(|(taken, _)| taken == Successor::A)
+                !model.new_key || state.consented || !model.is_decided(state, Successor::B)
             }),
-            Property::always(SHOWN, |model: &Self, state: &State| {
-                // Nearly every state has taken nothing, and is asked nothing.
-                let mut taken = state.taken().peekable();
-                taken.peek().is_none() || {
-                    let all = state.sent(model);
-                    taken.all(|(taken, _)| model.is_decided(all, taken))
-                }
+            Property::always(FAIR, |_, state: &State| {
+                state.seats.iter().all(|seat| !seat.sent.doubles())
             }),
-            Property::sometimes("A is decided everywhere", |model: &Self, state: &State| {
-                state
-                    .honest(model)
-                    .all(|seat| matches!(seat.taken, Some((Successor::A, _))))
+            Property::sometimes("A is decided", |model: &Self, state: &State| {
+                model.is_decided(state, Successor::A)
             }),
-            Property::sometimes("B is decided everywhere", |model: &Self, state: &State| {
-                state
-                    .honest(model)
-                    .all(|seat| matches!(seat.taken, Some((Successor::B, _))))
-            }),
-            Property::sometimes("a double signer is seen", |model: &Self, state: &State| {
-                let cheat = |seat: &&Seat| {
-                    Successor::ALL
-                        .iter()
-                        .all(|vote| seat.held.has(MEMBERS - 1, *vote))
-                };
-                let mut seats = state.honest(model).filter(cheat);
-                seats.any(|seat| seat.held.ballot().double_voters().eq([&(MEMBERS - 1)]))
+            Property::sometimes("B is decided", |model: &Self, state: &State| {
+                model.is_decided(state, Successor::B)
             }),
             Property::sometimes(
-                "all have voted and nothing is decided",
+                "round 1 is split and round 2 decides",
                 |model: &Self, state: &State| {
-                    state
-                        .honest(model)
-                        .all(|seat| seat.durable.is_some() && seat.taken.is_none())
+                    let split = Successor::ALL.iter().all(|roster| {
+                        let mut seats = state.seats.iter().take(model.honest());
+                        seats.any(|seat| seat.sent.has(Vote::prepare(1, *roster)))
+                    });
+                    let commits = Successor::ALL.map(|roster| Vote::commit(2, roster));
+                    split && commits.iter().any(|vote| model.is_quorum(state, *vote))
                 },
             ),
-        ]
+            Property::sometimes(
+                "one is prepared by a quorum, and in a later round the other",
+                |model: &Self, state: &State| {
+                    let quorum = |round, roster| model.is_quorum(state, Vote::prepare(round, roster));
+                    Successor::ALL
+                        .iter()
+                        .any(|roster| quorum(1, *roster) && quorum(2, roster.other()))
+                },
+            ),
+            Property::sometimes(
+                "who committed one prepares the other",
+                |model: &Self, state: &State| {
+                    let turned = |votes: Votes, roster: Successor| {
+                        votes.has(Vote::commit(1, roster))
+                            && votes.has(Vote::prepare(model.rounds, roster.other()))
+                    };
+                    model.rounds < 3
+                        || state.seats.iter().any(|seat| {
+                            Successor::ALL.iter().any(|roster| turned(seat.sent, *roster))
+                        })
+                },
+            ),
+        ];
+        if self.checked {
+            properties.push(Property::always(AGREES, |model: &Self, state: &State| {
+                model.agrees(state)
+            }));
+        }
+        if let Some(naming) = self.naming {
+            properties.extend(naming.properties());
+        }
+        properties
+    }
+}
+
+impl Voting {
+    /// Whether the ballot of all that was sent says what the tables do.
+    fn agrees(&self, state: &State) -> bool {
+        let seats = state.seats.iter().enumerate().take(self.honest());
+        let same = seats.fold(true, |same, (member, seat)| {
+            let others = self.others(state, member);
+            let asked = allowed(&self.rules, &others, member, seat.own);
+            let known = (seat.own, self.prepared(state, member));
+            same && asked == self.verdicts.of(&self.rules, member, known, || others)
+        });
+        let mut all = self.others(state, 0);
+        cast(&mut all, 0, state.seats[0].sent);
+        let votes = self.rules.thresholds.votes();
+        same && Vote::all(self.rounds).all(|vote| {
+            let id = vote.roster.id();
+            let asked = match vote.step {
+                Step::Prepare => all.is_prepared(vote.round, &id, votes),
+                // Of the first round; in which others there are q more is the
+                // same question.
+                Step::Commit => match all.decided_in(&id, votes) {
+                    Some(first) if first == vote.round => true,
+                    Some(first) if first < vote.round => return true,
+                    Some(_) | None => false,
+                },
+            };
+            asked == self.is_quorum(state, vote)
+        })
     }
 }

@@ -1,0 +1,70 @@
+//! Who is named when two successors are decided, which takes more cheats than
+//! may lie.
+//!
+//! Of the f + 1 who lie, f cast everything and so are named by any rule; the
+//! last is careful never to sign two in one round and step. A rule is good if
+//! it names more than f then, and never anybody honest.
+
+use stateright::Property;
+
+use super::vote::{Successor, Vote, Votes};
+use super::votes::{State, Voting};
+
+pub(crate) const NAMED: &str = "two decided name more members than may lie";
+pub(crate) const JUST: &str = "nobody honest is named";
+
+/// By what a member is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Naming {
+    /// It cast two in one round and step.
+    Doubles,
+    /// Or it committed one and prepared another in a later round.
+    Turned,
+    /// The same, but for who could show that a quorum had prepared that other
+    /// one in a round between.
+    TurnedUnasked,
+}
+
+impl Naming {
+    fn names(self, model: &Voting, state: &State, votes: Votes) -> bool {
+        let turned = |committed: u32, roster: Successor| {
+            let other = roster.other();
+            votes.has(Vote::commit(committed, roster))
+                && (committed + 1..=model.rounds).any(|round| {
+                    let between = || {
+                        (committed + 1..round)
+                            .any(|round| model.is_quorum(state, Vote::prepare(round, other)))
+                    };
+                    votes.has(Vote::prepare(round, other))
+                        && (self == Self::Turned || !between())
+                })
+        };
+        votes.doubles()
+            || self != Self::Doubles
+                && (1..=model.rounds)
+                    .any(|round| Successor::ALL.iter().any(|roster| turned(round, *roster)))
+    }
+
+    pub(crate) fn properties(self) -> [Property<Voting>; 2] {
+        [
+            Property::always(NAMED, |model: &Voting, state: &State| {
+                let forked = Successor::ALL
+                    .iter()
+                    .all(|roster| model.is_decided(state, *roster));
+                !forked || {
+                    let naming = model.naming.unwrap_or(Self::Doubles);
+                    let all = state.seats.iter().map(|seat| seat.sent);
+                    let named = all
+                        .chain([state.careful])
+                        .filter(|votes| naming.names(model, state, *votes));
+                    model.cheats + named.count() > model.rules.thresholds.faults()
+                }
+            }),
+            Property::always(JUST, |model: &Voting, state: &State| {
+                let naming = model.naming.unwrap_or(Self::Doubles);
+                let mut honest = state.seats.iter();
+                !honest.any(|seat| naming.names(model, state, seat.sent))
+            }),
+        ]
+    }
+}
