@@ -13,6 +13,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+#[path = "model/dead_ends.rs"]
+mod dead_ends;
 #[path = "model/freshness.rs"]
 mod freshness;
 #[path = "model/knowledge.rs"]

@@ -111,7 +111,10 @@ pub(crate) fn allowed(rules: &Rules, others: &Held, member: usize, own: Votes) -
     let may = |vote: &Vote| {
         let (round, roster) = (vote.round, vote.roster.id());
         match vote.step {
-            Step::Prepare => heeded(ballot.may_prepare(&member, round, &roster, rules.prepares)),
+            Step::Prepare => {
+                let verdict = ballot.may_prepare(&member, round, &roster, rules.prepares);
+                verdict != Err(VoteRefusal::RoundPast) && heeded(verdict)
+            }
             Step::Commit => {
                 let verdict = ballot.may_commit(&member, round, &roster, rules.prepares);
                 if verdict == Err(VoteRefusal::RoundPast) && heeded(verdict) {

@@ -48,17 +48,17 @@ impl Naming {
     pub(crate) fn properties(self) -> [Property<Voting>; 2] {
         [
             Property::always(NAMED, |model: &Voting, state: &State| {
-                let forked = Successor::ALL
-                    .iter()
-                    .all(|roster| model.is_decided(state, *roster));
-                !forked || {
-                    let naming = model.naming.unwrap_or(Self::Doubles);
-                    let all = state.seats.iter().map(|seat| seat.sent);
-                    let named = all
-                        .chain([state.careful])
-                        .filter(|votes| naming.names(model, state, *votes));
-                    model.cheats + named.count() > model.rules.thresholds.faults()
-                }
+                let naming = model.naming.unwrap_or(Self::Doubles);
+                let named = |votes| naming.names(model, state, votes);
+                let honest = || state.seats.iter().filter(|seat| named(seat.sent));
+                let faults = model.rules.thresholds.faults();
+                forks(model, state).all(|fork| {
+                    let needed = fork
+                        .into_iter()
+                        .filter(|commit| !model.is_committed_without(state, *commit));
+                    let careful = needed.fold(state.told, Votes::with);
+                    model.cheats + usize::from(named(careful)) + honest().count() > faults
+                })
             }),
             Property::always(JUST, |model: &Voting, state: &State| {
                 let naming = model.naming.unwrap_or(Self::Doubles);
@@ -67,4 +67,14 @@ impl Naming {
             }),
         ]
     }
+}
+
+/// Every two commits of a quorum that are for different rosters.
+fn forks<'a>(model: &'a Voting, state: &'a State) -> impl Iterator<Item = [Vote; 2]> + 'a {
+    let decided = |roster| {
+        (1..=model.rounds)
+            .map(move |round| Vote::commit(round, roster))
+            .filter(|commit| model.is_quorum(state, *commit))
+    };
+    decided(Successor::A).flat_map(move |one| decided(Successor::B).map(move |two| [one, two]))
 }

@@ -21,6 +21,9 @@ pub(crate) struct Rules {
     pub(crate) suspenders: usize,
     /// A refusal of the protocol that honest members do not heed; none.
     pub(crate) unheeded: Option<VoteRefusal>,
+    /// Whether a commit is taken only with the prepares it stands on, which
+    /// then count whatever else their signers signed. Not so yet.
+    pub(crate) commits_carry: bool,
     /// Whether a vote is durable before anybody else can see it.
     pub(crate) durable_first: bool,
 }
@@ -35,6 +38,7 @@ impl Rules {
             heard: thresholds.heard(),
             suspenders: thresholds.suspenders(),
             unheeded: None,
+            commits_carry: false,
             durable_first: true,
         }
     }

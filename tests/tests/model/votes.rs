@@ -23,7 +23,7 @@ use watchfire_protocol::roster::{Step, VoteRefusal};
 use super::knowledge::{Held, Quorums, Verdicts, allowed, cast};
 use super::naming::Naming;
 use super::rules::Rules;
-use super::vote::{Successor, Vote, Votes};
+use super::vote::{ROUNDS_MAX, Successor, Vote, Votes};
 
 /// As many honest members as any model has.
 pub(crate) const HONEST_MAX: usize = 5;
@@ -34,6 +34,9 @@ pub(crate) const CONSENT: &str = "nothing is decided without the consent of the 
 pub(crate) const FAIR: &str = "nobody honest casts two in one round and step";
 pub(crate) const AGREES: &str = "the ballot of everything says what its tables say";
 
+/// As many as a ballot keeps of one voter.
+const LAST_ROUNDS: std::ops::RangeInclusive<u32> = 993..=1_000;
+
 /// What is explored.
 #[derive(Clone, Debug)]
 pub(crate) struct Voting {
@@ -42,10 +45,15 @@ pub(crate) struct Voting {
     pub(crate) rounds: u32,
     /// Cheats that have cast everything.
     pub(crate) cheats: usize,
-    /// Whether one more cheat casts anything but two in one round and step.
-    pub(crate) careful: bool,
+    /// Whether there is one more, of which it matters what it has cast.
+    pub(crate) teller: Option<Teller>,
     /// Whether B brings a new key.
     pub(crate) new_key: bool,
+    /// How the teller keeps a member from being handed what it told others.
+    pub(crate) drowns: Option<Drowns>,
+    /// Whether A needs the commit of the last member, a cheat, as well: it
+    /// touches a community that is this member's own.
+    pub(crate) asked: bool,
     /// Whether restarts are tried: with durable votes they change nothing.
     pub(crate) restarts: bool,
     /// Whether every verdict is asked of the ballot of everything as well.
@@ -56,13 +64,35 @@ pub(crate) struct Voting {
     pub(crate) verdicts: Verdicts,
 }
 
+/// A cheat that has cast only what it told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Teller {
+    /// It prepares whatever it likes, but never two in one round, and commits
+    /// no more than it has to.
+    Careful,
+    /// It prepares whatever it likes and never commits.
+    Silent,
+}
+
+/// What a teller sends one member first, so that this one's ballot has no room
+/// for what it tells the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drowns {
+    /// In a round, prepares of two rosters that nobody proposed.
+    Rosters,
+    /// Prepares in the last rounds there may be.
+    Rounds,
+}
+
 impl Voting {
     pub(crate) fn new(rules: Rules, rounds: u32) -> Self {
         Self {
             rules,
             rounds,
             cheats: rules.thresholds.faults(),
-            careful: false,
+            teller: None,
+            drowns: None,
+            asked: false,
             new_key: false,
             restarts: false,
             checked: false,
@@ -73,7 +103,7 @@ impl Voting {
     }
 
     pub(crate) fn honest(&self) -> usize {
-        self.rules.thresholds.members() - self.cheats - usize::from(self.careful)
+        self.rules.thresholds.members() - self.cheats - usize::from(self.teller.is_some())
     }
 
     /// The two bits of each member, by what it sent of one step in one round.
@@ -83,10 +113,21 @@ impl Voting {
         let column = seats.fold(0, |column, (member, seat)| {
             column | seat.sent.cell(step, round) << (2 * member)
         });
-        let careful = state.careful.cell(step, round) << (2 * honest);
-        let open = honest + usize::from(self.careful);
+        let told = match (step, self.teller) {
+            // What it has to commit for a decision, it will.
+            (Step::Commit, Some(Teller::Careful)) => 0b11,
+            (Step::Prepare | Step::Commit, _) => state.told.cell(step, round),
+        };
+        let open = honest + usize::from(self.teller.is_some());
         let all = (1 << (2 * self.cheats)) - 1;
-        column | careful | all << (2 * open)
+        column | told << (2 * honest) | all << (2 * open)
+    }
+
+    /// Whether q committed it in a round, the teller not among them.
+    pub(crate) fn is_committed_without(&self, state: &State, vote: Vote) -> bool {
+        let column = self.column(state, vote.step, vote.round);
+        let column = column & !(0b11 << (2 * self.honest()));
+        self.quorums.has(vote.step, column, vote.roster)
     }
 
     /// Whether q prepared, or committed, by all that was sent.
@@ -107,6 +148,10 @@ impl Voting {
             let mut column = self.column(state, Step::Prepare, round);
             column &= !(0b11 << (2 * member));
             column |= seat.own.cell(Step::Prepare, round) << (2 * member);
+            if seat.drowned & 1 << (round - 1) != 0 {
+                column &= !(0b11 << (2 * self.honest()));
+                column |= self.carried(state, round) << (2 * self.honest());
+            }
             for roster in Successor::ALL {
                 let is = self.quorums.has(Step::Prepare, column, roster);
                 bits |= u8::from(is) << ((round - 1) * 2 + roster as u32);
@@ -119,18 +164,63 @@ impl Voting {
     fn others(&self, state: &State, member: usize) -> Held {
         let mut others = Held::default();
         let honest = self.honest();
+        if self.teller.is_some() {
+            self.told(state, member, &mut others);
+        }
         for (voter, seat) in state.seats.iter().enumerate().take(honest) {
             if voter != member {
                 cast(&mut others, voter, seat.sent);
             }
         }
-        cast(&mut others, honest, state.careful);
         let everything = Votes::of(Vote::all(self.rounds));
         for cheat in self.rules.thresholds.members() - self.cheats..self.rules.thresholds.members()
         {
             cast(&mut others, cheat, everything);
         }
         others
+    }
+
+    /// What a commit of this round carries of the teller's prepares, where
+    /// commits carry what they stand on.
+    fn carried(&self, state: &State, round: u32) -> u16 {
+        let committed = state.seats.iter().fold(0, |cells, seat| {
+            cells | seat.sent.cell(Step::Commit, round)
+        });
+        if self.rules.commits_carry {
+            committed & state.told.cell(Step::Prepare, round)
+        } else {
+            0
+        }
+    }
+
+    /// Hands a member what the teller sent it: what others' commits carry, what
+    /// it was drowned in, and what it told everybody.
+    fn told(&self, state: &State, member: usize, ballot: &mut Held) {
+        let teller = self.honest();
+        for round in 1..=self.rounds {
+            for roster in Successor::ALL {
+                if self.carried(state, round) >> roster as u32 & 1 == 1 {
+                    ballot.cast(Step::Prepare, teller, round, roster.id());
+                }
+            }
+            if state.seats[member].drowned & 1 << (round - 1) == 0 {
+                continue;
+            }
+            match self.drowns {
+                Some(Drowns::Rosters) => {
+                    for junk in ['y', 'z'] {
+                        ballot.cast(Step::Prepare, teller, round, junk);
+                    }
+                }
+                Some(Drowns::Rounds) => {
+                    for round in LAST_ROUNDS {
+                        ballot.cast(Step::Prepare, teller, round, 'y');
+                    }
+                }
+                None => {}
+            }
+        }
+        cast(ballot, teller, state.told);
     }
 
     /// What an honest member may cast next, if it knows all that was sent.
@@ -161,13 +251,16 @@ pub(crate) struct Seat {
     /// What of that a restart leaves.
     durable: Votes,
     restarted: bool,
+    /// A bit for each round of which it has no room for the teller's prepares.
+    drowned: u8,
 }
 
 /// What was sent, and whether the new key's owner has consented.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct State {
     pub(crate) seats: [Seat; HONEST_MAX],
-    pub(crate) careful: Votes,
+    /// What the teller told everybody.
+    pub(crate) told: Votes,
     pub(crate) consented: bool,
 }
 
@@ -175,7 +268,9 @@ pub(crate) struct State {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     Cast(usize, Vote),
-    Lie(Vote),
+    Tell(Vote),
+    /// In one round, or in all.
+    Drown(usize, u32),
     Persist(usize),
     Restart(usize),
     Consent,
@@ -207,10 +302,15 @@ impl Model for Voting {
                 actions.push(Action::Restart(member));
             }
         }
-        if self.careful {
-            let single = Vote::all(self.rounds)
-                .filter(|vote| state.careful.cell(vote.step, vote.round) == 0);
-            actions.extend(single.map(Action::Lie));
+        let prepares = Vote::all(self.rounds).filter(|vote| vote.step == Step::Prepare);
+        let tells = prepares.filter(|vote| match self.teller {
+            None => false,
+            Some(Teller::Careful) => state.told.cell(vote.step, vote.round) == 0,
+            Some(Teller::Silent) => !state.told.has(*vote),
+        });
+        actions.extend(tells.map(Action::Tell));
+        if let Some(drowns) = self.drowns {
+            self.drowning(state, drowns, actions);
         }
     }
 
@@ -227,7 +327,13 @@ impl Model for Voting {
                     seat.durable = seat.own;
                 }
             }
-            Action::Lie(vote) => state.careful = state.careful.with(vote),
+            Action::Tell(vote) => state.told = state.told.with(vote),
+            Action::Drown(member, round) => {
+                state.seats[member].drowned |= match self.drowns? {
+                    Drowns::Rosters => 1 << (round - 1),
+                    Drowns::Rounds => (1 << ROUNDS_MAX) - 1,
+                };
+            }
             Action::Persist(member) => state.seats[member].durable = state.seats[member].own,
             Action::Restart(member) => {
                 let seat = &mut state.seats[member];
@@ -299,6 +405,9 @@ impl Model for Voting {
                 },
             ),
         ];
+        if self.teller == Some(Teller::Silent) {
+            properties = self.dead_ends();
+        }
         if self.checked {
             properties.push(Property::always(AGREES, |model: &Self, state: &State| {
                 model.agrees(state)
@@ -312,6 +421,23 @@ impl Model for Voting {
 }
 
 impl Voting {
+    /// Whom the teller can drown: before it told anybody what it is to keep
+    /// from that member, so that nobody ever acted on what it then has not.
+    fn drowning(&self, state: &State, drowns: Drowns, actions: &mut Vec<Action>) {
+        let rounds = match drowns {
+            Drowns::Rosters => 1..=self.rounds,
+            Drowns::Rounds => 1..=1,
+        };
+        for round in rounds {
+            let told = (round..=self.rounds).any(|round| state.told.cell(Step::Prepare, round) != 0);
+            for (member, seat) in state.seats.iter().enumerate().take(self.honest()) {
+                if !told && seat.drowned & 1 << (round - 1) == 0 {
+                    actions.push(Action::Drown(member, round));
+                }
+            }
+        }
+    }
+
     /// Whether the ballot of all that was sent says what the tables do.
     fn agrees(&self, state: &State) -> bool {
         let seats = state.seats.iter().enumerate().take(self.honest());
@@ -324,6 +450,9 @@ impl Voting {
         let mut all = self.others(state, 0);
         cast(&mut all, 0, state.seats[0].sent);
         let votes = self.rules.thresholds.votes();
+        if state.seats[0].drowned != 0 {
+            return same;
+        }
         same && Vote::all(self.rounds).all(|vote| {
             let id = vote.roster.id();
             let asked = match vote.step {

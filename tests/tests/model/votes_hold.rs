@@ -3,7 +3,7 @@
 
 use super::naming::{JUST, NAMED, Naming};
 use super::rules::{Rules, falls, holds, survives};
-use super::votes::{CONSENT, FAIR, LOCKED, ONE_SUCCESSOR, Voting};
+use super::votes::{CONSENT, FAIR, LOCKED, ONE_SUCCESSOR, Teller, Voting};
 use watchfire_protocol::roster::{Thresholds, VoteRefusal};
 
 fn truth() -> Rules {
@@ -31,7 +31,7 @@ fn tables_say_what_the_ballot_of_everything_says() {
 
 fn named(naming: Naming) -> Voting {
     Voting {
-        careful: true,
+        teller: Some(Teller::Careful),
         naming: Some(naming),
         ..Voting::new(truth(), 3)
     }
