@@ -33,5 +33,7 @@ mod vote;
 mod votes;
 #[path = "model/votes_hold.rs"]
 mod votes_hold;
+#[path = "model/voting.rs"]
+mod voting;
 #[path = "model/wide.rs"]
 mod wide;

@@ -1,42 +1,85 @@
-//! Whether members can always still decide something, when the cheat falls
+//! Whether the honest can always still decide something, when the cheat falls
 //! silent.
 //!
-//! Bounds: four members, of whom one is a cheat; two proposals; votes in
-//! rounds 1 and 2 in every order, and then, from every state, one more round.
-//! The cheat prepares what it likes, commits nothing, and at any moment is
-//! never heard of again. What one honest member holds then reaches all of
-//! them, so the honest know the same, but for what a ballot has no room for.
-//! A state is no dead end if there is a roster that all three, one after the
-//! other, may prepare in the round after and then may commit. Were that not
-//! so, another round would bring nothing new: what binds a member is what was
-//! committed and prepared in the rounds before.
+//! Bounds: four members, one of them a cheat; two proposals; votes in rounds 1
+//! and 2 in every order, and then, from every state, one more round. The cheat
+//! prepares what it likes, commits nothing, and at any moment is never heard
+//! of again. Where it drowns members' ballots, that is twice: two members in
+//! one round, or one in both. What one honest member holds then reaches all of them, so they
+//! know the same, but for what a ballot has no room for. A state is no dead
+//! end if there is a roster that all three, one after the other, may prepare
+//! in the round after and then may commit. Where there is none, rounds after
+//! that bring none either: nobody could prepare but what binds it already.
 
 use stateright::Property;
+use watchfire_protocol::roster::{Step, Thresholds, VoteRefusal};
 
+use super::knowledge::Held;
 use super::rules::{Rules, falls, holds};
 use super::vote::{Successor, Vote};
-use super::votes::{AGREES, Drowns, State, Teller, Voting};
-use watchfire_protocol::roster::{Thresholds, VoteRefusal};
+use super::votes::Action;
+use super::voting::{Drowns, LAST_ROUNDS, Seat, State, Teller, Voting};
+
+/// How often the cheat drowns a member in a round, or in all.
+const DROWNED_MAX: u32 = 2;
 
 const GOES_ON: &str = "the honest can still decide something";
 
 impl Voting {
+    /// Whom the teller can drown: before it told anybody what it is to keep
+    /// from that member, so that nobody ever acted on what it then has not.
+    pub(crate) fn drowning(&self, state: &State, drowns: Drowns, actions: &mut Vec<Action>) {
+        let rounds = match drowns {
+            Drowns::Rosters => 1..=self.rounds,
+            Drowns::Rounds => 1..=1,
+        };
+        let drowned = |seat: &Seat| match drowns {
+            Drowns::Rosters => seat.drowned.count_ones(),
+            Drowns::Rounds => u32::from(seat.drowned != 0),
+        };
+        if state.seats.iter().map(drowned).sum::<u32>() == DROWNED_MAX {
+            return;
+        }
+        for round in rounds {
+            let told =
+                (round..=self.rounds).any(|round| state.told.cell(Step::Prepare, round) != 0);
+            for (member, seat) in state.seats.iter().enumerate().take(self.honest()) {
+                let other = member == 0 || state.seats[member - 1] != *seat;
+                if !told && other && seat.drowned & 1 << (round - 1) == 0 {
+                    actions.push(Action::Drown(member, round));
+                }
+            }
+        }
+    }
+
     pub(crate) fn dead_ends(&self) -> Vec<Property<Self>> {
         vec![
             Property::always(GOES_ON, |model: &Self, state: &State| {
-                let is_good = |roster: &Successor| model.can_be_brought_in(state, *roster);
-                let mut good = Successor::ALL.iter().filter(|roster| is_good(roster));
-                good.any(|roster| model.is_decided(state, *roster) || model.can_decide(state, *roster))
+                let mut rosters = Successor::ALL.into_iter();
+                model.is_over(state) || rosters.any(|roster| model.can_decide(state, roster))
             }),
-            Property::sometimes("two are bound to different rosters", |model: &Self, state: &State| {
-                Successor::ALL.iter().all(|roster| {
-                    let mut seats = state.seats.iter();
-                    seats.any(|seat| {
-                        (1..=model.rounds).any(|round| seat.sent.has(Vote::commit(round, *roster)))
-                    })
-                })
-            }),
+            Property::sometimes(
+                "two are bound to different rosters",
+                |model: &Self, state: &State| {
+                    model.rounds < 2
+                        || Successor::ALL.iter().all(|roster| {
+                            let mut seats = state.seats.iter();
+                            seats.any(|seat| {
+                                (1..=model.rounds)
+                                    .any(|round| seat.sent.has(Vote::commit(round, *roster)))
+                            })
+                        })
+                },
+            ),
         ]
+    }
+
+    /// Whether something is decided and this was about no more than that.
+    pub(crate) fn is_over(&self, state: &State) -> bool {
+        self.teller == Some(Teller::Silent)
+            && Successor::ALL.into_iter().any(|roster| {
+                self.can_be_brought_in(state, roster) && self.is_decided(state, roster)
+            })
     }
 
     /// Whether votes are all that it can lack.
@@ -49,6 +92,9 @@ impl Voting {
 
     /// Whether the honest can decide it among themselves in the next round.
     fn can_decide(&self, state: &State, roster: Successor) -> bool {
+        if !self.can_be_brought_in(state, roster) {
+            return false;
+        }
         let next = Self {
             rounds: self.rounds + 1,
             ..self.clone()
@@ -81,36 +127,126 @@ fn truth() -> Rules {
     Rules::of(Thresholds::of(4))
 }
 
+/// A key that never consents blocks nothing either.
 #[test]
 fn honest_members_can_always_still_decide() {
-    holds("dead ends, a key to consent", Voting { new_key: true, checked: true, ..silent(truth()) }, 1);
+    let model = Voting {
+        new_key: true,
+        checked: true,
+        ..silent(truth())
+    };
+    holds("dead ends, N 4, f 1", model, 1);
 }
 
 #[test]
 fn mutant_prepared_without_consent_ends_in_nothing() {
-    let model = Voting { new_key: true, ..silent(Rules { unheeded: Some(VoteRefusal::NoConsent), ..truth() }) };
+    let model = Voting {
+        new_key: true,
+        ..silent(Rules {
+            unheeded: Some(VoteRefusal::NoConsent),
+            ..truth()
+        })
+    };
     falls("dead ends, no consent", model, GOES_ON);
 }
 
+/// Two are bound to different rosters, and the one bound earlier can never be
+/// shown why the other turned: the cheat's vote that made the quorum is refused
+/// by its ballot, which has two others of that round already.
 #[test]
-fn a_third_roster_of_a_cheat_blocks_for_ever() {
-    let model = Voting { drowns: Some(Drowns::Rosters), ..silent(truth()) };
-    falls("dead ends, rosters", model, GOES_ON);
-    let model = Voting { drowns: Some(Drowns::Rounds), ..silent(truth()) };
-    falls("dead ends, rounds", model, GOES_ON);
+fn open_two_other_rosters_of_a_cheat_block_for_ever() {
+    let model = Voting {
+        drowns: Some(Drowns::Rosters),
+        ..silent(truth())
+    };
+    falls("dead ends, other rosters", model, GOES_ON);
 }
 
+/// The same with votes in the last rounds, which push out those of the first.
 #[test]
-fn commits_that_carry_prepares_do_not_block() {
-    let carry = Rules { commits_carry: true, ..truth() };
-    let model = Voting { drowns: Some(Drowns::Rosters), ..silent(carry) };
-    holds("dead ends, rosters, carried", model, 1);
-    let model = Voting { drowns: Some(Drowns::Rounds), ..silent(carry) };
-    holds("dead ends, rounds, carried", model, 1);
+fn open_last_rounds_of_a_cheat_block_for_ever() {
+    let model = Voting {
+        drowns: Some(Drowns::Rounds),
+        ..silent(truth())
+    };
+    falls("dead ends, last rounds", model, GOES_ON);
 }
 
+/// What would help: a commit that comes with the prepares it stands on, as a
+/// link of the chain comes with its commits, and is counted by them alone.
 #[test]
-fn a_community_asked_by_commits_blocks_for_ever() {
-    let model = Voting { asked: true, ..silent(truth()) };
-    falls("dead ends, asked", model, GOES_ON);
+fn commits_that_carry_their_prepares_block_nothing() {
+    let rules = Rules {
+        commits_carry: true,
+        ..truth()
+    };
+    for (name, drowns, states_min) in [
+        ("dead ends, carried, other rosters", Drowns::Rosters, 1),
+        ("dead ends, carried, last rounds", Drowns::Rounds, 1),
+    ] {
+        let model = Voting {
+            drowns: Some(drowns),
+            ..silent(rules)
+        };
+        holds(name, model, states_min);
+    }
+}
+
+/// In one round, for the ballots it takes are the dearest.
+#[test]
+fn tables_say_what_a_drowned_ballot_says() {
+    for (drowns, commits_carry) in [
+        (Drowns::Rosters, false),
+        (Drowns::Rosters, true),
+        (Drowns::Rounds, false),
+        (Drowns::Rounds, true),
+    ] {
+        let model = Voting {
+            rounds: 1,
+            drowns: Some(drowns),
+            checked: true,
+            ..silent(Rules {
+                commits_carry,
+                ..truth()
+            })
+        };
+        holds("dead ends, one round", model, 1);
+    }
+}
+
+/// A roster that touches a community lacks its members' commits when a quorum
+/// may have committed it already, and then nothing else can be prepared. Asked
+/// for before anybody prepares, as the consent of a new key is, it would block
+/// nothing.
+#[test]
+fn open_community_that_is_asked_by_commits_blocks_for_ever() {
+    let model = Voting {
+        asked: true,
+        ..silent(truth())
+    };
+    falls("dead ends, community", model, GOES_ON);
+}
+
+/// The highest round of any vote is where a member votes that is told no other.
+/// A cheat alone takes everybody there, to the last round there is, and where
+/// that one is split there is none after it.
+#[test]
+fn open_one_cheat_takes_everybody_to_the_last_round() {
+    let of = truth().thresholds;
+    let last = *LAST_ROUNDS.end();
+    let mut ballot = Held::default();
+    ballot.cast(Step::Prepare, 3, last, 'y');
+    assert_eq!(ballot.round(), last);
+    for (member, roster) in [(0, 'A'), (1, 'A'), (2, 'B')] {
+        assert_eq!(ballot.may_prepare(&member, last, &roster, of), Ok(()));
+        ballot.cast(Step::Prepare, member, last, roster);
+    }
+    for member in 0..3 {
+        for roster in ['A', 'B'] {
+            let earlier = ballot.may_prepare(&member, last - 1, &roster, of);
+            assert_eq!(earlier, Err(VoteRefusal::RoundPast));
+            let commit = ballot.may_commit(&member, last, &roster, of);
+            assert_eq!(commit, Err(VoteRefusal::NotPrepared));
+        }
+    }
 }

@@ -14,7 +14,9 @@
 //! the limit are one, so the search is complete.
 //!
 //! A member may have several nodes. What one of them knows another may not, so
-//! a member counts for an epoch when every one of its nodes says so.
+//! a member counts for a roster when every one of its nodes whose certificate
+//! stands and is current was heard to hold it within the limit. The nodes here
+//! are those; what ends one, or hides one, is not explored.
 
 use stateright::{Model, Property};
 use watchfire_protocol::roster::Thresholds;
@@ -34,7 +36,7 @@ const BOUNDED: &str = "the limit after q members cite n + 1 nobody is fresh on n
 /// When a member counts for an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Counts {
-    /// When every node of it was heard citing that epoch lately.
+    /// When every node of it that is known was heard citing that epoch lately.
     Every,
     /// When any was.
     Any,
@@ -47,6 +49,8 @@ struct Freshness {
     counts: Counts,
     /// The member of each node, ascending; the cheat has none here.
     nodes: Vec<usize>,
+    /// The node of which the one looked at does not know that it is there.
+    unknown: Option<usize>,
 }
 
 /// The newest alive that is held of a node.
@@ -130,6 +134,7 @@ impl Freshness {
             rules: Rules::of(Thresholds::of(members)),
             counts,
             nodes: nodes.to_vec(),
+            unknown: None,
         }
     }
 
@@ -144,6 +149,11 @@ impl Freshness {
             .map(|(node, _)| node)
     }
 
+    fn known_of(&self, member: usize) -> impl Iterator<Item = usize> {
+        self.nodes_of(member)
+            .filter(|node| self.unknown != Some(*node))
+    }
+
     fn members(&self) -> impl Iterator<Item = usize> {
         0..=self.nodes.last().copied().unwrap_or_default()
     }
@@ -154,8 +164,8 @@ impl Freshness {
         let on_next = !state.is_left_behind();
         let says = |node: usize| node == LOOKED_AT || state.heard[node].cites(on_next);
         let honest = self.members().filter(|member| match self.counts {
-            Counts::Every => self.nodes_of(*member).all(says),
-            Counts::Any => self.nodes_of(*member).any(says),
+            Counts::Every => self.known_of(*member).all(says),
+            Counts::Any => self.known_of(*member).any(says),
         });
         self.cheats() + honest.count() >= self.rules.heard
     }
@@ -294,4 +304,14 @@ fn mutant_one_heard_fewer_stay_fresh_for_ever() {
 fn mutant_any_node_speaks_for_its_member_and_stays_fresh_for_ever() {
     let model = Freshness::new(4, Counts::Any, &[0, 0, 1, 1]);
     falls("freshness, any node", model, BOUNDED);
+}
+
+/// Every node is every node that is known: of a member whose second node one
+/// was never told of, the first speaks for it. The bound holds where the
+/// certificates of an honest member reach everybody.
+#[test]
+fn open_node_that_is_not_known_is_not_waited_for() {
+    let mut model = Freshness::new(4, Counts::Every, &[0, 1, 1, 2]);
+    model.unknown = Some(2);
+    falls("freshness, unknown node", model, BOUNDED);
 }

@@ -108,12 +108,15 @@ pub(crate) fn allowed(rules: &Rules, others: &Held, member: usize, own: Votes) -
         Ok(()) => true,
         Err(why) => rules.unheeded == Some(why),
     };
+    let commits = own.iter().filter(|vote| vote.step == Step::Commit);
+    let committed = commits.map(|vote| vote.round).max().unwrap_or(0);
     let may = |vote: &Vote| {
         let (round, roster) = (vote.round, vote.roster.id());
         match vote.step {
             Step::Prepare => {
                 let verdict = ballot.may_prepare(&member, round, &roster, rules.prepares);
-                verdict != Err(VoteRefusal::RoundPast) && heeded(verdict)
+                let late = rules.prepares_first && committed >= round;
+                !late && verdict != Err(VoteRefusal::RoundPast) && heeded(verdict)
             }
             Step::Commit => {
                 let verdict = ballot.may_commit(&member, round, &roster, rules.prepares);

@@ -8,7 +8,7 @@
 use stateright::Property;
 
 use super::vote::{Successor, Vote, Votes};
-use super::votes::{State, Voting};
+use super::voting::{State, Voting};
 
 pub(crate) const NAMED: &str = "two decided name more members than may lie";
 pub(crate) const JUST: &str = "nobody honest is named";
@@ -35,8 +35,7 @@ impl Naming {
                         (committed + 1..round)
                             .any(|round| model.is_quorum(state, Vote::prepare(round, other)))
                     };
-                    votes.has(Vote::prepare(round, other))
-                        && (self == Self::Turned || !between())
+                    votes.has(Vote::prepare(round, other)) && (self == Self::Turned || !between())
                 })
         };
         votes.doubles()
@@ -45,8 +44,9 @@ impl Naming {
                     .any(|round| Successor::ALL.iter().any(|roster| turned(round, *roster)))
     }
 
-    pub(crate) fn properties(self) -> [Property<Voting>; 2] {
-        [
+    /// What is asked of a rule; nothing else, since two may well be decided here.
+    pub(crate) fn properties(self) -> Vec<Property<Voting>> {
+        vec![
             Property::always(NAMED, |model: &Voting, state: &State| {
                 let naming = model.naming.unwrap_or(Self::Doubles);
                 let named = |votes| naming.names(model, state, votes);
@@ -64,6 +64,10 @@ impl Naming {
                 let naming = model.naming.unwrap_or(Self::Doubles);
                 let mut honest = state.seats.iter();
                 !honest.any(|seat| naming.names(model, state, seat.sent))
+            }),
+            // In one round never: who is careful prepares but one of them.
+            Property::sometimes("two are decided", |model: &Voting, state: &State| {
+                forks(model, state).next().is_some()
             }),
         ]
     }

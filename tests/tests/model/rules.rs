@@ -19,11 +19,15 @@ pub(crate) struct Rules {
     pub(crate) heard: usize,
     /// f + 1: the members who suspend another.
     pub(crate) suspenders: usize,
-    /// A refusal of the protocol that honest members do not heed; none.
+    /// A refusal of the protocol that honest members do not heed; none. That a
+    /// round is past is heeded by who prepares in any case.
     pub(crate) unheeded: Option<VoteRefusal>,
     /// Whether a commit is taken only with the prepares it stands on, which
     /// then count whatever else their signers signed. Not so yet.
     pub(crate) commits_carry: bool,
+    /// Whether nobody prepares in the round of its last commit, nor below. Not
+    /// so yet.
+    pub(crate) prepares_first: bool,
     /// Whether a vote is durable before anybody else can see it.
     pub(crate) durable_first: bool,
 }
@@ -39,6 +43,7 @@ impl Rules {
             suspenders: thresholds.suspenders(),
             unheeded: None,
             commits_carry: false,
+            prepares_first: false,
             durable_first: true,
         }
     }
@@ -87,26 +92,4 @@ where
     let way = checker.assert_any_discovery(property).into_actions();
     println!("{name}: \"{property}\" falls by {way:?}");
     way
-}
-
-/// Explores everything and asserts one property, where others may fall.
-pub(crate) fn survives<M>(name: &str, model: M, property: &'static str, states_min: usize)
-where
-    M: Model + Send + Sync + 'static,
-    M::State: Debug + Clone + PartialEq + Hash + Send + Sync + 'static,
-    M::Action: Debug + Clone + PartialEq,
-{
-    // The search ends early only with this property, or with its last state.
-    let checker = model
-        .checker()
-        .finish_when(HasDiscoveries::AnyOf([property].into()))
-        .spawn_bfs()
-        .join();
-    let states = checker.unique_state_count();
-    println!("{name}: {states} states, depth {}", checker.max_depth());
-    checker.assert_no_discovery(property);
-    assert!(
-        states >= states_min,
-        "{name}: {states} states, {states_min} expected"
-    );
 }

@@ -5,9 +5,10 @@
 //! none of them, and each may at any time take the next epoch, which expels
 //! the cheat, member 3. Honest members sign one suspension each and one of
 //! them takes it back; the cheat signs four, two of them with one time. A
-//! node keeps a statement of each signer about each member, and those about
-//! at most one member of each signer: the wire allows eight, and it is the
-//! bound that is of interest, not its size. The search is complete.
+//! node keeps a statement of each signer about each member, the one made last
+//! and of two with one time the one of the greater id; and of each signer it
+//! keeps the greatest eight by that order, here one: it is the bound that is
+//! of interest, not its size. The search is complete.
 
 use std::collections::BTreeSet;
 

@@ -126,11 +126,6 @@ impl Votes {
         Vote::all(ROUNDS_MAX).filter(move |vote| self.has(*vote))
     }
 
-    /// With A and B in each other's place.
-    pub(crate) const fn mirrored(self) -> Self {
-        Self((self.0 & 0x5555) << 1 | (self.0 >> 1) & 0x5555)
-    }
-
     /// Whether two of one step and round are among them.
     pub(crate) const fn doubles(self) -> bool {
         self.0 & (self.0 >> 1) & 0x5555 != 0
