@@ -3,7 +3,7 @@
 
 use super::naming::{JUST, NAMED, Naming};
 use super::rules::{Rules, falls, holds};
-use super::votes::{Action, CONSENT, FAIR, LOCKED, ONE_SUCCESSOR};
+use super::votes::{CONSENT, FAIR, LOCKED, ONE_SUCCESSOR};
 use super::voting::{Teller, Voting};
 use watchfire_protocol::roster::{Thresholds, VoteRefusal};
 
@@ -17,7 +17,7 @@ fn one_cheat_of_four_decides_nothing_twice() {
         new_key: true,
         ..Voting::new(truth(), 3)
     };
-    holds("votes, N 4, f 1, 3 rounds", model, 1);
+    holds("votes, N 4, f 1, 3 rounds", model, 103_000);
 }
 
 /// Restarts too, one a member: what is durable is all that a member sent, so
@@ -30,7 +30,7 @@ fn tables_say_what_the_ballot_of_everything_says() {
         restarts: true,
         ..Voting::new(truth(), 2)
     };
-    holds("votes, N 4, f 1, 2 rounds, restarts", model, 1);
+    holds("votes, N 4, f 1, 2 rounds, restarts", model, 15_000);
 }
 
 /// With two cheats, of whom one is careful.
@@ -45,11 +45,7 @@ fn named(rules: Rules, naming: Naming) -> Voting {
 #[test]
 fn two_in_one_round_and_step_do_not_name_every_cheat() {
     let model = named(truth(), Naming::Doubles);
-    let way = falls("named, doubles", model, NAMED);
-    assert!(
-        way.iter()
-            .all(|action| !matches!(action, Action::Restart(_)))
-    );
+    falls("named, doubles", model, NAMED);
 }
 
 #[test]
@@ -75,7 +71,7 @@ fn two_cheats_of_four_are_named_and_nobody_else() {
     holds(
         "named, prepares first",
         named(rules, Naming::TurnedUnasked),
-        1,
+        74_000,
     );
 }
 
@@ -149,6 +145,8 @@ fn mutant_prepared_without_consent_is_decided_without() {
     falls("votes, no consent", model, CONSENT);
 }
 
+/// A second node of a member that votes before it heard of the first's vote is
+/// the same: of what this one cast it knows nothing.
 #[test]
 fn mutant_vote_sent_before_it_is_durable_is_given_twice() {
     let model = Voting {

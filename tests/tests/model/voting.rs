@@ -15,8 +15,10 @@ use super::vote::{Successor, Vote, Votes};
 pub(crate) const HONEST_MAX: usize = 5;
 
 /// The last there may be, as many as a ballot keeps of one voter.
-pub(crate) const LAST_ROUNDS: std::ops::RangeInclusive<u32> =
-    limits::ROUNDS_MAX - limits::VOTE_ROUNDS_MAX as u32 + 1..=limits::ROUNDS_MAX;
+pub(crate) fn last_rounds() -> std::ops::RangeInclusive<u32> {
+    let kept = u32::try_from(limits::VOTE_ROUNDS_MAX).unwrap();
+    limits::ROUNDS_MAX - kept + 1..=limits::ROUNDS_MAX
+}
 
 /// What is explored.
 #[derive(Clone, Debug)]
@@ -194,7 +196,7 @@ impl Voting {
                     }
                 }
                 Some(Drowns::Rounds) => {
-                    for round in LAST_ROUNDS {
+                    for round in last_rounds() {
                         ballot.cast(Step::Prepare, teller, round, 'y');
                     }
                 }
