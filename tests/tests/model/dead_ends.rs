@@ -55,8 +55,8 @@ impl Voting {
         }
     }
 
-    /// What is asked where the cheat is silent in the end; two may be decided by
-    /// votes of which one lacks a consent, so nothing else is.
+    /// What is asked where the cheat falls silent. That nothing is decided twice
+    /// is asked where it has cast everything.
     pub(crate) fn dead_ends(&self) -> Vec<Property<Self>> {
         vec![
             Property::always(GOES_ON, |model: &Self, state: &State| {
