@@ -156,8 +156,8 @@ fn mutant_prepared_without_consent_ends_in_nothing() {
 }
 
 /// Two are bound to different rosters, and the one bound earlier can never be
-/// shown why the other turned: the cheat's vote that made the quorum is refused
-/// by its ballot, which has two others of that round already.
+/// shown why the other turned: the cheat's vote that made the quorum finds no
+/// room in its ballot, which has two others of that round.
 #[test]
 fn open_two_other_rosters_of_a_cheat_block_for_ever() {
     let model = Voting {
@@ -223,12 +223,11 @@ fn tables_say_what_a_drowned_ballot_says() {
     }
 }
 
-/// A roster that touches a community lacks its members' commits when a quorum
-/// may have committed it already, and then nothing else can be prepared. Asked
-/// for before anybody prepares, as the consent of a new key is, it would block
-/// nothing.
+/// Why a community is asked before anybody prepares, as a new key is: a roster
+/// that still lacks its members' commits when others have committed it keeps
+/// those from preparing anything else.
 #[test]
-fn open_community_that_is_asked_by_commits_blocks_for_ever() {
+fn mutant_community_asked_by_commits_blocks_for_ever() {
     let model = Voting {
         asked: true,
         ..silent(truth())
@@ -244,7 +243,7 @@ fn open_one_cheat_takes_everybody_to_the_last_round() {
     let of = truth().thresholds;
     let last = *last_rounds().end();
     let mut ballot = Held::default();
-    ballot.cast(Step::Prepare, 3, last, 'y');
+    ballot.cast(Step::Prepare, 3, last, '0');
     assert_eq!(ballot.round(), last);
     for (member, roster) in [(0, 'A'), (1, 'A'), (2, 'B')] {
         assert_eq!(ballot.may_prepare(&member, last, &roster, of), Ok(()));

@@ -61,7 +61,8 @@ pub(crate) enum Teller {
 /// for what it tells the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Drowns {
-    /// In a round, prepares of two rosters that nobody proposed.
+    /// In a round, prepares of two rosters that nobody proposed: first, and with
+    /// the least ids, so whichever two a ballot keeps it is these.
     Rosters,
     /// Prepares in the last rounds there may be.
     Rounds,
@@ -191,13 +192,13 @@ impl Voting {
             }
             match self.drowns {
                 Some(Drowns::Rosters) => {
-                    for junk in ['y', 'z'] {
+                    for junk in ['0', '1'] {
                         ballot.cast(Step::Prepare, teller, round, junk);
                     }
                 }
                 Some(Drowns::Rounds) => {
                     for round in last_rounds() {
-                        ballot.cast(Step::Prepare, teller, round, 'y');
+                        ballot.cast(Step::Prepare, teller, round, '0');
                     }
                 }
                 None => {}
