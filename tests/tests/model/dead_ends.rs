@@ -1,0 +1,260 @@
+//! Whether the honest can always still decide something, when the cheat falls
+//! silent.
+//!
+//! Bounds: four members, one of them a cheat; two proposals; votes in rounds 1
+//! and 2 in every order, and then, from every state, one more round. The cheat
+//! prepares what it likes, commits nothing, and at any moment is never heard
+//! of again. Where it drowns members' ballots, it does so twice: two members in
+//! one round, or one in both. What one honest member holds then reaches all of
+//! them, so they know the same, but for what a ballot has no room for.
+//!
+//! A state passes if there is a roster that all three, one after the other, may
+//! prepare in the round after and then may commit. What they could still cast
+//! in earlier rounds is not tried, so more is asked than need be; in the ways
+//! the checker finds nothing of that would help. Nor would later rounds: it
+//! takes all three to prepare anything, and who is bound stays bound.
+
+use stateright::Property;
+use watchfire_protocol::roster::{Step, Thresholds, VoteRefusal};
+
+use super::knowledge::Held;
+use super::rules::{Rules, falls, holds};
+use super::vote::{Successor, Vote};
+use super::votes::Action;
+use super::voting::{Drowns, Seat, State, Teller, Voting, last_rounds};
+
+/// How often the cheat drowns a member in a round, or in all.
+const DROWNED_MAX: u32 = 2;
+
+const GOES_ON: &str = "the honest can still decide something";
+
+impl Voting {
+    /// Whom the teller can drown: before it told anybody what it is to keep
+    /// from that member, so that nobody ever acted on what it then has not.
+    pub(crate) fn drowning(&self, state: &State, drowns: Drowns, actions: &mut Vec<Action>) {
+        let rounds = match drowns {
+            Drowns::Rosters => 1..=self.rounds,
+            Drowns::Rounds => 1..=1,
+        };
+        let drowned = |seat: &Seat| match drowns {
+            Drowns::Rosters => seat.drowned.count_ones(),
+            Drowns::Rounds => u32::from(seat.drowned != 0),
+        };
+        if state.seats.iter().map(drowned).sum::<u32>() == DROWNED_MAX {
+            return;
+        }
+        for round in rounds {
+            let told =
+                (round..=self.rounds).any(|round| state.told.cell(Step::Prepare, round) != 0);
+            for (member, seat) in state.seats.iter().enumerate().take(self.honest()) {
+                let other = member == 0 || state.seats[member - 1] != *seat;
+                if !told && other && seat.drowned & 1 << (round - 1) == 0 {
+                    actions.push(Action::Drown(member, round));
+                }
+            }
+        }
+    }
+
+    /// What is asked where the cheat falls silent. That nothing is decided twice
+    /// is asked where it has cast everything.
+    pub(crate) fn dead_ends(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always(GOES_ON, |model: &Self, state: &State| {
+                let mut rosters = Successor::ALL.into_iter();
+                model.is_over(state) || rosters.any(|roster| model.can_decide(state, roster))
+            }),
+            Property::sometimes(
+                "two are bound to different rosters",
+                |model: &Self, state: &State| {
+                    model.rounds < 2
+                        || Successor::ALL.iter().all(|roster| {
+                            let mut seats = state.seats.iter();
+                            seats.any(|seat| {
+                                (1..=model.rounds)
+                                    .any(|round| seat.sent.has(Vote::commit(round, *roster)))
+                            })
+                        })
+                },
+            ),
+        ]
+    }
+
+    /// Whether something is decided and this was about no more than that.
+    pub(crate) fn is_over(&self, state: &State) -> bool {
+        self.teller == Some(Teller::Silent)
+            && Successor::ALL.into_iter().any(|roster| {
+                self.can_be_brought_in(state, roster) && self.is_decided(state, roster)
+            })
+    }
+
+    /// Whether votes are all that it can lack.
+    fn can_be_brought_in(&self, state: &State, roster: Successor) -> bool {
+        match roster {
+            Successor::A => !self.asked,
+            Successor::B => !self.new_key || state.consented,
+        }
+    }
+
+    /// Whether the honest can decide it among themselves in the next round.
+    fn can_decide(&self, state: &State, roster: Successor) -> bool {
+        if !self.can_be_brought_in(state, roster) {
+            return false;
+        }
+        let next = Self {
+            rounds: self.rounds + 1,
+            ..self.clone()
+        };
+        let mut state = *state;
+        for vote in [Vote::prepare, Vote::commit] {
+            let vote = vote(next.rounds, roster);
+            for member in 0..next.honest() {
+                if !next.may(&state, member).has(vote) {
+                    return false;
+                }
+                let seat = &mut state.seats[member];
+                seat.own = seat.own.with(vote);
+                seat.sent = seat.sent.with(vote);
+            }
+        }
+        next.is_decided(&state, roster)
+    }
+}
+
+fn silent(rules: Rules) -> Voting {
+    Voting {
+        cheats: 0,
+        teller: Some(Teller::Silent),
+        ..Voting::new(rules, 2)
+    }
+}
+
+fn truth() -> Rules {
+    Rules::of(Thresholds::of(4))
+}
+
+/// A key that never consents blocks nothing either.
+#[test]
+fn honest_members_can_always_still_decide() {
+    let model = Voting {
+        new_key: true,
+        checked: true,
+        ..silent(truth())
+    };
+    holds("dead ends, N 4, f 1", model, 16_000);
+}
+
+#[test]
+fn mutant_prepared_without_consent_ends_in_nothing() {
+    let model = Voting {
+        new_key: true,
+        ..silent(Rules {
+            unheeded: Some(VoteRefusal::NoConsent),
+            ..truth()
+        })
+    };
+    falls("dead ends, no consent", model, GOES_ON);
+}
+
+/// Two are bound to different rosters, and the one bound earlier can never be
+/// shown why the other turned: the cheat's vote that made the quorum finds no
+/// room in its ballot, which has two others of that round.
+#[test]
+fn open_two_other_rosters_of_a_cheat_block_for_ever() {
+    let model = Voting {
+        drowns: Some(Drowns::Rosters),
+        ..silent(truth())
+    };
+    falls("dead ends, other rosters", model, GOES_ON);
+}
+
+/// The same with votes in the last rounds, which push out those of the first.
+#[test]
+fn open_last_rounds_of_a_cheat_block_for_ever() {
+    let model = Voting {
+        drowns: Some(Drowns::Rounds),
+        ..silent(truth())
+    };
+    falls("dead ends, last rounds", model, GOES_ON);
+}
+
+/// What would help: a commit that comes with the prepares it stands on, as a
+/// link of the chain comes with its commits, and is counted by them alone.
+#[test]
+fn commits_that_carry_their_prepares_block_nothing() {
+    let rules = Rules {
+        commits_carry: true,
+        ..truth()
+    };
+    for (name, drowns, states_min) in [
+        (
+            "dead ends, carried, other rosters",
+            Drowns::Rosters,
+            236_000,
+        ),
+        ("dead ends, carried, last rounds", Drowns::Rounds, 70_000),
+    ] {
+        let model = Voting {
+            drowns: Some(drowns),
+            ..silent(rules)
+        };
+        holds(name, model, states_min);
+    }
+}
+
+/// In one round, for the ballots it takes are the dearest.
+#[test]
+fn tables_say_what_a_drowned_ballot_says() {
+    for (drowns, commits_carry) in [
+        (Drowns::Rosters, false),
+        (Drowns::Rosters, true),
+        (Drowns::Rounds, false),
+        (Drowns::Rounds, true),
+    ] {
+        let model = Voting {
+            rounds: 1,
+            drowns: Some(drowns),
+            checked: true,
+            ..silent(Rules {
+                commits_carry,
+                ..truth()
+            })
+        };
+        holds("dead ends, one round", model, 380);
+    }
+}
+
+/// Why a community is asked before anybody prepares, as a new key is: a roster
+/// that still lacks its members' commits when others have committed it keeps
+/// those from preparing anything else.
+#[test]
+fn mutant_community_asked_by_commits_blocks_for_ever() {
+    let model = Voting {
+        asked: true,
+        ..silent(truth())
+    };
+    falls("dead ends, community", model, GOES_ON);
+}
+
+/// The highest round of any vote is where a member votes that is told no other.
+/// A cheat alone takes everybody there, to the last round there is, and where
+/// that one is split there is none after it.
+#[test]
+fn open_one_cheat_takes_everybody_to_the_last_round() {
+    let of = truth().thresholds;
+    let last = *last_rounds().end();
+    let mut ballot = Held::default();
+    ballot.cast(Step::Prepare, 3, last, '0');
+    assert_eq!(ballot.round(), last);
+    for (member, roster) in [(0, 'A'), (1, 'A'), (2, 'B')] {
+        assert_eq!(ballot.may_prepare(&member, last, &roster, of), Ok(()));
+        ballot.cast(Step::Prepare, member, last, roster);
+    }
+    for member in 0..3 {
+        for roster in ['A', 'B'] {
+            let earlier = ballot.may_prepare(&member, last - 1, &roster, of);
+            assert_eq!(earlier, Err(VoteRefusal::RoundPast));
+            let commit = ballot.may_commit(&member, last, &roster, of);
+            assert_eq!(commit, Err(VoteRefusal::NotPrepared));
+        }
+    }
+}

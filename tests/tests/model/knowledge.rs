@@ -1,0 +1,261 @@
+//! What a member may cast by what it knows: the verdicts of the protocol's
+//! `Ballot`, asked once for every different question.
+//!
+//! Every vote that was sent may be known to a member or not, as messages come
+//! late or never. Who knows more may do no less
+//! (`who_knows_more_may_do_no_less`), so all that members can do with any part
+//! of what was sent, they can do with all of it. Votes of others are therefore
+//! not kept for each member: everybody acts on everything that was sent, or not
+//! at all. Only where a ballot does not keep what it is handed, members differ
+//! in what they know, and the models say so.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use watchfire_protocol::roster::{Ballot, Step, VoteRefusal};
+
+use super::rules::Rules;
+use super::vote::{ROUNDS_MAX, Successor, Vote, Votes};
+
+/// A ballot as a node has it; members by their number, rosters by a letter.
+pub(crate) type Held = Ballot<usize, char>;
+
+pub(crate) fn cast(ballot: &mut Held, voter: usize, votes: Votes) {
+    for vote in votes.iter() {
+        ballot.cast(vote.step, voter, vote.round, vote.roster.id());
+    }
+}
+
+/// For each way in which the members can have cast one step in one round,
+/// whether those are enough for A, and for B.
+#[derive(Debug)]
+pub(crate) struct Quorums {
+    prepared: Vec<[bool; 2]>,
+    decided: Vec<[bool; 2]>,
+}
+
+impl Quorums {
+    pub(crate) fn of(rules: &Rules) -> Self {
+        let members = rules.thresholds.members();
+        let columns = 0..1u16 << (2 * members);
+        let ballot = |column: u16, step| {
+            let mut ballot = Held::default();
+            for voter in 0..members {
+                let cell = column >> (2 * voter);
+                for roster in Successor::ALL {
+                    if cell >> roster as u32 & 1 == 1 {
+                        ballot.cast(step, voter, 1, roster.id());
+                    }
+                }
+            }
+            ballot
+        };
+        let prepared = |column| {
+            let ballot = ballot(column, Step::Prepare);
+            let votes = rules.prepares.votes();
+            Successor::ALL.map(|roster| ballot.is_prepared(1, &roster.id(), votes))
+        };
+        let decided = |column| {
+            let ballot = ballot(column, Step::Commit);
+            let decided = |roster: Successor| ballot.decided_in(&roster.id(), rules.commits);
+            Successor::ALL.map(|roster| decided(roster).is_some())
+        };
+        Self {
+            prepared: columns.clone().map(prepared).collect(),
+            decided: columns.map(decided).collect(),
+        }
+    }
+
+    /// Two bits for each member, the first the lowest.
+    pub(crate) fn has(&self, step: Step, column: u16, roster: Successor) -> bool {
+        let of = match step {
+            Step::Prepare => &self.prepared,
+            Step::Commit => &self.decided,
+        };
+        of[usize::from(column)][roster as usize]
+    }
+}
+
+/// What a member may cast, by its own votes and what enough have prepared.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Verdicts {
+    known: Arc<Mutex<HashMap<(Votes, u8), Votes>>>,
+}
+
+impl Verdicts {
+    /// `prepared` has a bit for each round and roster; what the others cast is
+    /// asked for where the question is new.
+    pub(crate) fn of(
+        &self,
+        rules: &Rules,
+        member: usize,
+        (own, prepared): (Votes, u8),
+        others: impl FnOnce() -> Held,
+    ) -> Votes {
+        let mut known = self.known.lock().unwrap();
+        *known
+            .entry((own, prepared))
+            .or_insert_with(|| allowed(rules, &others(), member, own))
+    }
+}
+
+/// What the protocol lets a member cast next, but for the refusal that its
+/// rules do not heed.
+pub(crate) fn allowed(rules: &Rules, others: &Held, member: usize, own: Votes) -> Votes {
+    let mut ballot = others.clone();
+    cast(&mut ballot, member, own);
+    let heeded = |verdict: Result<(), VoteRefusal>| match verdict {
+        Ok(()) => true,
+        Err(why) => rules.unheeded == Some(why),
+    };
+    let commits = own.iter().filter(|vote| vote.step == Step::Commit);
+    let committed = commits.map(|vote| vote.round).max().unwrap_or(0);
+    let may = |vote: &Vote| {
+        let (round, roster) = (vote.round, vote.roster.id());
+        match vote.step {
+            Step::Prepare => {
+                let verdict = ballot.may_prepare(&member, round, &roster, rules.prepares);
+                let late = rules.prepares_first && committed >= round;
+                !late && verdict != Err(VoteRefusal::RoundPast) && heeded(verdict)
+            }
+            Step::Commit => {
+                let verdict = ballot.may_commit(&member, round, &roster, rules.prepares);
+                if verdict == Err(VoteRefusal::RoundPast) && heeded(verdict) {
+                    // It comes before other refusals, and those are heeded: as
+                    // if nothing had been cast in a later round.
+                    let mut ballot = others.clone();
+                    let before = own.iter().filter(|vote| vote.round <= round);
+                    cast(&mut ballot, member, Votes::of(before));
+                    return ballot
+                        .may_commit(&member, round, &roster, rules.prepares)
+                        .is_ok();
+                }
+                heeded(verdict)
+            }
+        }
+    };
+    let new = Vote::all(ROUNDS_MAX).filter(|vote| !own.has(*vote));
+    Votes::of(new.filter(may))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::vote::STEPS;
+    use super::*;
+    use watchfire_protocol::roster::Thresholds;
+
+    const TRIED: u32 = 2;
+
+    /// Every set of prepares up to the round tried.
+    fn prepares() -> Vec<Votes> {
+        let all: Vec<Vote> = Vote::all(TRIED)
+            .filter(|vote| vote.step == Step::Prepare)
+            .collect();
+        let subset = |bits: usize| {
+            let votes = all.iter().enumerate();
+            let chosen = votes.filter(|(place, _)| bits >> place & 1 == 1);
+            Votes::of(chosen.map(|(_, vote)| *vote))
+        };
+        (0..1 << all.len()).map(subset).collect()
+    }
+
+    /// Everything an honest member can have cast up to the round tried.
+    fn own() -> Vec<Votes> {
+        STEPS
+            .into_iter()
+            .flat_map(|step| (1..=TRIED).map(move |round| (step, round)))
+            .fold(vec![Votes::default()], |so_far, (step, round)| {
+                let cast = |votes: Votes| {
+                    Successor::ALL.map(|roster| {
+                        votes.with(Vote {
+                            step,
+                            round,
+                            roster,
+                        })
+                    })
+                };
+                so_far
+                    .into_iter()
+                    .flat_map(|votes| [votes].into_iter().chain(cast(votes)))
+                    .collect()
+            })
+    }
+
+    /// For whatever a member cast itself and whatever three others prepared:
+    /// another prepare takes nothing away of what it may cast, in which order
+    /// votes came does not matter, nor do the commits of others, nor anything
+    /// but whether enough have prepared.
+    #[test]
+    fn who_knows_more_may_do_no_less() {
+        let rules = Rules::of(Thresholds::of(4));
+        let prepares = prepares();
+        let member = 0;
+        for own in own() {
+            let mut by_prepared: HashMap<Vec<bool>, Votes> = HashMap::new();
+            let mut may: HashMap<[Votes; 3], Votes> = HashMap::new();
+            // The largest first, so that each finds those with one vote more.
+            for (one, first) in prepares.iter().enumerate().rev() {
+                for (two, second) in prepares.iter().enumerate().skip(one).rev() {
+                    for third in prepares.iter().skip(two).rev() {
+                        let of = [*first, *second, *third];
+                        let mut others = Held::default();
+                        for (voter, votes) in of.iter().enumerate() {
+                            cast(&mut others, voter + 1, *votes);
+                        }
+                        let allowed = allowed(&rules, &others, member, own);
+                        for more in more(of) {
+                            let more = may[&more];
+                            assert_eq!(allowed.0 & !more.0, 0, "{own:?} {of:?}");
+                        }
+                        may.insert(of, allowed);
+                        cast(&mut others, member, own);
+                        let prepared = Vote::all(TRIED)
+                            .filter(|vote| vote.step == Step::Prepare)
+                            .map(|vote| others.is_prepared(vote.round, &vote.roster.id(), 3))
+                            .collect();
+                        assert_eq!(*by_prepared.entry(prepared).or_insert(allowed), allowed);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The same prepares and one more, of any of the three.
+    fn more(of: [Votes; 3]) -> impl Iterator<Item = [Votes; 3]> {
+        (0..3).flat_map(move |voter| {
+            Vote::all(TRIED)
+                .filter(move |vote| vote.step == Step::Prepare && !of[voter].has(*vote))
+                .map(move |vote| {
+                    let mut more = of;
+                    more[voter] = more[voter].with(vote);
+                    more.sort_unstable();
+                    more
+                })
+        })
+    }
+
+    /// In which order a node is handed votes makes no difference, as long as
+    /// there are no more than two rosters.
+    #[test]
+    fn casting_commutes() {
+        for bits in 0..=0xFF {
+            let base = Votes(bits);
+            for first in Vote::all(TRIED) {
+                for second in Vote::all(TRIED) {
+                    let ballot = |order: [(usize, Vote); 2]| {
+                        let mut ballot = Held::default();
+                        cast(&mut ballot, 0, base);
+                        for (voter, vote) in order {
+                            ballot.cast(vote.step, voter, vote.round, vote.roster.id());
+                        }
+                        ballot
+                    };
+                    for other in 0..2 {
+                        let (one, two) = ((0, first), (other, second));
+                        assert_eq!(ballot([one, two]), ballot([two, one]));
+                    }
+                }
+            }
+        }
+    }
+}

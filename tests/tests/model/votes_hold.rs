@@ -1,0 +1,164 @@
+//! What the checker finds of votes: with the true rules nothing, and for each
+//! rule that is broken what it was there to prevent.
+
+use super::naming::{JUST, NAMED, Naming};
+use super::rules::{Rules, falls, holds};
+use super::votes::{CONSENT, FAIR, LOCKED, ONE_SUCCESSOR};
+use super::voting::{Teller, Voting};
+use watchfire_protocol::roster::{Thresholds, VoteRefusal};
+
+fn truth() -> Rules {
+    Rules::of(Thresholds::of(4))
+}
+
+#[test]
+fn one_cheat_of_four_decides_nothing_twice() {
+    let model = Voting {
+        new_key: true,
+        ..Voting::new(truth(), 3)
+    };
+    holds("votes, N 4, f 1, 3 rounds", model, 103_000);
+}
+
+/// Restarts too, one a member: what is durable is all that a member sent, so
+/// nothing comes of them.
+#[test]
+fn tables_say_what_the_ballot_of_everything_says() {
+    let model = Voting {
+        new_key: true,
+        checked: true,
+        restarts: true,
+        ..Voting::new(truth(), 2)
+    };
+    holds("votes, N 4, f 1, 2 rounds, restarts", model, 15_000);
+}
+
+/// With two cheats, of whom one is careful.
+fn named(rules: Rules, naming: Naming) -> Voting {
+    Voting {
+        teller: Some(Teller::Careful),
+        naming: Some(naming),
+        ..Voting::new(rules, 3)
+    }
+}
+
+#[test]
+fn two_in_one_round_and_step_do_not_name_every_cheat() {
+    let model = named(truth(), Naming::Doubles);
+    falls("named, doubles", model, NAMED);
+}
+
+#[test]
+fn one_committed_and_another_prepared_later_names_the_honest_too() {
+    falls("named, turned", named(truth(), Naming::Turned), JUST);
+}
+
+/// Who committed one, saw a quorum prepare the other in a later round,
+/// committed that, and prepares it in that very round after all, looks as if it
+/// had made the quorum.
+#[test]
+fn open_who_prepares_what_it_committed_is_named_without_guilt() {
+    let model = named(truth(), Naming::TurnedUnasked);
+    falls("named, turned unasked", model, JUST);
+}
+
+#[test]
+fn two_cheats_of_four_are_named_and_nobody_else() {
+    let rules = Rules {
+        prepares_first: true,
+        ..truth()
+    };
+    holds(
+        "named, prepares first",
+        named(rules, Naming::TurnedUnasked),
+        74_000,
+    );
+}
+
+#[test]
+fn mutant_one_commit_fewer_decides_twice() {
+    let model = Voting::new(
+        Rules {
+            commits: truth().commits - 1,
+            ..truth()
+        },
+        2,
+    );
+    falls("votes, q - 1 commits", model.clone(), ONE_SUCCESSOR);
+    falls("votes, q - 1 commits", model, LOCKED);
+}
+
+#[test]
+fn mutant_one_prepare_fewer_decides_twice() {
+    let model = Voting::new(truth().one_prepare_fewer(), 2);
+    falls("votes, q - 1 prepares", model.clone(), ONE_SUCCESSOR);
+    falls("votes, q - 1 prepares", model, LOCKED);
+}
+
+fn unheeded(refusal: VoteRefusal, rounds: u32) -> Voting {
+    let rules = Rules {
+        unheeded: Some(refusal),
+        ..truth()
+    };
+    Voting::new(rules, rounds)
+}
+
+#[test]
+fn mutant_commit_without_a_prepared_quorum_decides_twice() {
+    let model = unheeded(VoteRefusal::NotPrepared, 2);
+    falls("votes, not prepared", model, ONE_SUCCESSOR);
+}
+
+#[test]
+fn mutant_no_lock_decides_twice() {
+    falls(
+        "votes, no lock",
+        unheeded(VoteRefusal::Committed, 2),
+        ONE_SUCCESSOR,
+    );
+}
+
+#[test]
+fn mutant_commit_in_a_round_past_decides_twice() {
+    falls(
+        "votes, round past",
+        unheeded(VoteRefusal::RoundPast, 2),
+        ONE_SUCCESSOR,
+    );
+}
+
+#[test]
+fn mutant_two_in_a_round_decide_twice() {
+    falls(
+        "votes, other in round",
+        unheeded(VoteRefusal::OtherInRound, 2),
+        ONE_SUCCESSOR,
+    );
+}
+
+#[test]
+fn mutant_prepared_without_consent_is_decided_without() {
+    let model = Voting {
+        new_key: true,
+        ..unheeded(VoteRefusal::NoConsent, 2)
+    };
+    falls("votes, no consent", model, CONSENT);
+}
+
+/// A second node of a member that votes before it heard of the first's vote is
+/// the same: of what this one cast it knows nothing.
+#[test]
+fn mutant_vote_sent_before_it_is_durable_is_given_twice() {
+    let model = Voting {
+        restarts: true,
+        ..Voting::new(
+            Rules {
+                durable_first: false,
+                ..truth()
+            },
+            1,
+        )
+    };
+    falls("votes, sent first", model.clone(), FAIR);
+    falls("votes, sent first", model, ONE_SUCCESSOR);
+}
