@@ -244,7 +244,7 @@ fn open_one_cheat_takes_everybody_to_the_last_round() {
     let last = *last_rounds().end();
     let mut ballot = Held::default();
     ballot.cast(Step::Prepare, 3, last, '0');
-    assert_eq!(ballot.round(), last);
+    assert_eq!(ballot.round(Thresholds::of(4)), last);
     for (member, roster) in [(0, 'A'), (1, 'A'), (2, 'B')] {
         assert_eq!(ballot.may_prepare(&member, last, &roster, of), Ok(()));
         ballot.cast(Step::Prepare, member, last, roster);

@@ -94,6 +94,9 @@ fn the_limits_are_those_of_the_code() {
             "certificates of a member",
             of(limits::CERTIFICATES_PER_MEMBER_MAX),
         ),
+        ("roster statement", of(limits::ROSTER_BYTES_MAX)),
+        ("link", of(limits::LINK_BYTES_MAX)),
+        ("alive", of(limits::ALIVE_BYTES_MAX)),
     ]);
     let page = page();
     let rows = table(&page, "## Limits");

@@ -15,6 +15,7 @@ use crate::ids::EnvelopeId;
 use crate::marking::Marking;
 use crate::opening::{Draft, Wish};
 use crate::store::{Entry, MemoryStore};
+use crate::wire::card::CertificateBytes;
 use crate::wire::card::NodeCert;
 use crate::wire::codec;
 use crate::wire::envelope::{Envelope, Header, SignedBytes, frame};
