@@ -38,6 +38,7 @@ mod members;
 mod messages;
 mod notices;
 mod opening;
+mod packets;
 mod peers;
 mod publish;
 mod pulls;

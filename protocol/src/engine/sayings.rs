@@ -50,6 +50,11 @@ pub enum Saying {
         /// The frame.
         frame: Vec<u8>,
     },
+    /// Go on along a link of the chain that came by another way.
+    Follow {
+        /// The link.
+        link: Vec<u8>,
+    },
 }
 
 /// What was said.
@@ -103,6 +108,7 @@ impl<S: Store> Engine<S> {
                 reason,
             } => self.suspension(now, member, life_ms, reason),
             Saying::Bring { frame } => Ok((frame, None)),
+            Saying::Follow { link } => return self.bring_link(now, &link),
         };
         let (bytes, roster) = match made {
             Ok(made) => made,
