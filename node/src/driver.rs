@@ -472,6 +472,21 @@ impl Driver {
                 let _ = reply.send(view);
                 None
             }
+            NodeCommand::Packet { reply } => {
+                let packet = match self.engine.packet() {
+                    Ok(Ok(packet)) => Ok(packet),
+                    Ok(Err(full)) => Err(full.to_string()),
+                    Err(failed) => Err(failed.to_string()),
+                };
+                // Whoever asked may have gone.
+                let _ = reply.send(packet);
+                None
+            }
+            NodeCommand::Ends { member, reply } => {
+                // Whoever asked may have gone.
+                let _ = reply.send(self.engine.ends_of_member(&member));
+                None
+            }
             NodeCommand::Sync { reply } => {
                 let client = ClientToken(self.book.number());
                 self.book.syncs.insert(client, reply);

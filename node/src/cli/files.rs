@@ -116,7 +116,7 @@ pub(crate) fn root_key(
 }
 
 /// A file somebody named is not there: that has nothing to do with `init`.
-fn absent(error: FileError) -> CliError {
+pub(crate) fn absent(error: FileError) -> CliError {
     match error {
         FileError::Missing { path } => {
             CliError::new(Code::NotFound, format!("{} does not exist", path.display()))

@@ -7,8 +7,11 @@ use tokio::sync::oneshot;
 use watchfire_protocol::engine::{
     Event, PublishRefusal, Published, Said, Saying, SayingRefusal, Status,
 };
+use watchfire_protocol::ids::MemberId;
 use watchfire_protocol::opening::{PrepareError, Wish};
 use watchfire_protocol::store::StoreError;
+use watchfire_protocol::wire::Packet;
+use watchfire_protocol::wire::roster::Cut;
 
 use super::membership::MembershipView;
 use crate::disk::published::Recovering;
@@ -39,6 +42,18 @@ pub enum NodeCommand {
     Membership {
         /// The answer.
         reply: oneshot::Sender<MembershipView>,
+    },
+    /// What of membership goes by file.
+    Packet {
+        /// The answer; the text of what prevents one.
+        reply: oneshot::Sender<Result<Packet, String>>,
+    },
+    /// Where the streams of a member end here.
+    Ends {
+        /// Whose.
+        member: MemberId,
+        /// The answer.
+        reply: oneshot::Sender<Vec<Cut>>,
     },
     /// How the node is.
     Status {

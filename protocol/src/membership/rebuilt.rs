@@ -72,7 +72,9 @@ impl Rebuilt {
             let before = frames.len();
             frames.retain_mut(|left| rebuilt.take(now, left));
             while let Some(link) = rebuilt.membership.deliberation().decided(&rebuilt.roster) {
-                let next = rebuilt.roster.follow(&link)?;
+                let Ok(next) = rebuilt.roster.follow(&link) else {
+                    break;
+                };
                 each(&rebuilt.roster, &link, &next);
                 rebuilt.membership.roster_changed(&next);
                 rebuilt.roster = next;
