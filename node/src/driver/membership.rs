@@ -175,16 +175,18 @@ impl MembershipView {
                     reason: said.reason.as_str().to_owned(),
                 })
                 .collect(),
-            suspended: roster
-                .members()
-                .filter(|member| {
-                    membership
-                        .suspensions()
-                        .is_suspended(&roster, &member.id, now.wall_ms)
-                })
-                .map(|member| member.slug.to_string())
-                .collect(),
-            double_voters: membership.double_voters().iter().map(slug).collect(),
+            suspended: sorted(
+                roster
+                    .members()
+                    .filter(|member| {
+                        membership
+                            .suspensions()
+                            .is_suspended(&roster, &member.id, now.wall_ms)
+                    })
+                    .map(|member| member.slug.to_string())
+                    .collect(),
+            ),
+            double_voters: sorted(membership.double_voters().iter().map(slug).collect()),
             forked: membership
                 .forks()
                 .iter()
@@ -215,17 +217,13 @@ impl ProposalView {
             |step| -> Vec<MemberId> { about.ballot().voters(step, round, &id).copied().collect() };
         let (prepared, committed) = (voters(Step::Prepare), voters(Step::Commit));
         let slugs = |members: &[MemberId]| {
-            members
-                .iter()
-                .map(|id| slug_of(roster, id))
-                .collect::<Vec<_>>()
+            sorted(members.iter().map(|id| slug_of(roster, id)).collect())
         };
-        let all_but = |members: &[MemberId]| -> Vec<String> {
-            roster
+        let all_but = |members: &[MemberId]| {
+            let others = roster
                 .members()
-                .filter(|member| !members.contains(&member.id))
-                .map(|member| member.slug.to_string())
-                .collect()
+                .filter(|member| !members.contains(&member.id));
+            sorted(others.map(|member| member.slug.to_string()).collect())
         };
         let consents = candidate.consents();
         let to_consent: Vec<String> = candidate
@@ -268,16 +266,18 @@ impl ProposalView {
                 .collect(),
             members: candidate.successor.would_be().members().count(),
             round,
-            missing: roster
-                .members()
-                .filter(|member| !prepared.contains(&member.id) && !committed.contains(&member.id))
-                .map(|member| member.slug.to_string())
-                .collect(),
+            missing: all_but(&[prepared.as_slice(), committed.as_slice()].concat()),
             prepared: slugs(&prepared),
             committed: slugs(&committed),
             lacks: lacks.iter().map(ToString::to_string).collect(),
         }
     }
+}
+
+/// As people look for them.
+fn sorted(mut slugs: Vec<String>) -> Vec<String> {
+    slugs.sort_unstable();
+    slugs
 }
 
 pub(crate) fn slug_of(roster: &Roster, member: &MemberId) -> String {
