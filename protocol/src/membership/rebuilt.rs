@@ -126,3 +126,167 @@ impl Rebuilt {
         false
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+    use super::*;
+    use crate::founding::{Keys, derived_federation};
+    use crate::limits::{ROSTER_BYTES_MAX, VOTE_BYTES_MAX};
+    use crate::roster::{Member, Proposal, Step, Successor};
+    use crate::time::Instant;
+    use crate::wire::card::Role;
+    use crate::wire::envelope::frame;
+    use crate::wire::roster::{Change, RosterStatement, Vote, VoteBy};
+    use crate::wire::{Kind, List, SignedBytes, Text, codec};
+    use watchfire_crypto::{Signed, SigningKey};
+
+    const WALL_MS: u64 = 1_800_000_000_000;
+    const NOW: Now = Now {
+        mono: Instant::ZERO,
+        wall_ms: WALL_MS,
+    };
+
+    struct World {
+        genesis: Vec<u8>,
+        keys: Vec<Keys>,
+        roster: Roster,
+    }
+
+    fn world() -> World {
+        let (file, roster, keys) =
+            derived_federation(&[5; 32], &[Role::Agency; 4], WALL_MS).unwrap();
+        World {
+            genesis: file.to_bytes(),
+            keys,
+            roster,
+        }
+    }
+
+    impl World {
+        fn member(&self, number: usize) -> &Member {
+            let root = self.keys[number].root.public();
+            self.roster.member_of_root(root.as_bytes()).unwrap()
+        }
+
+        /// The first member proposes to settle the second as a hub.
+        fn proposal(&self) -> (Successor, Vec<u8>) {
+            let me = self.member(0);
+            let node = self.roster.certificates_of(me.id).next().unwrap();
+            let successor = self
+                .roster
+                .propose(Proposal {
+                    proposer: me.id,
+                    certificate: node.id,
+                    created_ms: WALL_MS,
+                    reason: "a hub".to_owned(),
+                    changes: vec![Change::Settle {
+                        member: self.member(1).id,
+                        role: Role::Hub,
+                        communities: List::new(vec![Text::new("demo").unwrap()]).unwrap(),
+                    }],
+                })
+                .unwrap();
+            let signed: Signed<RosterStatement> =
+                Signed::seal(successor.bytes().to_vec(), &self.keys[0].signing);
+            let signed: SignedBytes<ROSTER_BYTES_MAX> = SignedBytes::new(signed).unwrap();
+            (successor, frame(Kind::Roster, &signed))
+        }
+
+        fn prepare(&self, successor: &Successor, number: usize) -> Vec<u8> {
+            let member = self.member(number);
+            let certificate = self.roster.certificates_of(member.id).next().unwrap().id;
+            let by = VoteBy::Prepare { certificate };
+            cast(&successor.vote(1, by), &self.keys[number].signing)
+        }
+
+        fn commit(&self, successor: &Successor, number: usize) -> Vec<u8> {
+            let root = &self.keys[number].root;
+            let key = root.public().to_bytes();
+            cast(&successor.vote(1, VoteBy::Commit { key }), root)
+        }
+
+        fn packet(&self, frames: &[Vec<u8>]) -> Packet {
+            let mut packet = Packet::new(self.genesis.clone()).unwrap();
+            for frame in frames {
+                packet.add_notice(frame.clone()).unwrap();
+            }
+            Packet::from_bytes(&packet.to_bytes()).unwrap()
+        }
+    }
+
+    fn cast(vote: &Vote, key: &SigningKey) -> Vec<u8> {
+        let signed: Signed<Vote> = Signed::seal(codec::encode(vote), key);
+        let signed: SignedBytes<VOTE_BYTES_MAX> = SignedBytes::new(signed).unwrap();
+        frame(Kind::Vote, &signed)
+    }
+
+    #[test]
+    fn a_packet_shows_a_root_what_it_may_commit() {
+        let world = world();
+        let (successor, proposed) = world.proposal();
+        let id = successor.id();
+        let mut frames = vec![proposed];
+        frames.extend((0..3).map(|number| world.prepare(&successor, number)));
+        let rebuilt = Rebuilt::of(&world.packet(&frames), NOW, |_, _, _| {}).unwrap();
+        assert!(rebuilt.left.is_empty(), "{:?}", rebuilt.left);
+        let deliberation = rebuilt.membership.deliberation();
+        let me = world.member(3).id;
+        assert_eq!(deliberation.may_commit(&rebuilt.roster, &me, 1, &id), Ok(()));
+        // With one prepare less it may not.
+        frames.pop();
+        let rebuilt = Rebuilt::of(&world.packet(&frames), NOW, |_, _, _| {}).unwrap();
+        let deliberation = rebuilt.membership.deliberation();
+        assert!(deliberation.may_commit(&rebuilt.roster, &me, 1, &id).is_err());
+    }
+
+    #[test]
+    fn what_a_packet_decides_follows_and_is_told() {
+        let world = world();
+        let (successor, proposed) = world.proposal();
+        let mut frames = vec![proposed];
+        frames.extend((0..3).map(|number| world.prepare(&successor, number)));
+        frames.extend((0..3).map(|number| world.commit(&successor, number)));
+        let mut told = Vec::new();
+        let mut links = Vec::new();
+        let rebuilt = Rebuilt::of(&world.packet(&frames), NOW, |before, link, after| {
+            told.push((before.epoch(), after.epoch()));
+            links.push(link.to_bytes());
+        })
+        .unwrap();
+        assert_eq!(told, [(0, 1)]);
+        assert_eq!(rebuilt.roster.id(), successor.id());
+        // By its link alone it comes to the same; votes of the past are left out.
+        let mut packet = world.packet(&frames);
+        packet.add_link(links.remove(0)).unwrap();
+        let rebuilt = Rebuilt::of(&packet, NOW, |_, _, _| {}).unwrap();
+        assert_eq!(rebuilt.roster.id(), successor.id());
+        assert_eq!(rebuilt.membership.deliberation().candidates().count(), 0);
+        assert_eq!(rebuilt.left.len(), frames.len());
+    }
+
+    #[test]
+    fn what_was_altered_is_left_out_and_said_to_be() {
+        let world = world();
+        let (successor, proposed) = world.proposal();
+        let mut forged = world.prepare(&successor, 2);
+        let last = forged.len() - 1;
+        forged[last] ^= 1;
+        let frames = [proposed, world.prepare(&successor, 1), forged.clone()];
+        let rebuilt = Rebuilt::of(&world.packet(&frames), NOW, |_, _, _| {}).unwrap();
+        assert_eq!(rebuilt.left.len(), 1);
+        assert_eq!(rebuilt.left[0].frame, forged);
+        assert!(rebuilt.left[0].why.contains("signature"));
+        let id = successor.id();
+        let ballot = rebuilt.membership.deliberation().ballot();
+        assert_eq!(ballot.voters(Step::Prepare, 1, &id).count(), 1);
+        // A link that does not hold ends it all.
+        let mut packet = world.packet(&[]);
+        packet.add_link(b"no link".to_vec()).unwrap();
+        assert!(matches!(
+            Rebuilt::of(&packet, NOW, |_, _, _| {}),
+            Err(RosterError::Malformed { .. })
+        ));
+    }
+}
