@@ -148,9 +148,10 @@ impl VoteRecord {
     /// # Errors
     /// When it cannot be written.
     pub fn learn(&mut self, federation: FederationId, known: Committed) -> Result<(), VotesError> {
-        let is_later = self.last.get(&federation).is_none_or(|held| {
-            (held.epoch, held.round) < (known.epoch, known.round)
-        });
+        let is_later = self
+            .last
+            .get(&federation)
+            .is_none_or(|held| (held.epoch, held.round) < (known.epoch, known.round));
         if is_later {
             self.write(federation, known)?;
         }

@@ -198,7 +198,11 @@ impl World {
     fn connected(&self, member: &str, count: usize) {
         self.until(member, &["status", "--json"], |status| {
             let peers = status["peers"].as_array().unwrap();
-            peers.iter().filter(|peer| peer["state"] == "connected").count() == count
+            peers
+                .iter()
+                .filter(|peer| peer["state"] == "connected")
+                .count()
+                == count
         });
     }
 }
@@ -258,17 +262,28 @@ fn a_federation_admits_suspends_and_expels() {
     let export = ["roster", "export", "--output", "consent.packet"];
     world.at("at-cert", &export).ends(0);
     let signed = world.root_signs("ee-cert", "consent.packet");
-    assert_eq!((&signed["step"], &signed["by"]), (&"consent".into(), &"ee-cert".into()));
+    assert_eq!(
+        (&signed["step"], &signed["by"]),
+        (&"consent".into(), &"ee-cert".into())
+    );
     let import = ["roster", "import", "consent.packet", "--json"];
     let imported = world.at("be-cert", &import).ends(0).data();
-    assert_eq!((outcomes(&imported, "accepted"), outcomes(&imported, "refused")), (1, 0));
+    assert_eq!(
+        (
+            outcomes(&imported, "accepted"),
+            outcomes(&imported, "refused")
+        ),
+        (1, 0)
+    );
     let again = world.at("be-cert", &import).ends(0).data();
     assert_eq!(outcomes(&again, "accepted"), 0, "held already");
 
     // A root commits nothing that too few have prepared.
     let status = world.status_until("at-cert", at_step("prepare"));
     assert_eq!(status["proposals"][0]["to_prepare"], names(&SLUGS[..4]));
-    world.at("at-cert", &["roster", "export", "-o", "early.packet"]).ends(0);
+    world
+        .at("at-cert", &["roster", "export", "-o", "early.packet"])
+        .ends(0);
     let early = [
         "roster",
         "sign",
@@ -294,16 +309,30 @@ fn a_federation_admits_suspends_and_expels() {
     assert_eq!(status["proposals"][0]["to_commit"], names(&SLUGS[..4]));
 
     // One file goes from root to root; the third signs at its node.
-    world.at("de-cert", &["roster", "export", "-o", "epoch-1.packet"]).ends(0);
-    let shown = ["roster", "show", &id[..12], "--packet", "epoch-1.packet", "--json"];
+    world
+        .at("de-cert", &["roster", "export", "-o", "epoch-1.packet"])
+        .ends(0);
+    let shown = [
+        "roster",
+        "show",
+        &id[..12],
+        "--packet",
+        "epoch-1.packet",
+        "--json",
+    ];
     let shown = world.offline(&shown).ends(0).data();
     assert_eq!(shown["prepared"].as_array().unwrap().len(), 3);
     for member in ["at-cert", "be-cert"] {
         let signed = world.root_signs(member, "epoch-1.packet");
-        assert_eq!((&signed["step"], &signed["round"]), (&"commit".into(), &1.into()));
+        assert_eq!(
+            (&signed["step"], &signed["round"]),
+            (&"commit".into(), &1.into())
+        );
         assert!(VoteRecord::place(&world.path(&format!("{member}/keys/root.key"))).exists());
     }
-    world.at("de-cert", &["roster", "import", "epoch-1.packet"]).ends(0);
+    world
+        .at("de-cert", &["roster", "import", "epoch-1.packet"])
+        .ends(0);
     let status = world.status_until("cz-cert", |status| {
         status["proposals"][0]["to_commit"] == names(&["cz-cert", "de-cert"])
     });
@@ -317,8 +346,15 @@ fn a_federation_admits_suspends_and_expels() {
     // The fifth joins with the chain, and is met.
     let card = card_from_file(&fs::read(world.path("ee-cert/own.card")).unwrap()).unwrap();
     let own = check_card(&card).unwrap().certificate.node.to_string();
-    let join = ["join", "epoch-1.packet", "--fingerprint", &world.fingerprint];
-    world.at("cz-cert", &["roster", "export", "-o", "joined.packet"]).ends(0);
+    let join = [
+        "join",
+        "epoch-1.packet",
+        "--fingerprint",
+        &world.fingerprint,
+    ];
+    world
+        .at("cz-cert", &["roster", "export", "-o", "joined.packet"])
+        .ends(0);
     let genesis = ["join", "genesis", "--fingerprint", &world.fingerprint];
     world.at("ee-cert", &genesis).ends(12).err_has("no member");
     // What the first file holds is not decided yet.
@@ -329,7 +365,10 @@ fn a_federation_admits_suspends_and_expels() {
     for member in SLUGS {
         world.connected(member, SLUGS.len() - 1);
     }
-    let peer = world.at("at-cert", &["peer", "show", "ee-cert", "--json"]).ends(0).data();
+    let peer = world
+        .at("at-cert", &["peer", "show", "ee-cert", "--json"])
+        .ends(0)
+        .data();
     assert_eq!(peer["nodes"][0]["node"], own.as_str());
     assert_eq!(peer["nodes"][0]["state"], "connected");
     assert_eq!(peer["duty"], "+00 000 0000, at all hours, English");
@@ -339,17 +378,40 @@ fn a_federation_admits_suspends_and_expels() {
     fs::write(world.path("intel.json"), document(1, 16)).unwrap();
     let publish = ["publish", "intel.json", "--tlp", "clear"];
     world.at("be-cert", &publish).ends(0);
-    world.until("de-cert", &["status", "--json"], |status| status["envelopes"] == 1);
-    let suspend = ["roster", "suspend", "be-cert", "--reason", "not its own words"];
+    world.until("de-cert", &["status", "--json"], |status| {
+        status["envelopes"] == 1
+    });
+    let suspend = [
+        "roster",
+        "suspend",
+        "be-cert",
+        "--reason",
+        "not its own words",
+    ];
     for member in ["cz-cert", "de-cert"] {
         world.at(member, &suspend).ends(0);
     }
-    let status = world.status_until("ee-cert", |status| status["suspended"] == names(&["be-cert"]));
+    let status = world.status_until("ee-cert", |status| {
+        status["suspended"] == names(&["be-cert"])
+    });
     assert_eq!(status["suspensions"].as_array().unwrap().len(), 2);
-    let expel = ["roster", "propose", "--reason", "its keys were stolen", "--expel", "be-cert", "--json"];
+    let expel = [
+        "roster",
+        "propose",
+        "--reason",
+        "its keys were stolen",
+        "--expel",
+        "be-cert",
+        "--json",
+    ];
     let proposed = world.at("de-cert", &expel).ends(0).data();
     let id = proposed["roster"].as_str().unwrap().to_owned();
-    assert!(proposed["notes"][0].as_str().unwrap().contains("1 envelopes in 1 streams"));
+    assert!(
+        proposed["notes"][0]
+            .as_str()
+            .unwrap()
+            .contains("1 envelopes in 1 streams")
+    );
     for member in ["at-cert", "cz-cert", "de-cert", "ee-cert"] {
         let status = world.status_until(member, at_step("prepare"));
         assert_eq!(status["votes_needed"], 4);
@@ -357,11 +419,15 @@ fn a_federation_admits_suspends_and_expels() {
     }
     let status = world.status_until("at-cert", at_step("commit"));
     assert_eq!(status["proposals"][0]["to_prepare"], names(&["be-cert"]));
-    world.at("at-cert", &["roster", "export", "-o", "epoch-2.packet"]).ends(0);
+    world
+        .at("at-cert", &["roster", "export", "-o", "epoch-2.packet"])
+        .ends(0);
     for member in ["at-cert", "cz-cert", "de-cert"] {
         world.root_signs(member, "epoch-2.packet");
     }
-    world.at("at-cert", &["roster", "import", "epoch-2.packet"]).ends(0);
+    world
+        .at("at-cert", &["roster", "import", "epoch-2.packet"])
+        .ends(0);
     world.status_until("ee-cert", |status| {
         status["proposals"][0]["to_commit"] == names(&["be-cert", "ee-cert"])
     });
@@ -373,11 +439,20 @@ fn a_federation_admits_suspends_and_expels() {
     }
     // Nobody speaks with it any more.
     world.connected("be-cert", 0);
-    let history = world.at("ee-cert", &["roster", "history", "--json"]).ends(0).data();
+    let history = world
+        .at("ee-cert", &["roster", "history", "--json"])
+        .ends(0)
+        .data();
     let epochs = history["epochs"].as_array().unwrap();
     assert_eq!(epochs.len(), 3);
-    assert_eq!(epochs[1]["signed"], names(&["at-cert", "be-cert", "cz-cert"]));
-    assert_eq!(epochs[2]["members"], names(&["at-cert", "cz-cert", "de-cert", "ee-cert"]));
+    assert_eq!(
+        epochs[1]["signed"],
+        names(&["at-cert", "be-cert", "cz-cert"])
+    );
+    assert_eq!(
+        epochs[2]["members"],
+        names(&["at-cert", "cz-cert", "de-cert", "ee-cert"])
+    );
     assert_eq!(epochs[2]["id"], id.as_str());
 
     // What is over is over: the old file changes nothing, and says so.

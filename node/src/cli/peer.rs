@@ -85,7 +85,14 @@ fn list(context: &Context, reply: &MembersReply) -> Result<(), CliError> {
         .collect();
     ui.rows(
         None,
-        &["MEMBER", "ROLE", "STATE", "HEARD OF", "EPOCH", "CERTIFICATE"],
+        &[
+            "MEMBER",
+            "ROLE",
+            "STATE",
+            "HEARD OF",
+            "EPOCH",
+            "CERTIFICATE",
+        ],
         &rows,
     )
 }

@@ -198,8 +198,8 @@ async fn change_of(
 ) -> Result<Change, Failure> {
     Ok(match change {
         ChangeOp::Admit { card, communities } => {
-            let bytes = hex::decode(&card)
-                .map_err(|_| usage("a card is not in hexadecimal".to_owned()))?;
+            let bytes =
+                hex::decode(&card).map_err(|_| usage("a card is not in hexadecimal".to_owned()))?;
             let card = card_from_file(&bytes)
                 .map_err(|why| failure(18, format!("a card cannot be read: {why}"), None))?;
             Change::Admit {
@@ -235,9 +235,7 @@ async fn change_of(
         } => {
             let member = member_of(roster, &member)?;
             let role = match role {
-                Some(role) => role
-                    .parse::<Role>()
-                    .map_err(|why| usage(why.to_string()))?,
+                Some(role) => role.parse::<Role>().map_err(|why| usage(why.to_string()))?,
                 None => member.role,
             };
             Change::Settle {

@@ -216,9 +216,8 @@ impl ProposalView {
         let voters =
             |step| -> Vec<MemberId> { about.ballot().voters(step, round, &id).copied().collect() };
         let (prepared, committed) = (voters(Step::Prepare), voters(Step::Commit));
-        let slugs = |members: &[MemberId]| {
-            sorted(members.iter().map(|id| slug_of(roster, id)).collect())
-        };
+        let slugs =
+            |members: &[MemberId]| sorted(members.iter().map(|id| slug_of(roster, id)).collect());
         let all_but = |members: &[MemberId]| {
             let others = roster
                 .members()

@@ -55,8 +55,8 @@ impl Rebuilt {
             left: Vec::new(),
         };
         for bytes in packet.links() {
-            let link = Link::from_bytes(bytes)
-                .map_err(|why| malformed("a link of the packet", why))?;
+            let link =
+                Link::from_bytes(bytes).map_err(|why| malformed("a link of the packet", why))?;
             let next = rebuilt.roster.follow(&link)?;
             each(&rebuilt.roster, &link, &next);
             rebuilt.roster = next;
@@ -233,12 +233,19 @@ mod tests {
         assert!(rebuilt.left.is_empty(), "{:?}", rebuilt.left);
         let deliberation = rebuilt.membership.deliberation();
         let me = world.member(3).id;
-        assert_eq!(deliberation.may_commit(&rebuilt.roster, &me, 1, &id), Ok(()));
+        assert_eq!(
+            deliberation.may_commit(&rebuilt.roster, &me, 1, &id),
+            Ok(())
+        );
         // With one prepare less it may not.
         frames.pop();
         let rebuilt = Rebuilt::of(&world.packet(&frames), NOW, |_, _, _| {}).unwrap();
         let deliberation = rebuilt.membership.deliberation();
-        assert!(deliberation.may_commit(&rebuilt.roster, &me, 1, &id).is_err());
+        assert!(
+            deliberation
+                .may_commit(&rebuilt.roster, &me, 1, &id)
+                .is_err()
+        );
     }
 
     #[test]

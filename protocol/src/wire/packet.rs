@@ -197,8 +197,7 @@ impl Packet {
         if links > PACKET_LINKS_MAX || notices > PACKET_NOTICES_MAX {
             return Err(full(PacketFull));
         }
-        let mut packet =
-            Self::new(reader.item(GENESIS_FILE_BYTES_MAX)?.to_vec()).map_err(full)?;
+        let mut packet = Self::new(reader.item(GENESIS_FILE_BYTES_MAX)?.to_vec()).map_err(full)?;
         for _ in 0..links {
             packet
                 .add_link(reader.item(LINK_BYTES_MAX)?.to_vec())

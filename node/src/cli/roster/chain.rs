@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use serde::Serialize;
+use watchfire_crypto::Statement as _;
 use watchfire_protocol::limits::PACKET_BYTES_MAX;
 use watchfire_protocol::membership::Rebuilt;
 use watchfire_protocol::roster::Roster;
@@ -11,7 +12,6 @@ use watchfire_protocol::time::{Instant, Now};
 use watchfire_protocol::wire::Packet;
 use watchfire_protocol::wire::genesis::GenesisFile;
 use watchfire_protocol::wire::roster::{Link, RosterStatement};
-use watchfire_crypto::Statement as _;
 
 use crate::cli::error::{CliError, Code};
 use crate::cli::files;

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
+use watchfire_crypto::Statement as _;
+use watchfire_protocol::limits::{FRAME_BYTES_MAX, ROSTER_BYTES_MAX, VOTE_BYTES_MAX};
 use watchfire_protocol::roster::inspect_genesis;
 use watchfire_protocol::wire::genesis::GenesisFile;
 use watchfire_protocol::wire::roster::{Link, RosterStatement, Vote, VoteBy};
 use watchfire_protocol::wire::{Kind, Packet, SignedBytes, codec};
-use watchfire_crypto::Statement as _;
 
 use super::chain::{packet_file, packet_of};
 use super::written;
@@ -100,7 +101,10 @@ pub(super) fn export(context: &Context, args: &ExportArgs) -> Result<(), CliErro
     context.ui.fields(&[
         ("file", written(&args.output, exported.bytes)),
         ("epochs after the founding", exported.links.to_string()),
-        ("certificates, proposals, votes", exported.notices.to_string()),
+        (
+            "certificates, proposals, votes",
+            exported.notices.to_string(),
+        ),
     ])
 }
 
@@ -127,7 +131,7 @@ pub(super) fn import(context: &Context, args: &ImportArgs) -> Result<(), CliErro
         for frame in waiting {
             let brought = bring(&mut node, Op::Bring, frame)?;
             epoch = brought.epoch;
-            let part = part(about(frame), brought);
+            let part = part_of(frame, brought);
             if part.later {
                 again.push(frame);
                 refused.push(part);
@@ -186,7 +190,9 @@ pub(super) fn import(context: &Context, args: &ImportArgs) -> Result<(), CliErro
             imported.parts.len()
         ),
     )
-    .hint("the table says why of each; a packet of a node that holds more may hold what was missing"))
+    .hint(
+        "the table says why of each; a packet of a node that holds more may hold what was missing",
+    ))
 }
 
 /// A packet of another federation is refused as one, and not part by part.
@@ -244,6 +250,17 @@ fn part(what: String, brought: BroughtReply) -> Part {
     }
 }
 
+/// As [`part`], of a notice. What is about a roster that was decided is past,
+/// also where its signer has left and is not known any more.
+fn part_of(frame: &[u8], mut brought: BroughtReply) -> Part {
+    let is_past = about_epoch(frame).is_some_and(|epoch| epoch <= brought.epoch);
+    if is_past && brought.outcome == "refused" {
+        brought.outcome = "past".to_owned();
+        brought.later = false;
+    }
+    part(about(frame), brought)
+}
+
 fn about_link(bytes: &[u8]) -> String {
     let epoch = Link::from_bytes(bytes)
         .and_then(|link| RosterStatement::parse(link.roster.as_slice()))
@@ -254,37 +271,54 @@ fn about_link(bytes: &[u8]) -> String {
     }
 }
 
-/// What a frame is, in words; nothing it says is believed here.
+/// The kind of a frame, and what follows.
+fn parts_of(frame: &[u8]) -> Option<(Kind, &[u8])> {
+    match frame {
+        [_, kind, body @ ..] => Some((Kind::from_number(u16::from(*kind))?, body)),
+        [..] => None,
+    }
+}
+
+/// What a vote claims. Nothing of it is believed here.
+fn vote_of(body: &[u8]) -> Option<Vote> {
+    let signed: SignedBytes<VOTE_BYTES_MAX> = codec::decode(body, FRAME_BYTES_MAX).ok()?;
+    signed.to_signed::<Vote>().claims().ok()
+}
+
+/// For which epoch a vote or a proposal claims to be.
+fn about_epoch(frame: &[u8]) -> Option<u64> {
+    let (kind, body) = parts_of(frame)?;
+    if kind == Kind::Vote {
+        return Some(vote_of(body)?.epoch);
+    }
+    if kind != Kind::Roster {
+        return None;
+    }
+    let signed: SignedBytes<ROSTER_BYTES_MAX> = codec::decode(body, FRAME_BYTES_MAX).ok()?;
+    let statement = signed.to_signed::<RosterStatement>().claims().ok()?;
+    Some(statement.epoch)
+}
+
+/// What a frame is, in words.
 fn about(frame: &[u8]) -> String {
-    let (kind, body) = match frame {
-        [_, kind, body @ ..] => (Kind::from_number(u16::from(*kind)), body),
-        [..] => (None, frame),
-    };
-    let Some(kind) = kind else {
+    let Some((kind, body)) = parts_of(frame) else {
         return "a notice of an unknown kind".to_owned();
     };
     if kind != Kind::Vote {
         return kind.name().to_owned();
     }
-    let vote = codec::decode::<SignedBytes<{ watchfire_protocol::limits::VOTE_BYTES_MAX }>>(
-        body,
-        watchfire_protocol::limits::FRAME_BYTES_MAX,
+    let Some(vote) = vote_of(body) else {
+        return "a vote that cannot be read".to_owned();
+    };
+    let step = match vote.by {
+        VoteBy::Prepare { .. } => "prepare",
+        VoteBy::Commit { .. } => "commit",
+        VoteBy::Consent { .. } => "consent",
+    };
+    format!(
+        "vote: {step} {} in round {} for epoch {}",
+        vote.roster.short(),
+        vote.round,
+        vote.epoch
     )
-    .and_then(|signed| signed.to_signed::<Vote>().claims());
-    match vote {
-        Ok(vote) => {
-            let step = match vote.by {
-                VoteBy::Prepare { .. } => "prepare",
-                VoteBy::Commit { .. } => "commit",
-                VoteBy::Consent { .. } => "consent",
-            };
-            format!(
-                "vote: {step} {} in round {} for epoch {}",
-                vote.roster.short(),
-                vote.round,
-                vote.epoch
-            )
-        }
-        Err(_) => "a vote that cannot be read".to_owned(),
-    }
 }

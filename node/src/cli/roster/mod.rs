@@ -102,8 +102,9 @@ fn not_proposed(digits: Option<&str>) -> CliError {
         || "no roster is proposed".to_owned(),
         |digits| format!("no roster whose id begins with {digits} is proposed"),
     );
-    CliError::new(Code::NotFound, what)
-        .hint("see \"watchfire roster status\", and \"watchfire roster history\" for what was decided")
+    CliError::new(Code::NotFound, what).hint(
+        "see \"watchfire roster status\", and \"watchfire roster history\" for what was decided",
+    )
 }
 
 /// A proposal of a chain by its digits.

@@ -93,9 +93,11 @@ fn changes(args: &ProposeArgs) -> Result<Vec<ChangeOp>, CliError> {
         changes.push(settle(text)?);
     }
     for text in &args.rekey {
-        let (member, key) = text
-            .split_once('=')
-            .ok_or_else(|| usage(format!("--rekey {text}: a key is missing, as in SLUG=DIGITS")))?;
+        let (member, key) = text.split_once('=').ok_or_else(|| {
+            usage(format!(
+                "--rekey {text}: a key is missing, as in SLUG=DIGITS"
+            ))
+        })?;
         changes.push(ChangeOp::Rekey {
             member: member.to_owned(),
             root_public: root_public(key)?,

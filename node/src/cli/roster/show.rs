@@ -6,11 +6,11 @@ use clap::Args;
 use serde::Serialize;
 use watchfire_protocol::roster::Roster;
 
+use super::chain::EpochView;
 use super::{Chain, chain_of, fields_of, named, next_of};
 use crate::cli::error::{CliError, Code};
 use crate::cli::{Context, Ui, files};
 use crate::driver::membership::{ProposalView, describe_rule};
-use super::chain::EpochView;
 
 /// Show the present roster, an earlier epoch, or a proposal
 #[derive(Args, Debug)]

@@ -135,7 +135,9 @@ pub(super) fn run(context: &Context, args: SignArgs) -> Result<(), CliError> {
                     Code::Failure,
                     format!("the vote is signed, and the node refuses it: {why}"),
                 )
-                .hint("see \"watchfire roster status\"; sign again once it says what was missing"));
+                .hint(
+                    "see \"watchfire roster status\"; sign again once it says what was missing",
+                ));
             }
             brought.outcome
         }
