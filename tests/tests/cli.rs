@@ -11,5 +11,7 @@ mod founding;
 mod publishing;
 #[path = "cli/reference.rs"]
 mod reference;
+#[path = "cli/roster.rs"]
+mod roster;
 #[path = "cli/world.rs"]
 mod world;

@@ -19,6 +19,7 @@ mod holders;
 mod links;
 mod losses;
 mod marks;
+mod packets;
 mod repairs;
 pub(crate) mod room;
 mod serving;
