@@ -499,6 +499,12 @@ impl Driver {
                     counters: self.transport.counters(),
                     refusals: self.book.refusals.clone(),
                     listening: self.book.listening.clone(),
+                    round_trips: self
+                        .transport
+                        .round_trips()
+                        .into_iter()
+                        .filter_map(|(peer, trip)| Some((node_of(&peer)?, trip)))
+                        .collect(),
                 };
                 let _ = reply.send(status);
                 None

@@ -191,6 +191,18 @@ impl World {
         }
     }
 
+    /// Asks until it ends with this code.
+    fn until_code(&self, member: &str, args: &[&str], code: i32) -> Said {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let said = self.at(member, args);
+            if said.code == code || Instant::now() >= deadline {
+                return said.ends(code);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     fn status_until(&self, member: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         self.until(member, &["roster", "status", "--json"], is_so)
     }
@@ -372,6 +384,9 @@ fn a_federation_admits_suspends_and_expels() {
     assert_eq!(peer["nodes"][0]["node"], own.as_str());
     assert_eq!(peer["nodes"][0]["state"], "connected");
     assert_eq!(peer["duty"], "+00 000 0000, at all hours, English");
+    let ping = ["peer", "ping", "ee-cert", "--json"];
+    let pinged = world.until_code("at-cert", &ping, 0).data();
+    assert_eq!(pinged["probes"][0]["node"], own.as_str());
     world.at("at-cert", &["peer", "show", "xx-cert"]).ends(14);
 
     // One publishes, is suspended by two, and is proposed to be expelled.
@@ -454,6 +469,14 @@ fn a_federation_admits_suspends_and_expels() {
         names(&["at-cert", "cz-cert", "de-cert", "ee-cert"])
     );
     assert_eq!(epochs[2]["id"], id.as_str());
+
+    world.at("at-cert", &["peer", "ping", "be-cert"]).ends(14);
+    // A file tells the expelled what the network does not any more.
+    world
+        .at("ee-cert", &["roster", "export", "-o", "last.packet"])
+        .ends(0);
+    let told = world.at("be-cert", &["roster", "import", "last.packet", "--json"]);
+    assert_eq!(told.data()["epoch"], 2);
 
     // What is over is over: the old file changes nothing, and says so.
     let old = world.at("at-cert", &["roster", "import", "epoch-1.packet", "--json"]);

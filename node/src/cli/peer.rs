@@ -19,6 +19,7 @@ use crate::control::{Op, Reply};
 pub(crate) enum PeerCommand {
     List(ListArgs),
     Show(PeerShowArgs),
+    Ping(PingArgs),
 }
 
 /// List the nodes of every member: connected, last heard of, epoch, certificate
@@ -37,6 +38,17 @@ pub(crate) struct PeerShowArgs {
     member: String,
 }
 
+/// Tell how long the node's last probe of a member's nodes took, there and back
+///
+/// A node probes every link each 15 seconds and closes one that does not answer.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  watchfire peer ping at-cert")]
+pub(crate) struct PingArgs {
+    /// Slug of the member
+    member: String,
+}
+
 pub(crate) fn run(context: &Context, command: &PeerCommand) -> Result<(), CliError> {
     let Reply::Members(reply) = context
         .connect(TIMEOUT_DEFAULT)?
@@ -47,6 +59,7 @@ pub(crate) fn run(context: &Context, command: &PeerCommand) -> Result<(), CliErr
     match command {
         PeerCommand::List(_) => list(context, &reply),
         PeerCommand::Show(args) => show(context, &reply, &args.member),
+        PeerCommand::Ping(args) => ping(context, &reply, &args.member),
     }
 }
 
@@ -105,13 +118,7 @@ fn show(context: &Context, reply: &MembersReply, slug: &str) -> Result<(), CliEr
         member: &'a MemberReport,
     }
     let ui = &context.ui;
-    let Some(member) = reply.members.iter().find(|member| member.slug == slug) else {
-        return Err(CliError::new(
-            Code::NotFound,
-            format!("there is no member {slug} in epoch {}", reply.epoch),
-        )
-        .hint("\"watchfire peer list\" names the members"));
-    };
+    let member = member_of(reply, slug)?;
     if ui.json() {
         return ui.document(
             "peer",
@@ -176,6 +183,80 @@ fn show(context: &Context, reply: &MembersReply, slug: &str) -> Result<(), CliEr
         }
     }
     Ok(())
+}
+
+fn member_of<'a>(reply: &'a MembersReply, slug: &str) -> Result<&'a MemberReport, CliError> {
+    let found = reply.members.iter().find(|member| member.slug == slug);
+    found.ok_or_else(|| {
+        CliError::new(
+            Code::NotFound,
+            format!("there is no member {slug} in epoch {}", reply.epoch),
+        )
+        .hint("\"watchfire peer list\" names the members")
+    })
+}
+
+fn ping(context: &Context, reply: &MembersReply, slug: &str) -> Result<(), CliError> {
+    #[derive(Serialize)]
+    struct Probe<'a> {
+        node: &'a str,
+        round_trip_us: u64,
+        probed_ms_ago: u64,
+    }
+    #[derive(Serialize)]
+    struct Pinged<'a> {
+        member: &'a str,
+        probes: Vec<Probe<'a>>,
+    }
+    let ui = &context.ui;
+    let member = member_of(reply, slug)?;
+    if member.slug == reply.me {
+        return Err(
+            CliError::new(Code::Usage, format!("{slug} is this node's own member"))
+                .hint("\"watchfire peer list\" names the others"),
+        );
+    }
+    let probes = member.nodes.iter().filter_map(|node| {
+        Some(Probe {
+            node: &node.node,
+            round_trip_us: node.round_trip_us?,
+            probed_ms_ago: node.probed_ms_ago?,
+        })
+    });
+    let pinged = Pinged {
+        member: slug,
+        probes: probes.collect(),
+    };
+    if pinged.probes.is_empty() {
+        return Err(CliError::new(
+            Code::Timeout,
+            format!(
+                "no node of {slug} has answered a probe: none is connected, or it was a moment ago"
+            ),
+        )
+        .hint(format!(
+            "see \"watchfire peer show {slug}\" for its addresses and its duty desk"
+        )));
+    }
+    if ui.json() {
+        return ui.document("peer-ping", &pinged);
+    }
+    let rows: Vec<Vec<String>> = pinged
+        .probes
+        .iter()
+        .map(|probe| {
+            vec![
+                probe.node.to_owned(),
+                format!(
+                    "{}.{:03} ms",
+                    probe.round_trip_us / 1_000,
+                    probe.round_trip_us % 1_000
+                ),
+                format!("{} s ago", probe.probed_ms_ago / 1_000),
+            ]
+        })
+        .collect();
+    ui.rows(None, &["NODE", "ROUND TRIP", "MEASURED"], &rows)
 }
 
 fn state(member: &MemberReport, node: &NodeReport) -> String {

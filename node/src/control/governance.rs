@@ -170,4 +170,10 @@ pub struct NodeReport {
     pub epoch: Option<u64>,
     /// The id of that roster.
     pub roster: Option<String>,
+    /// How long the last probe of the link took, in microseconds.
+    #[serde(default)]
+    pub round_trip_us: Option<u64>,
+    /// How long ago its answer came, in milliseconds.
+    #[serde(default)]
+    pub probed_ms_ago: Option<u64>,
 }

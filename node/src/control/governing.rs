@@ -308,6 +308,11 @@ async fn cuts_of(
     List::new(cuts).map_err(|why| failure(1, why.to_string(), None))
 }
 
+/// As much of it as a number has room for.
+fn whole(number: u128) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
 pub(super) async fn members(node: &Node) -> Result<Reply, Failure> {
     let view = view(node).await?;
     let status = node.status().await.map_err(gone)?;
@@ -317,6 +322,12 @@ pub(super) async fn members(node: &Node) -> Result<Reply, Failure> {
     let node_report = |certificate: &Certificate| {
         let id = certificate.node.to_string();
         let alive = view.alives.iter().find(|alive| alive.node == id);
+        let trip = status
+            .engine
+            .peers
+            .contains(&certificate.node)
+            .then(|| status.round_trips.get(&certificate.node))
+            .flatten();
         let left_ms = i128::from(certificate.not_after_ms) - i128::from(now_ms);
         let state = if certificate.node == me {
             "this node"
@@ -336,6 +347,8 @@ pub(super) async fn members(node: &Node) -> Result<Reply, Failure> {
             heard_ms_ago: alive.map(|alive| now_ms.saturating_sub(alive.wall_ms)),
             epoch: alive.map(|alive| alive.epoch),
             roster: alive.map(|alive| alive.roster.clone()),
+            round_trip_us: trip.map(|trip| whole(trip.took.as_micros())),
+            probed_ms_ago: trip.map(|trip| whole(trip.at.elapsed().as_millis())),
             node: id,
         }
     };

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use watchfire_protocol::engine::{
     Event, PublishRefusal, Published, Said, Saying, SayingRefusal, Status,
 };
-use watchfire_protocol::ids::MemberId;
+use watchfire_protocol::ids::{MemberId, NodeId};
 use watchfire_protocol::opening::{PrepareError, Wish};
 use watchfire_protocol::store::StoreError;
 use watchfire_protocol::wire::Packet;
@@ -130,6 +130,8 @@ pub struct NodeStatus {
     pub refusals: BTreeMap<String, u64>,
     /// Where it listens.
     pub listening: Vec<String>,
+    /// How long the last probe of each connected node took.
+    pub round_trips: BTreeMap<NodeId, transport::RoundTrip>,
 }
 
 /// Something that happened, and when.

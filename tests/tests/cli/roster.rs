@@ -31,14 +31,29 @@ fn without_a_node_governing_says_what_is_missing() {
 fn what_cannot_be_meant_is_refused_before_anybody_is_asked() {
     let world = World::joined();
     for args in [
-        &["roster"][..],
-        &["roster", "propose", "--reason", "nothing changes"],
+        &["roster", "propose", "--reason", "nothing changes"][..],
         &["roster", "propose", "--expel", "de-cert"],
         &["roster", "propose", "--reason", "r", "--settle", "de-cert"],
-        &["roster", "propose", "--reason", "r", "--rekey", "de-cert=12"],
-        &["roster", "propose", "--reason", "r", "--community", "eu=mine"],
+        &[
+            "roster",
+            "propose",
+            "--reason",
+            "r",
+            "--rekey",
+            "de-cert=12",
+        ],
+        &[
+            "roster",
+            "propose",
+            "--reason",
+            "r",
+            "--community",
+            "eu=mine",
+        ],
         &["roster", "suspend", "de-cert"],
-        &["roster", "suspend", "de-cert", "--reason", "r", "--hours", "73"],
+        &[
+            "roster", "suspend", "de-cert", "--reason", "r", "--hours", "73",
+        ],
         &["roster", "sign", "--output", "x.packet"],
         &["roster", "prepare", "--round", "0"],
     ] {
@@ -57,7 +72,13 @@ fn files_that_are_no_packet_are_said_to_be_none() {
             &["roster", "import"][..],
             &["roster", "show", "--packet"],
             &["roster", "history", "--packet"],
-            &["roster", "sign", "--root-key", "at/keys/root.key", "--packet"],
+            &[
+                "roster",
+                "sign",
+                "--root-key",
+                "at/keys/root.key",
+                "--packet",
+            ],
         ] {
             world
                 .at(&[args, &[file]].concat())
@@ -74,7 +95,14 @@ fn files_that_are_no_packet_are_said_to_be_none() {
         .at(&["join", "noise.packet", "--fingerprint", world.fingerprint()])
         .ends(18);
     world
-        .at(&["roster", "propose", "--reason", "r", "--admit", "genesis=eu"])
+        .at(&[
+            "roster",
+            "propose",
+            "--reason",
+            "r",
+            "--admit",
+            "genesis=eu",
+        ])
         .ends(18)
         .err_has("is not a card");
 }
