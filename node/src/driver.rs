@@ -3,6 +3,7 @@
 //! Nothing here knows the protocol. A change that needs an `if` about it
 //! belongs in `watchfire-protocol`.
 
+mod asked;
 mod commands;
 mod healing;
 mod log;
@@ -41,7 +42,6 @@ use crate::transport::{
 
 pub(crate) use healing::Healing;
 use log::log;
-use membership::MembershipView;
 use owed::Owed;
 use work::unless_it_panics;
 
@@ -455,7 +455,7 @@ impl Driver {
     }
 
     fn on_command(&mut self, command: NodeCommand) -> Option<Input> {
-        match command {
+        match self.answer(command)? {
             NodeCommand::Barrier { reply } => {
                 let client = ClientToken(self.book.number());
                 self.book.barriers.insert(client, reply);
@@ -466,50 +466,17 @@ impl Driver {
                 self.book.sayings.insert(client, reply);
                 Some(Input::Say { client, saying })
             }
-            NodeCommand::Membership { reply } => {
-                let view = MembershipView::of(&self.engine, self.clock.now());
-                // Whoever asked may have gone.
-                let _ = reply.send(view);
-                None
-            }
-            NodeCommand::Packet { reply } => {
-                let packet = match self.engine.packet() {
-                    Ok(Ok(packet)) => Ok(packet),
-                    Ok(Err(full)) => Err(full.to_string()),
-                    Err(failed) => Err(failed.to_string()),
-                };
-                // Whoever asked may have gone.
-                let _ = reply.send(packet);
-                None
-            }
-            NodeCommand::Ends { member, reply } => {
-                // Whoever asked may have gone.
-                let _ = reply.send(self.engine.ends_of_member(&member));
-                None
-            }
             NodeCommand::Sync { reply } => {
                 let client = ClientToken(self.book.number());
                 self.book.syncs.insert(client, reply);
                 Some(Input::Sync { client })
             }
-            NodeCommand::Status { reply } => {
-                let status = NodeStatus {
-                    engine: self.engine.status(),
-                    uptime_ms: self.clock.now().mono.as_ms(),
-                    counters: self.transport.counters(),
-                    refusals: self.book.refusals.clone(),
-                    listening: self.book.listening.clone(),
-                    round_trips: self
-                        .transport
-                        .round_trips()
-                        .into_iter()
-                        .filter_map(|(peer, trip)| Some((node_of(&peer)?, trip)))
-                        .collect(),
-                };
-                let _ = reply.send(status);
-                None
-            }
-            NodeCommand::Shutdown => None,
+            // Answered already.
+            NodeCommand::Membership { .. }
+            | NodeCommand::Packet { .. }
+            | NodeCommand::Ends { .. }
+            | NodeCommand::Status { .. }
+            | NodeCommand::Shutdown => None,
         }
     }
 

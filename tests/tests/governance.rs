@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::Value;
 use watchfire_crypto::{Passphrase, Purpose};
@@ -178,7 +178,8 @@ impl World {
         process
     }
 
-    /// Looks until it is so.
+    /// Looks until it is so. Each look is a process of its own, which is pause
+    /// enough.
     fn until(&self, member: &str, args: &[&str], is_so: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -187,7 +188,6 @@ impl World {
                 return data;
             }
             assert!(Instant::now() < deadline, "{member} {args:?}: {data:#}");
-            std::thread::sleep(Duration::from_millis(50));
         }
     }
 
@@ -199,7 +199,6 @@ impl World {
             if said.code == code || Instant::now() >= deadline {
                 return said.ends(code);
             }
-            std::thread::sleep(Duration::from_millis(50));
         }
     }
 

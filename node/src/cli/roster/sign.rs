@@ -180,6 +180,14 @@ pub(super) fn run(context: &Context, args: SignArgs) -> Result<(), CliError> {
     ui.fields(&fields)?;
     match &view.file {
         Some(file) => {
+            if view.step == "consent" {
+                ui.note("note: compare the fingerprint of the federation with a member by telephone before you send this");
+            } else {
+                ui.note(&format!(
+                    "note: until the node of {} has this file it does not know that its root has voted: let it prepare nothing else before",
+                    view.by
+                ));
+            }
             ui.note("next: carry the file back, or to the next root, and at a node run");
             ui.note(&format!("  watchfire roster import {file}"));
         }
