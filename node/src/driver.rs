@@ -3,6 +3,7 @@
 //! Nothing here knows the protocol. A change that needs an `if` about it
 //! belongs in `watchfire-protocol`.
 
+mod asked;
 mod commands;
 mod healing;
 mod log;
@@ -41,7 +42,6 @@ use crate::transport::{
 
 pub(crate) use healing::Healing;
 use log::log;
-use membership::MembershipView;
 use owed::Owed;
 use work::unless_it_panics;
 
@@ -457,7 +457,7 @@ impl Driver {
     }
 
     fn on_command(&mut self, command: NodeCommand) -> Option<Input> {
-        match command {
+        match self.answer(command)? {
             NodeCommand::Barrier { reply } => {
                 let client = ClientToken(self.book.number());
                 self.book.barriers.insert(client, reply);
@@ -468,30 +468,18 @@ impl Driver {
                 self.book.sayings.insert(client, reply);
                 Some(Input::Say { client, saying })
             }
-            NodeCommand::Membership { reply } => {
-                let view = MembershipView::of(&self.engine, self.clock.now());
-                // Whoever asked may have gone.
-                let _ = reply.send(view);
-                None
-            }
             NodeCommand::Sync { reply } => {
                 let client = ClientToken(self.book.number());
                 self.book.syncs.insert(client, reply);
                 Some(Input::Sync { client })
             }
             NodeCommand::Certificate { certificate } => Some(Input::Certificate { certificate }),
-            NodeCommand::Status { reply } => {
-                let status = NodeStatus {
-                    engine: self.engine.status(),
-                    uptime_ms: self.clock.now().mono.as_ms(),
-                    counters: self.transport.counters(),
-                    refusals: self.book.refusals.clone(),
-                    listening: self.book.listening.clone(),
-                };
-                let _ = reply.send(status);
-                None
-            }
-            NodeCommand::Shutdown => None,
+            // Answered already.
+            NodeCommand::Membership { .. }
+            | NodeCommand::Packet { .. }
+            | NodeCommand::Ends { .. }
+            | NodeCommand::Status { .. }
+            | NodeCommand::Shutdown => None,
         }
     }
 

@@ -17,5 +17,6 @@ pub mod node;
 pub mod pool;
 pub mod serve;
 pub mod transport;
+pub mod votes;
 
 pub use cli::main_entry;

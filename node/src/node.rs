@@ -15,9 +15,11 @@ use watchfire_protocol::ids::MemberId;
 use watchfire_protocol::opening::Wish;
 use watchfire_protocol::roster::{Certificate, Roster, RosterError};
 use watchfire_protocol::store::{CommitNo, StoreError};
+use watchfire_protocol::wire::Packet;
 use watchfire_protocol::wire::card::CertificateBytes;
 use watchfire_protocol::wire::codec::CodecError;
 use watchfire_protocol::wire::genesis::GenesisFile;
+use watchfire_protocol::wire::roster::Cut;
 
 use crate::clock::Clock;
 use crate::committer::Committer;
@@ -291,6 +293,33 @@ impl Node {
         let (reply, told) = oneshot::channel();
         self.commands
             .send(NodeCommand::Membership { reply })
+            .await
+            .map_err(|_| Ended)?;
+        told.await.map_err(|_| Ended)
+    }
+
+    /// What of membership goes by file: genesis, chain and notices.
+    ///
+    /// # Errors
+    /// [`Ended`] if the node is gone; the inner error says what prevents it.
+    pub async fn packet(&self) -> Result<Result<Packet, String>, Ended> {
+        let (reply, told) = oneshot::channel();
+        self.commands
+            .send(NodeCommand::Packet { reply })
+            .await
+            .map_err(|_| Ended)?;
+        told.await.map_err(|_| Ended)
+    }
+
+    /// Where the streams of a member's nodes end here, without gaps: what counts
+    /// of them when the member is expelled now.
+    ///
+    /// # Errors
+    /// [`Ended`] if the node is gone.
+    pub async fn ends_of_member(&self, member: MemberId) -> Result<Vec<Cut>, Ended> {
+        let (reply, told) = oneshot::channel();
+        self.commands
+            .send(NodeCommand::Ends { member, reply })
             .await
             .map_err(|_| Ended)?;
         told.await.map_err(|_| Ended)

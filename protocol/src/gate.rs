@@ -490,8 +490,8 @@ pub fn request(bytes: &[u8]) -> Result<Request, NotARequest> {
     }
 }
 
-/// How many requests there are.
-const REQUESTS: u32 = 5;
+/// How many requests there are: as many as [`Request`] has variants.
+const REQUESTS: u32 = 7;
 
 /// Why bytes are not a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -121,6 +121,21 @@ pub const LINK_BYTES_MAX: usize = 77_824;
 /// Revocation statement: 64 cuts of 9 + 16 + 9 + 32 bytes = 4,224, and 200.
 pub const REVOCATION_BYTES_MAX: usize = 8_128;
 
+/// A packet of membership, as a file: 2 MiB of genesis, 700 links of 20 KiB as a
+/// federation of 256 usually has them. In hexadecimal it fits one answer of the
+/// control socket.
+pub const PACKET_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Links in a packet: ten years of one a day.
+pub const PACKET_LINKS_MAX: usize = 4_096;
+
+/// Notices in a packet: every certificate that may be held of 256 members.
+pub const PACKET_NOTICES_MAX: usize = MEMBERS_MAX * CERTIFICATES_PER_MEMBER_MAX;
+
+/// How often what a packet holds is gone through: a consent needs its proposal,
+/// which needs the certificate of its proposer, and nothing needs more.
+pub const PACKET_PASSES_MAX: usize = 4;
+
 /// Suspension statement.
 pub const SUSPENSION_BYTES_MAX: usize = 512;
 

@@ -17,5 +17,7 @@ mod publishing;
 mod reference;
 #[path = "cli/renewal.rs"]
 mod renewal;
+#[path = "cli/roster.rs"]
+mod roster;
 #[path = "cli/world.rs"]
 mod world;

@@ -5,26 +5,45 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 use watchfire_protocol::ids::FederationId;
+use watchfire_protocol::limits::PACKET_BYTES_MAX;
 use watchfire_protocol::roster::Roster;
+use watchfire_protocol::wire::Packet;
 
 use super::error::{CliError, Code};
 use super::key::Own;
+use super::roster::Chain;
 use super::{Context, files};
-use crate::keystore::{MODE_PUBLIC, write_new};
+use crate::keystore::{MODE_PUBLIC, read_bounded, write_new};
 
-/// Join the federation of a genesis that every member signed
+mod entry;
+
+/// Join the federation of a genesis that every member signed, or of a packet whose roster you are in
 ///
-/// The fingerprint is what protects you from a forged file: get it from another
+/// An organisation that was admitted later joins with a packet that a member
+/// exported, which holds the rosters since. The fingerprint is what protects you from a forged file: get it from another
 /// member by telephone, not from where the file came from.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   watchfire join genesis --fingerprint \"4f1c 90ab 77d2 0e35 4f1c 90ab 77d2 0e35 4f1c 90ab 77d2 0e35 4f1c 90ab 77d2 0e35\"")]
 pub(crate) struct JoinArgs {
-    /// The genesis
+    /// The genesis, or a packet of "watchfire roster export"
     genesis: PathBuf,
-    /// Its fingerprint, all 64 digits; spaces and colons do not matter
+    /// Fingerprint of the genesis, all 64 digits; spaces and colons do not matter
     #[arg(long, value_name = "DIGITS", value_parser = fingerprint)]
     fingerprint: FederationId,
+}
+
+/// This is another federation than the one that was compared.
+fn another(found: &FederationId, compared: &FederationId) -> CliError {
+    CliError::new(
+        Code::Verification,
+        format!(
+            "this is another federation than the one you compared: its fingerprint is {}, and you gave {}",
+            files::grouped(found),
+            files::grouped(compared)
+        ),
+    )
+    .hint("do not use this file; compare the fingerprint again by telephone and ask for the file again")
 }
 
 #[derive(Serialize)]
@@ -40,17 +59,14 @@ pub(crate) fn run(context: &Context, args: &JoinArgs) -> Result<(), CliError> {
     let ui = &context.ui;
     let home = context.home()?;
     let own = files::own_card(&home)?;
+    let bytes = read_bounded(&args.genesis, PACKET_BYTES_MAX).map_err(files::absent)?;
+    if Packet::is_one(&bytes) {
+        let chain = Chain::of_file(&args.genesis)?;
+        return entry::run(context, &home, &own, &chain, &args.fingerprint);
+    }
     let (file, state) = files::genesis(&args.genesis)?;
     if state.federation != args.fingerprint {
-        return Err(CliError::new(
-            Code::Verification,
-            format!(
-                "this is another federation than the one you compared: its fingerprint is {}, and you gave {}",
-                files::grouped(&state.federation),
-                files::grouped(&args.fingerprint)
-            ),
-        )
-        .hint("do not use this file; compare the fingerprint again by telephone and ask for the file again"));
+        return Err(another(&state.federation, &args.fingerprint));
     }
     let roster = Roster::found(&file)?;
     let Some(listed) = state

@@ -25,8 +25,10 @@ mod init;
 mod join;
 mod key;
 mod man;
+mod peer;
 mod publish;
 mod reference;
+mod roster;
 mod running;
 mod search;
 mod serve;
@@ -123,6 +125,10 @@ enum Command {
     Store(store::StoreCommand),
     #[command(subcommand)]
     Sync(sync::SyncCommand),
+    #[command(subcommand)]
+    Roster(roster::RosterCommand),
+    #[command(subcommand)]
+    Peer(peer::PeerCommand),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -193,6 +199,8 @@ fn run(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Status(args) => status::run(context, &args),
         Command::Store(command) => store::run(context, command),
         Command::Sync(command) => sync::run(context, &command),
+        Command::Roster(command) => roster::run(context, command),
+        Command::Peer(command) => peer::run(context, &command),
         Command::Completions(args) => completions::run(context, &args),
         Command::Man(args) => man::run(context, &args),
     }

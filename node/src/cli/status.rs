@@ -125,7 +125,7 @@ fn troubles(store: &StoreView) -> Vec<(&'static str, String)> {
 }
 
 /// The two largest units: `3 d 4 h`.
-fn duration(ms: u64) -> String {
+pub(super) fn duration(ms: u64) -> String {
     let seconds = ms / 1_000;
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
     if days > 0 {

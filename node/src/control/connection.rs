@@ -102,9 +102,19 @@ async fn read(
         };
         let under_way = match request.op {
             Op::Publish(_) => &room.publications,
-            Op::Status | Op::Sync | Op::Search(_) | Op::Show { .. } | Op::Explain { .. } => {
-                &room.questions
-            }
+            Op::Status
+            | Op::Sync
+            | Op::Search(_)
+            | Op::Show { .. }
+            | Op::Explain { .. }
+            | Op::Membership
+            | Op::Members
+            | Op::Packet
+            | Op::Propose(_)
+            | Op::Prepare { .. }
+            | Op::Suspend { .. }
+            | Op::Bring
+            | Op::Follow => &room.questions,
         };
         let Ok(permit) = Arc::clone(under_way).acquire_owned().await else {
             return Ok(());

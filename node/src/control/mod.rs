@@ -13,10 +13,15 @@
 mod answers;
 pub mod client;
 mod connection;
+pub mod governance;
+mod governing;
 pub mod server;
 
 use serde::{Deserialize, Serialize};
 use watchfire_protocol::policy::{Action, Decision, Step, Verdict};
+
+use crate::driver::membership::MembershipView;
+use governance::{BroughtReply, MembersReply, PacketReply, ProposeOp, SaidReply};
 
 /// A request, and how many bytes of payload follow it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -55,6 +60,35 @@ pub enum Op {
     Status,
     /// Look at every peer now; answered when that is done.
     Sync,
+    /// What is held about membership.
+    Membership,
+    /// Every member: its card, its certificates, when it was last heard of.
+    Members,
+    /// Genesis, chain and notices, as a packet.
+    Packet,
+    /// Propose a roster.
+    Propose(ProposeOp),
+    /// Prepare a roster that is proposed.
+    Prepare {
+        /// Its id.
+        roster: String,
+        /// In which round; absent for the present one.
+        #[serde(default)]
+        round: Option<u32>,
+    },
+    /// Suspend a member, as far as it is this one's to say.
+    Suspend {
+        /// Its slug.
+        member: String,
+        /// For how many hours; 0 takes it back.
+        hours: u64,
+        /// Why.
+        reason: String,
+    },
+    /// Take the notice whose frame follows, and gossip it.
+    Bring,
+    /// Go on along the link of the chain that follows.
+    Follow,
 }
 
 /// How to publish.
@@ -127,6 +161,16 @@ pub enum Reply {
     Status(StatusReply),
     /// How catching up stands after every peer was looked at.
     Synced(SyncView),
+    /// What is held about membership.
+    Membership(MembershipView),
+    /// Every member.
+    Members(MembersReply),
+    /// A packet.
+    Packet(PacketReply),
+    /// It was said, and is on its way.
+    Said(SaidReply),
+    /// What came of what was brought.
+    Brought(BroughtReply),
 }
 
 /// A publication.

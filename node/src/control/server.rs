@@ -14,6 +14,7 @@ use watchfire_protocol::wire::bundle::PermissibleActions;
 
 use super::answers::Answers;
 use super::connection::{Times, encoded, serve};
+use super::governing;
 use super::{
     AsideView, Failure, Op, PeerView, PublishOp, PublishReply, RecoveringView, Reply, SearchReply,
     StatusReply, StoreView, SyncView, failure,
@@ -138,6 +139,18 @@ pub(super) async fn answer(shared: &Shared, op: Op, body: Vec<u8>) -> Result<Rep
                 ..found
             }))
         }
+        Op::Membership => governing::membership(&shared.node).await,
+        Op::Members => governing::members(&shared.node).await,
+        Op::Packet => governing::packet(&shared.node).await,
+        Op::Propose(op) => governing::propose(&shared.node, op).await,
+        Op::Prepare { roster, round } => governing::prepare(&shared.node, &roster, round).await,
+        Op::Suspend {
+            member,
+            hours,
+            reason,
+        } => governing::suspend(&shared.node, &member, hours, reason).await,
+        Op::Bring => governing::bring(&shared.node, body).await,
+        Op::Follow => governing::follow(&shared.node, body).await,
         Op::Show { id } => read(shared, move |answers| answers.show(&id).map(Reply::Shown)).await,
         Op::Explain { id, to } => {
             read(shared, move |answers| {

@@ -7,9 +7,12 @@ use tokio::sync::oneshot;
 use watchfire_protocol::engine::{
     Event, PublishRefusal, Published, Said, Saying, SayingRefusal, Status,
 };
+use watchfire_protocol::ids::{MemberId, NodeId};
 use watchfire_protocol::opening::{PrepareError, Wish};
 use watchfire_protocol::store::StoreError;
+use watchfire_protocol::wire::Packet;
 use watchfire_protocol::wire::card::CertificateBytes;
+use watchfire_protocol::wire::roster::Cut;
 
 use super::membership::MembershipView;
 use crate::disk::published::Recovering;
@@ -40,6 +43,18 @@ pub enum NodeCommand {
     Membership {
         /// The answer.
         reply: oneshot::Sender<MembershipView>,
+    },
+    /// What of membership goes by file.
+    Packet {
+        /// The answer; the text of what prevents one.
+        reply: oneshot::Sender<Result<Packet, String>>,
+    },
+    /// Where the streams of a member end here.
+    Ends {
+        /// Whose.
+        member: MemberId,
+        /// The answer.
+        reply: oneshot::Sender<Vec<Cut>>,
     },
     /// How the node is.
     Status {
@@ -121,6 +136,8 @@ pub struct NodeStatus {
     pub refusals: BTreeMap<String, u64>,
     /// Where it listens.
     pub listening: Vec<String>,
+    /// How long the last probe of each connected node took.
+    pub round_trips: BTreeMap<NodeId, transport::RoundTrip>,
 }
 
 /// Something that happened, and when.

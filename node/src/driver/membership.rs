@@ -9,7 +9,7 @@ use watchfire_protocol::roster::{Roster, Step};
 use watchfire_protocol::store::Store;
 use watchfire_protocol::time::Now;
 use watchfire_protocol::wire::card::Card;
-use watchfire_protocol::wire::roster::Change;
+use watchfire_protocol::wire::roster::{Change, CommunityRule};
 
 /// Membership as it stands here.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,6 +41,24 @@ pub struct MembershipView {
     pub double_voters: Vec<String>,
     /// Nodes that signed two envelopes for one place.
     pub forked: Vec<String>,
+    /// The newest sign of life of each node.
+    #[serde(default)]
+    pub alives: Vec<AliveView>,
+}
+
+/// A sign of life.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AliveView {
+    /// Whose.
+    pub member: String,
+    /// Of which node.
+    pub node: String,
+    /// The number of the roster it holds.
+    pub epoch: u64,
+    /// The id of that roster.
+    pub roster: String,
+    /// When it was made, by its maker's clock, in milliseconds UTC.
+    pub wall_ms: u64,
 }
 
 /// How fresh the roster is for one marking.
@@ -81,6 +99,18 @@ pub struct ProposalView {
     pub missing: Vec<String>,
     /// What it lacks to be decided.
     pub lacks: Vec<String>,
+    /// Whose new root has not signed it: nobody may prepare it before.
+    #[serde(default)]
+    pub to_consent: Vec<String>,
+    /// Members who have not prepared it in that round.
+    #[serde(default)]
+    pub to_prepare: Vec<String>,
+    /// Members whose root has not committed it in that round.
+    #[serde(default)]
+    pub to_commit: Vec<String>,
+    /// What happens next: `consent`, `prepare`, `commit` or `nothing`.
+    #[serde(default)]
+    pub next: String,
 }
 
 /// One member's part in suspending another.
@@ -149,20 +179,33 @@ impl MembershipView {
                     reason: said.reason.as_str().to_owned(),
                 })
                 .collect(),
-            suspended: roster
-                .members()
-                .filter(|member| {
-                    membership
-                        .suspensions()
-                        .is_suspended(&roster, &member.id, now.wall_ms)
-                })
-                .map(|member| member.slug.to_string())
-                .collect(),
-            double_voters: membership.double_voters().iter().map(slug).collect(),
+            suspended: sorted(
+                roster
+                    .members()
+                    .filter(|member| {
+                        membership
+                            .suspensions()
+                            .is_suspended(&roster, &member.id, now.wall_ms)
+                    })
+                    .map(|member| member.slug.to_string())
+                    .collect(),
+            ),
+            double_voters: sorted(membership.double_voters().iter().map(slug).collect()),
             forked: membership
                 .forks()
                 .iter()
                 .map(|(node, _)| node.to_string())
+                .collect(),
+            alives: membership
+                .alives()
+                .all()
+                .map(|(node, member, said)| AliveView {
+                    member: slug(member),
+                    node: node.to_string(),
+                    epoch: said.epoch,
+                    roster: said.roster.to_string(),
+                    wall_ms: said.wall_ms,
+                })
                 .collect(),
         }
     }
@@ -177,13 +220,43 @@ impl ProposalView {
         let voters =
             |step| -> Vec<MemberId> { about.ballot().voters(step, round, &id).copied().collect() };
         let (prepared, committed) = (voters(Step::Prepare), voters(Step::Commit));
-        let slugs = |members: &[MemberId]| {
-            members
-                .iter()
-                .map(|id| slug_of(roster, id))
-                .collect::<Vec<_>>()
+        let slugs =
+            |members: &[MemberId]| sorted(members.iter().map(|id| slug_of(roster, id)).collect());
+        let all_but = |members: &[MemberId]| {
+            let others = roster
+                .members()
+                .filter(|member| !members.contains(&member.id));
+            sorted(others.map(|member| member.slug.to_string()).collect())
+        };
+        let consents = candidate.consents();
+        let to_consent: Vec<String> = candidate
+            .successor
+            .new_roots()
+            .difference(&consents)
+            .map(|key| {
+                candidate
+                    .successor
+                    .would_be()
+                    .member_of_root(key)
+                    .map_or_else(String::new, |member| member.slug.to_string())
+            })
+            .collect();
+        let lacks = about.lacks(candidate, round);
+        let votes = roster.thresholds().votes();
+        let next = if !to_consent.is_empty() {
+            "consent"
+        } else if prepared.len() < votes {
+            "prepare"
+        } else if lacks.is_empty() {
+            "nothing"
+        } else {
+            "commit"
         };
         Self {
+            to_consent,
+            to_prepare: all_but(&prepared),
+            to_commit: all_but(&committed),
+            next: next.to_owned(),
             id: id.to_string(),
             epoch: said.epoch,
             proposer: slug_of(roster, &said.proposer),
@@ -196,23 +269,21 @@ impl ProposalView {
                 .collect(),
             members: candidate.successor.would_be().members().count(),
             round,
-            missing: roster
-                .members()
-                .filter(|member| !prepared.contains(&member.id) && !committed.contains(&member.id))
-                .map(|member| member.slug.to_string())
-                .collect(),
+            missing: all_but(&[prepared.as_slice(), committed.as_slice()].concat()),
             prepared: slugs(&prepared),
             committed: slugs(&committed),
-            lacks: about
-                .lacks(candidate, round)
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
+            lacks: lacks.iter().map(ToString::to_string).collect(),
         }
     }
 }
 
-fn slug_of(roster: &Roster, member: &MemberId) -> String {
+/// As people look for them.
+fn sorted(mut slugs: Vec<String>) -> Vec<String> {
+    slugs.sort_unstable();
+    slugs
+}
+
+pub(crate) fn slug_of(roster: &Roster, member: &MemberId) -> String {
     roster
         .present_or_former(member)
         .map_or_else(|| member.short(), |member| member.slug.to_string())
@@ -249,9 +320,34 @@ pub fn describe(change: &Change, roster: &Roster) -> String {
             role.name(),
             names(communities.iter().map(|name| name.as_str())),
         ),
-        Change::Community { name, .. } => {
-            format!("begin the community {}, or change its rule", name.as_str())
+        Change::Community { name, rule } => {
+            let name = name.as_str();
+            let verb = if roster.communities().any(|(known, _)| known == name) {
+                "change the rule of the community"
+            } else {
+                "begin the community"
+            };
+            format!("{verb} {name}: {}", describe_rule(rule, roster))
         }
+    }
+}
+
+/// Who may change a community, as a person would say it.
+pub fn describe_rule(rule: &CommunityRule, roster: &Roster) -> String {
+    match rule {
+        CommunityRule::Federation => "the federation decides who belongs to it".to_owned(),
+        CommunityRule::Own => "its own members decide, too, who belongs to it".to_owned(),
+        CommunityRule::Named { members, of } => format!(
+            "{of} of {} decide, too, who belongs to it",
+            names(
+                members
+                    .iter()
+                    .map(|member| slug_of(roster, member))
+                    .collect::<Vec<_>>()
+                    .iter()
+                    .map(String::as_str)
+            )
+        ),
     }
 }
 

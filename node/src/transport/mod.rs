@@ -27,8 +27,10 @@ mod pace;
 mod requests;
 mod swarm;
 mod task;
+mod trips;
 mod undecided;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +45,8 @@ pub use gossip::GossipConfig;
 pub use identity::{keypair_of, peer_id_of, transport_key_of};
 pub use messages::{Admitted, Command, Event, MessageId, RequestFailure, Unpublished, Unreachable};
 pub use pace::ServingRate;
+pub use trips::RoundTrip;
+use trips::RoundTrips;
 
 use crate::limits::{
     COMMANDS_MAX, CONNECTION_SOUND_AFTER, DOOR_CONNECTION_WITHIN, DOOR_IDLE, DOOR_WITHIN,
@@ -182,6 +186,7 @@ pub enum CommandRefused {
 pub struct Handle {
     commands: mpsc::Sender<Command>,
     tally: Arc<Tally>,
+    trips: Arc<RoundTrips>,
     peer: PeerId,
 }
 
@@ -219,6 +224,11 @@ impl Handle {
         self.tally.read()
     }
 
+    /// How long the last probe of each connected peer took.
+    pub fn round_trips(&self) -> BTreeMap<PeerId, RoundTrip> {
+        self.trips.all()
+    }
+
     /// The own peer id.
     pub fn peer_id(&self) -> PeerId {
         self.peer
@@ -239,13 +249,16 @@ pub fn start(
     let (command_sender, command_receiver) = mpsc::channel(COMMANDS_MAX);
     let (event_sender, event_receiver) = mpsc::channel(EVENTS_MAX);
     let tally = Arc::new(Tally::default());
+    let trips = Arc::new(RoundTrips::default());
     let handle = Handle {
         commands: command_sender,
         tally: Arc::clone(&tally),
+        trips: Arc::clone(&trips),
         peer: keypair.public().to_peer_id(),
     };
     let (task, door) = {
         let mut task = task::Task::new(config.clone(), keypair.clone(), Arc::clone(&tally))?;
+        task.set_trips(trips);
         let door = if config.door.is_empty() {
             None
         } else {

@@ -28,6 +28,7 @@ use super::links::{Links, Pauses};
 use super::pace::Held;
 use super::requests::{Channel, Requests, TakenIn};
 use super::swarm::{Main, MainEvent, SwarmShape, swarm};
+use super::trips::RoundTrips;
 use super::undecided::Undecided;
 use super::{
     Admitted, Command, Event, MessageId, RequestFailure, TransportConfig, TransportError,
@@ -58,6 +59,7 @@ pub(crate) struct Task {
     door: Option<mpsc::Sender<Answer>>,
     outbox: VecDeque<Event>,
     tally: Arc<Tally>,
+    trips: Arc<RoundTrips>,
 }
 
 impl Task {
@@ -100,9 +102,15 @@ impl Task {
             door: None,
             outbox: VecDeque::new(),
             tally,
+            trips: Arc::default(),
         };
         task.set_admitted(config.admitted);
         Ok(task)
+    }
+
+    /// Where it is noted how long probes take.
+    pub(crate) fn set_trips(&mut self, trips: Arc<RoundTrips>) {
+        self.trips = trips;
     }
 
     /// Where answers for the door go.
@@ -349,6 +357,7 @@ impl Task {
                 ..
             } => {
                 tracing::debug!(peer = %peer_id, "disconnected");
+                self.trips.forget(&peer_id);
                 if self.links.on_closed(&peer_id, Instant::now()) {
                     self.outbox.push_back(Event::PeerDown { peer: peer_id });
                 }
@@ -377,7 +386,8 @@ impl Task {
 
     fn on_ping(&mut self, event: ping::Event) {
         match event.result {
-            Ok(_) | Err(ping::Failure::Unsupported) => {}
+            Ok(took) => self.trips.note(event.peer, took),
+            Err(ping::Failure::Unsupported) => {}
             Err(ping::Failure::Timeout | ping::Failure::Other { .. }) => {
                 tracing::debug!(peer = %event.peer, "probe failed, closing");
                 self.swarm.close_connection(event.connection);

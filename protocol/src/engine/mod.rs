@@ -44,6 +44,7 @@ mod messages;
 mod not_taken;
 mod notices;
 mod opening;
+mod packets;
 mod peers;
 mod publish;
 mod pulls;

@@ -6,14 +6,14 @@ use super::receive::release_frame;
 use super::{Engine, Instant};
 use crate::gate::{NoticeRefusal, check_notice};
 use crate::ids::{MemberId, RosterId};
-use crate::limits::{ALIVE_EVERY_MS, ALIVE_SOON_MS, FRAME_BYTES_MAX, SUSPENSION_LIFE_MS_MAX};
+use crate::limits::{ALIVE_EVERY_MS, ALIVE_SOON_MS, SUSPENSION_LIFE_MS_MAX};
 use crate::marking::Marking;
 use crate::membership::{Arrival, NotNews};
 use crate::policy::Peer;
 use crate::roster::{Proposal, RosterError, VoteRefusal};
 use crate::store::{Store, StoreError};
 use crate::time::Now;
-use crate::wire::envelope::{body_of, frame};
+use crate::wire::envelope::frame;
 use crate::wire::notice::{Alive, StreamHead, Suspension};
 use crate::wire::roster::{Change, RosterStatement, Vote, VoteBy, VoteFrame};
 use crate::wire::{Kind, List, SignedBytes, Text, codec};
@@ -49,6 +49,11 @@ pub enum Saying {
     Bring {
         /// The frame.
         frame: Vec<u8>,
+    },
+    /// Go on along a link of the chain that came by another way.
+    Follow {
+        /// The link.
+        link: Vec<u8>,
     },
 }
 
@@ -102,7 +107,8 @@ impl<S: Store> Engine<S> {
                 life_ms,
                 reason,
             } => self.suspension(now, member, life_ms, reason),
-            Saying::Bring { frame } => Ok((self.with_prepares(frame), None)),
+            Saying::Bring { frame } => Ok((self.membership.deliberation().complete(frame), None)),
+            Saying::Follow { link } => return self.bring_link(now, &link),
         };
         let (bytes, roster) = match made {
             Ok(made) => made,
@@ -188,27 +194,6 @@ impl<S: Store> Engine<S> {
         let signed = Signed::seal(codec::encode(&vote), &self.signing_key);
         let bytes = VoteFrame::bare(signed).map_err(|why| SayingRefusal::Form(why.to_string()))?;
         Ok((bytes, Some(*roster)))
-    }
-
-    /// A commit that comes from a root's machine, with the prepares that are held
-    /// here: they are not what the root signed, and whoever brings it may add them.
-    fn with_prepares(&self, bytes: Vec<u8>) -> Vec<u8> {
-        let Some(body) = body_of(Kind::Vote, &bytes) else {
-            return bytes;
-        };
-        let Ok(mut bare) = codec::decode::<VoteFrame>(body, FRAME_BYTES_MAX) else {
-            return bytes;
-        };
-        let Ok(said) = bare.vote.to_signed::<Vote>().claims() else {
-            return bytes;
-        };
-        if !matches!(said.by, VoteBy::Commit { .. }) || !bare.prepares.is_empty() {
-            return bytes;
-        }
-        let deliberation = self.membership.deliberation();
-        bare.prepares =
-            List::new(deliberation.prepares(&said.roster, said.round)).unwrap_or_default();
-        bare.to_frame()
     }
 
     fn suspension(

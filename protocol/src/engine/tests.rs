@@ -20,6 +20,7 @@ mod links;
 mod losses;
 mod marks;
 mod members;
+mod packets;
 mod repairs;
 pub(crate) mod room;
 mod serving;

@@ -464,9 +464,22 @@ fn a_bundle_says_what_its_envelope_says() {
 #[test]
 fn a_request_of_a_newer_version_is_no_offence() {
     let envelope = EnvelopeId::from_bytes([3; 32]);
-    let last = Request::KeyBlock { envelope };
-    assert_eq!(request(&codec::encode(&last)), Ok(last));
-    assert_eq!(request(&[5]), Err(NotARequest::Unknown { number: 5 }));
+    let known = [
+        Request::KeyBlock { envelope },
+        Request::Notices {
+            scope: crate::wire::exchange::NoticeScopeNumber(0),
+            since: None,
+            have: [7; 16],
+        },
+        Request::Link { epoch: 1 },
+    ];
+    for known in known {
+        assert_eq!(request(&codec::encode(&known)), Ok(known));
+    }
+    // Whoever adds a request finds that its number is not let through.
+    let last = codec::encode(&Request::Link { epoch: 1 });
+    assert_eq!(last.first(), Some(&6));
+    assert_eq!(request(&[7]), Err(NotARequest::Unknown { number: 7 }));
     assert!(matches!(request(&[]), Err(NotARequest::Malformed(_))));
     // The number in a longer form than it needs is no number.
     let padded = request(&[251, 5, 0]);

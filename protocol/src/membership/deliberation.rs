@@ -3,10 +3,11 @@
 use super::NotNews;
 use crate::gate::Slot;
 use crate::ids::{MemberId, RosterId};
-use crate::limits::ROUNDS_AHEAD_MAX;
+use crate::limits::{FRAME_BYTES_MAX, ROUNDS_AHEAD_MAX};
 use crate::roster::{Ballot, Cast, Lack, Roster, Step, Successor, Thresholds, VoteRefusal};
-use crate::wire::roster::{Link, Vote, VoteBy, VoteLine};
-use crate::wire::{Bytes, List};
+use crate::wire::envelope::body_of;
+use crate::wire::roster::{Link, Vote, VoteBy, VoteFrame, VoteLine};
+use crate::wire::{Bytes, Kind, List, codec};
 use std::collections::{BTreeMap, BTreeSet};
 use watchfire_crypto::Verified;
 
@@ -210,6 +211,29 @@ impl Deliberation {
             .collect();
         lines.sort_unstable();
         lines
+    }
+
+    /// A commit as a root's machine made it, with the prepares that are held here:
+    /// they are not what the root signed, and whoever brings it may add them. Other
+    /// frames are given back as they are.
+    pub fn complete(&self, bytes: Vec<u8>) -> Vec<u8> {
+        let bare = body_of(Kind::Vote, &bytes)
+            .and_then(|body| codec::decode::<VoteFrame>(body, FRAME_BYTES_MAX).ok())
+            .filter(|bare| bare.prepares.is_empty());
+        let said = bare
+            .as_ref()
+            .and_then(|bare| bare.vote.to_signed::<Vote>().claims().ok());
+        match (bare, said) {
+            (Some(bare), Some(said)) if matches!(said.by, VoteBy::Commit { .. }) => {
+                let prepares = self.prepares(&said.roster, said.round);
+                let complete = VoteFrame {
+                    prepares: List::new(prepares).unwrap_or_default(),
+                    ..bare
+                };
+                complete.to_frame()
+            }
+            (Some(_) | None, _) => bytes,
+        }
     }
 
     /// Whether a member may prepare a candidate in a round.

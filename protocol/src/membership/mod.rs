@@ -8,11 +8,13 @@
 mod alives;
 mod changes;
 mod deliberation;
+mod rebuilt;
 mod suspensions;
 
 pub use alives::{Alives, ClockOffset, Freshness};
 pub use changes::{NoticePage, NoticeScope};
 pub use deliberation::{Candidate, Deliberation};
+pub use rebuilt::{Left, Rebuilt};
 pub use suspensions::Suspensions;
 
 use crate::gate::{Matter, Notice, Order, Slot};

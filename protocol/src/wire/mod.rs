@@ -14,6 +14,7 @@ pub mod exchange;
 pub mod genesis;
 pub mod kind;
 pub mod notice;
+pub mod packet;
 pub mod roster;
 
 pub use bounded::{Bytes, List, Text, TooLong};
@@ -24,3 +25,4 @@ pub use envelope::{Binding, Class, Envelope, Header, Inner, Prefix, SignedBytes,
 pub use exchange::{Answer, Request, StreamId};
 pub use genesis::{Genesis, GenesisFile, GenesisMember, Quorum};
 pub use kind::Kind;
+pub use packet::Packet;

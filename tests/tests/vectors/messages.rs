@@ -93,9 +93,23 @@ fn cases() -> Vec<Case> {
         ),
         (
             "request",
-            "variant-5",
-            "there are five requests, from 0; a newer version may have more",
-            raw(&[&[5], &envelope]),
+            "notices",
+            "all but signs of life, never asked before",
+            raw(&[&[5, 0, 0], &[0xb4; 16]]),
+            None,
+        ),
+        (
+            "request",
+            "link",
+            "of the chain, to epoch 3",
+            raw(&[&[6, 3]]),
+            None,
+        ),
+        (
+            "request",
+            "variant-7",
+            "there are seven requests, from 0; a newer version may have more",
+            raw(&[&[7], &envelope]),
             Some("unknown"),
         ),
         (

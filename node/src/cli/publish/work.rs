@@ -83,7 +83,12 @@ pub(super) fn publish(
                     | Reply::Shown(_)
                     | Reply::Explained(_)
                     | Reply::Status(_)
-                    | Reply::Synced(_),
+                    | Reply::Synced(_)
+                    | Reply::Membership(_)
+                    | Reply::Members(_)
+                    | Reply::Packet(_)
+                    | Reply::Said(_)
+                    | Reply::Brought(_),
                 ) => (view.failed(ControlError::Unexpected.into()), true),
                 Err(ControlError::Failed(failure)) => {
                     (view.failed(named(&name, failure.into())), false)
