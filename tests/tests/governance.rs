@@ -264,7 +264,7 @@ fn a_federation_admits_suspends_and_expels() {
     world
         .at("at-cert", &["roster", "prepare", &id])
         .ends(12)
-        .err_has("a new root has not signed it yet");
+        .err_has("has not consented yet");
     world
         .at("at-cert", &["roster", "prepare", "0000000000000000"])
         .ends(14);

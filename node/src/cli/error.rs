@@ -14,6 +14,7 @@ use super::ui::counted;
 use crate::certificates::InstallError;
 use crate::control::Failure;
 use crate::control::client::ControlError;
+use crate::disk::chain::ChainError;
 use crate::formats::{CsvError, ImportError};
 use crate::home::HomeError;
 use crate::keystore::{FileError, PassphraseError, TokenError};
@@ -317,6 +318,15 @@ impl From<InstallError> for CliError {
         match error {
             InstallError::Home(error) => error.into(),
             InstallError::File(error) => error.into(),
+        }
+    }
+}
+
+impl From<ChainError> for CliError {
+    fn from(error: ChainError) -> Self {
+        match error {
+            ChainError::File(error) => error.into(),
+            ChainError::Malformed { .. } => Self::of(Code::Verification, &error),
         }
     }
 }

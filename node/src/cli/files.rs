@@ -14,6 +14,7 @@ use watchfire_protocol::wire::genesis::{GenesisFile, card_from_file};
 use super::Ui;
 use super::error::{CliError, Code};
 use crate::certificates;
+use crate::disk::chain;
 use crate::home::Home;
 use crate::keystore::{FileError, PassphraseSource, PassphraseUse, read_bounded, read_secret};
 
@@ -90,6 +91,9 @@ pub(crate) fn roster(home: &Home) -> Result<Option<Roster>, CliError> {
     }
     let (file, _) = genesis(&path)?;
     let mut roster = Roster::found(&file)?;
+    for link in chain::read(&home.store())? {
+        roster = roster.follow(&link)?;
+    }
     admit_held(&mut roster, certificates::installed(home));
     Ok(Some(roster))
 }

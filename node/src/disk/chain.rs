@@ -76,7 +76,7 @@ pub fn read(store: &Path) -> Result<Vec<Link>, ChainError> {
 }
 
 /// Keeps what a batch adds to the chain, durably, before the store has it.
-pub(super) fn keep(store: &Path, batch: &Batch) -> Result<(), FileError> {
+pub(crate) fn keep(store: &Path, batch: &Batch) -> Result<(), FileError> {
     for (key, value) in batch.iter() {
         let (Some(epoch), Some(link)) = (table::epoch_of(key), value) else {
             continue;

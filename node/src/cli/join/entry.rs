@@ -1,6 +1,6 @@
 //! Joining a federation that has gone on since it was founded: genesis and links
-//! come in one packet, and the links go into the store, where the node finds
-//! them as it starts.
+//! come in one packet, and the links go into the store and the files beside it,
+//! where the node finds them as it starts.
 
 use watchfire_protocol::ids::FederationId;
 use watchfire_protocol::roster::CheckedCard;
@@ -12,7 +12,7 @@ use super::{Joined, another};
 use crate::cli::error::{CliError, Code};
 use crate::cli::roster::Chain;
 use crate::cli::{Context, files};
-use crate::disk::SledStore;
+use crate::disk::{SledStore, chain};
 use crate::home::Home;
 use crate::keystore::{MODE_PUBLIC, write_new};
 
@@ -123,6 +123,7 @@ fn keep_links(home: &Home, chain: &Chain) -> Result<(), CliError> {
         }
     }
     if !batch.is_empty() {
+        chain::keep(&home.store(), &batch)?;
         store.apply(&batch)?;
         store.flush()?;
     }
