@@ -143,14 +143,14 @@ pub(super) fn cases(forge: &Forge) -> Vec<Case> {
             "no higher than the one held",
             cert(|cert| cert.serial = 1),
             "superseded",
-            "older",
+            "newer is held",
         ),
         bad(
             "certificate-lower-incarnation",
             "back to an earlier life",
             cert(|cert| cert.incarnation = 0),
             "superseded",
-            "older",
+            "newer is held",
         ),
         bad(
             "certificate-of-another-role",
