@@ -87,12 +87,10 @@ impl<S: Store> Engine<S> {
         };
         // It may have come by votes meanwhile, or from somebody else.
         let next = self.roster.epoch();
-        if let Some(inquiry) = self.peers.inquiry(&from) {
-            if !followed {
-                // Whoever says it is ahead and cannot show it is asked seldom.
-                inquiry.link_at = now.mono.plus_ms(LINK_AGAIN_MS);
-                inquiry.epoch = next;
-            }
+        if !followed && let Some(inquiry) = self.peers.inquiry(&from) {
+            // Whoever says it is ahead and cannot show it is asked seldom.
+            inquiry.link_at = now.mono.plus_ms(LINK_AGAIN_MS);
+            inquiry.epoch = next;
         }
         self.ask_for_link(now, from);
         Ok(())

@@ -28,6 +28,7 @@ use crate::wire::notice::Revocation;
 use crate::wire::roster::VoteBy;
 use crate::wire::{SignedBytes, StreamId};
 use changes::Changes;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use watchfire_crypto::Verified;
 
@@ -298,12 +299,11 @@ impl Membership {
     /// as a notice. What the chain itself holds is not: everybody has it.
     pub fn knows_certificate(&mut self, certificate: &Certificate) {
         let slot = Slot::Certificate(certificate.id);
-        if !self.held.contains_key(&slot) {
-            let held = Held {
+        if let Entry::Vacant(vacant) = self.held.entry(slot) {
+            vacant.insert(Held {
                 order: (0, 0, [0; 32]),
                 taken_at: Instant::ZERO,
-            };
-            self.held.insert(slot, held);
+            });
             self.changes.changed(slot);
         }
     }

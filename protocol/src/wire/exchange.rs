@@ -286,8 +286,6 @@ pub enum Unavailable {
 pub const DOOR_PIECE_BYTES_MAX: usize = 3_072;
 
 /// What a stranger may ask at the door.
-// One lives at a time, on its way to an answer: a box would save nothing.
-#[expect(clippy::large_enum_variant, reason = "short-lived")]
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum DoorRequest {
     /// A piece of the genesis file.

@@ -353,15 +353,15 @@ fn attack_17_who_was_expelled_is_believed_up_to_the_cut_and_connects_no_more() {
     );
     let roster = said.unwrap().roster.unwrap();
     let mut all = notices(outputs);
-    for at in 0..nodes.len() {
+    for node in &mut nodes {
         for notice in &all {
-            tell(&mut nodes[at], 2, notice);
+            tell(node, 2, notice);
         }
         let prepare = Saying::Prepare {
             roster,
             round: Some(1),
         };
-        let (outputs, said) = say(&mut nodes[at], prepare);
+        let (outputs, said) = say(node, prepare);
         said.unwrap();
         all.extend(notices(outputs));
     }
