@@ -74,6 +74,12 @@ pub(crate) struct Host {
     pub(crate) scores: BTreeMap<usize, u64>,
     pub(crate) next_token: u64,
     pub(crate) answers: BTreeMap<AnswerToken, Waiting>,
+    /// The highest epoch it claimed to hold, over all its lives.
+    pub(crate) epoch_claimed: u64,
+    /// Its people know that it was admitted.
+    pub(crate) is_joining: bool,
+    /// It was started once.
+    pub(crate) has_run: bool,
     /// Bundles it claimed to be searchable, over all its lives.
     pub(crate) searchable: BTreeSet<BundleId>,
 }
