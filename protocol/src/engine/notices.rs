@@ -47,6 +47,12 @@ impl Inquiry {
             link_at: now,
         }
     }
+
+    /// When the peer is to be asked again: not while its answer is awaited, or
+    /// the engine would want to be woken at once, again and again, until it comes.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.asked.is_none().then_some(self.ask_at)
+    }
 }
 
 impl<S: Store> Engine<S> {

@@ -117,7 +117,9 @@ impl Peers {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let inquiries = self.inquiries().map(|(_, inquiry)| inquiry.ask_at);
+        let inquiries = self
+            .inquiries()
+            .filter_map(|(_, inquiry)| inquiry.deadline());
         let probes = self.peers.values().map(|peer| peer.probe_at);
         probes.chain(inquiries).min()
     }
