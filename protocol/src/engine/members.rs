@@ -34,6 +34,7 @@ impl<S: Store> Engine<S> {
             }
             Ok(notice) => {
                 self.peers.heard_gossip(&from);
+                self.heard_alive(now, from, &notice);
                 self.take_notice(now, &notice, Arrival::Live)?
                     .map_err(NotTaken::Notice)
             }

@@ -4,7 +4,7 @@ use super::members::{link_bytes, notice_bytes};
 use super::messages::{Done, Output, Work};
 use super::requests::Asked;
 use super::{Engine, NotTaken};
-use crate::gate::{Notice, NoticeRefusal, Refusal};
+use crate::gate::{Matter, Notice, NoticeRefusal, Refusal};
 use crate::ids::{MemberId, NodeId};
 use crate::limits::{
     ALIVE_MISSED_MS, FRAME_BYTES_MAX, LINK_AGAIN_MS, NOTICES_EVERY_MS, NOTICES_MAX, PROBE_AGAIN_MS,
@@ -62,6 +62,23 @@ impl<S: Store> Engine<S> {
             inquiry.epoch = inquiry.epoch.max(epoch);
         }
         self.ask_for_link(now, node);
+    }
+
+    /// A sign of life says which epoch its node holds. Where votes were lost on an
+    /// open link nothing else would: no hello is said again, and whoever has gone
+    /// on has dropped them.
+    pub(super) fn heard_alive(&mut self, now: Now, from: NodeId, notice: &Notice) {
+        if let Matter::Alive(said, certificate) = notice.matter()
+            && said.value().epoch > self.roster.epoch()
+        {
+            let epoch = said.value().epoch;
+            let holder = if self.peers.is_connected(&certificate.node) {
+                certificate.node
+            } else {
+                from
+            };
+            self.heard_epoch(now, holder, epoch);
+        }
     }
 
     /// Asks a peer that is ahead for the roster after this one.
@@ -213,9 +230,11 @@ impl<S: Store> Engine<S> {
         let mut news = false;
         for (length, item) in items {
             let taken = match item {
-                Ok(notice) => self
-                    .take_notice(now, &notice, Arrival::Later)?
-                    .map_err(|why| (why.passes(), NotTaken::Notice(why))),
+                Ok(notice) => {
+                    self.heard_alive(now, from, &notice);
+                    self.take_notice(now, &notice, Arrival::Later)?
+                        .map_err(|why| (why.passes(), NotTaken::Notice(why)))
+                }
                 // What the chain holds already is no news, and never will be.
                 Err(NoticeRefusal::NotHere(RosterError::Superseded)) => {
                     Err((false, NotTaken::Notice(NotNews::Held)))
