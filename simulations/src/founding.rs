@@ -156,6 +156,7 @@ impl World {
                 disk: Disk::default(),
                 known: founding.clone(),
                 wake_at_us: None,
+                woken: (0, 0),
                 disk_free_us: 0,
                 seen: Seen::default(),
                 pending: BTreeMap::new(),

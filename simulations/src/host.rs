@@ -66,6 +66,8 @@ pub(crate) struct Host {
     pub(crate) disk: Disk,
     pub(crate) known: KnownRoster,
     pub(crate) wake_at_us: Option<u64>,
+    /// How often it was woken at one moment, and at which.
+    pub(crate) woken: (u64, u32),
     /// When the disk is done with what it was given.
     pub(crate) disk_free_us: u64,
     pub(crate) seen: Seen,

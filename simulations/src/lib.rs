@@ -22,6 +22,7 @@
 //! | `people`, `votes` | what people do about membership, and what offline roots sign |
 //! | `roll` | what came of the membership, and what must hold of it |
 //! | `copies` | hosts that begin late, go on from an old copy, or run twice |
+//! | `schedules` | the membership of four engines alone, in every order |
 //! | `account` | what was put on links, by kind |
 //! | `expect` | what a scenario expects of its report |
 //! | `trace` | the hash over everything that happened |
@@ -44,6 +45,7 @@ mod people;
 mod puppet;
 mod roll;
 mod scenario;
+mod schedules;
 mod steps;
 mod trace;
 mod traffic;
@@ -62,5 +64,6 @@ pub use scenario::{
     Crash, Hostile, Network, OddHost, Partition, Scenario, Sessions, Swarm, Topology, When,
     Workload,
 };
+pub use schedules::{Fault, Played, play_schedule};
 pub use trace::TraceHash;
 pub use world::{Report, World};

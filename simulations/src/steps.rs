@@ -21,6 +21,10 @@ const WORK_US: (u64, u64) = (100, 3_000);
 /// a pull of four chunks, and 256 peers a request each.
 const OUTPUTS_PER_STEP_MAX: usize = 8_192;
 
+/// How often one engine may be woken at one moment: each wake may make the next
+/// thing due, but not for ever.
+const WAKES_MAX: u32 = 1_000;
+
 impl World {
     /// One step of an engine, and everything that comes of it.
     pub(crate) fn feed(&mut self, number: usize, input: Input) -> Result<(), StoreError> {
@@ -121,6 +125,13 @@ impl World {
             return Ok(());
         }
         host.wake_at_us = None;
+        let (at_us, times) = host.woken;
+        host.woken = (now_us, if at_us == now_us { times + 1 } else { 1 });
+        if host.woken.1 > WAKES_MAX {
+            self.wrong.get_or_insert_with(|| {
+                format!("not bounded: host {number} wants to be woken at one moment for ever")
+            });
+        }
         self.feed(number, Input::Wake)
     }
 
