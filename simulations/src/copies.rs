@@ -115,7 +115,7 @@ impl World {
     }
 
     /// A second host begins to run from the state of the first; or is found and
-    /// ends. While both run, members of odd numbers reach the second alone.
+    /// ends. While both run, half of the members reach the second alone.
     pub(crate) fn on_clone(&mut self, index: usize, begins: bool) -> Result<(), StoreError> {
         let Some(clone) = self.scenario.agenda.clones.get(index).copied() else {
             return Ok(());
@@ -123,7 +123,8 @@ impl World {
         let (first, second) = (clone.host, self.second_of(index));
         self.note(second, if begins { "clone" } else { "unclone" }, &[]);
         let others: Vec<usize> = (0..self.scenario.members)
-            .filter(|other| *other != first && other % 2 == 1)
+            // Every other pair, so that hubs are on both sides.
+            .filter(|other| *other != first && (other / 2) % 2 == 1)
             .collect();
         for other in others {
             let (from, to) = if begins {

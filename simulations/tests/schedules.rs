@@ -42,3 +42,21 @@ fn hosts_that_forget_what_they_claimed_are_noticed() {
         .find(|why| why.contains("rollback") || why.contains("two votes of somebody honest"));
     assert!(found.is_some());
 }
+
+/// What was played by command: 10,000 schedules, from the first seed on.
+#[test]
+fn the_committed_count_is_of_ten_thousand() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/results/schedules.json");
+    let text = std::fs::read_to_string(path).unwrap();
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(document["schema"], "watchfire.schedules/1");
+    let data = &document["data"];
+    assert_eq!(
+        (&data["schedules"], &data["failed"]),
+        (&10_000.into(), &0.into())
+    );
+    assert_eq!(
+        (&data["first_seed"], &data["last_seed"]),
+        (&1.into(), &10_000.into())
+    );
+}

@@ -87,7 +87,7 @@ pub(crate) const RESTORE: Section = Section {
 pub(crate) const CLONE: Section = Section {
     name: "clone",
     repeated: true,
-    what: "A host that runs twice from one state. Members of odd numbers reach the second alone, and both publish.",
+    what: "A host that runs twice from one state. Half of the members reach the second alone, and both publish.",
     keys: &[
         must("host", HOST, "3", "Which."),
         must("at", Form::Duration, r#""1d""#, "When the second begins."),
