@@ -320,7 +320,8 @@ pub(crate) fn commitment(about: &Deliberation, roster: &Roster, me: &MemberId) -
     })
 }
 
-/// What a member would prepare now: in the present round what most have; and in
+/// What a member would prepare now: what a quorum prepared last, since somebody may
+/// have committed it and be bound to it; else in the present round what most have; and in
 /// the next one, where this one can decide nothing or has taken too long.
 pub(crate) fn preparation(
     about: &Deliberation,
@@ -345,7 +346,12 @@ pub(crate) fn preparation(
             .filter(|candidate| agrees(candidate, me))
             .map(|candidate| candidate.successor.id())
             .filter(|id| about.may_prepare(roster, me, round, id).is_ok())
-            .max_by_key(|id| (support(id), core::cmp::Reverse(*id)))
+            .max_by_key(|id| {
+                let locked = (1..round)
+                    .rev()
+                    .find(|earlier| ballot.is_prepared(*earlier, id, roster.thresholds().votes()));
+                (locked, support(id), core::cmp::Reverse(*id))
+            })
     };
     if !has_voted(me) {
         return favourite(round).map(|id| Task::Prepare(id, round));

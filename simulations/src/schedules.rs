@@ -25,7 +25,7 @@ use watchfire_protocol::founding::{Keys, derived_federation};
 use watchfire_protocol::gate::is_notice;
 use watchfire_protocol::ids::{MemberId, NodeId, RosterId};
 use watchfire_protocol::membership::NoticeScope;
-use watchfire_protocol::roster::{Roster, Successor};
+use watchfire_protocol::roster::{Roster, Step, Successor};
 use watchfire_protocol::store::CommitNo;
 use watchfire_protocol::time::{Instant, Now};
 use watchfire_protocol::wire::Text;
@@ -306,19 +306,38 @@ impl Table {
         Ok(false)
     }
 
+    /// Where each seat stands: its roster, its notices, and every vote it holds,
+    /// by round, step, roster and voter.
     fn describe(&self) -> String {
         let mut all = Vec::new();
-        for seat in &self.seats {
-            if let Some(engine) = &seat.engine {
-                let about = engine.membership().deliberation();
-                all.push(format!(
-                    "epoch {}, {} candidates, round {}, notices {:02x?}",
-                    engine.roster().epoch(),
-                    about.candidates().count(),
-                    about.ballot().round(),
-                    engine.membership().digest(NoticeScope::Lasting).first()
-                ));
+        for (number, seat) in self.seats.iter().enumerate() {
+            let Some(engine) = &seat.engine else { continue };
+            let about = engine.membership().deliberation();
+            let ballot = about.ballot();
+            let mut votes = Vec::new();
+            for round in 1..=ballot.round() {
+                for (name, step) in [("p", Step::Prepare), ("c", Step::Commit)] {
+                    for id in ballot.candidates() {
+                        let voters: String = ballot
+                            .voters(step, round, id)
+                            .filter_map(|by| self.members.iter().position(|member| member == by))
+                            .map(|by| by.to_string())
+                            .collect();
+                        if !voters.is_empty() {
+                            let short: String = id.to_string().chars().take(4).collect();
+                            votes.push(format!("{round}{name}:{short}={voters}"));
+                        }
+                    }
+                }
             }
+            let digest = engine.membership().digest(NoticeScope::Lasting);
+            all.push(format!(
+                "seat {number} holds epoch {}, {} candidates, notices {:02x?}, votes {}",
+                engine.roster().epoch(),
+                about.candidates().count(),
+                digest.first(),
+                votes.join(" ")
+            ));
         }
         all.join("; ")
     }
