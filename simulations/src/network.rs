@@ -85,6 +85,7 @@ impl World {
         }
         link.open = true;
         link.epoch += 1;
+        self.look_at_link(a, b);
         self.tell_connected(a, b)?;
         self.tell_connected(b, a)
     }

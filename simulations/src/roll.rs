@@ -362,6 +362,18 @@ impl World {
         }
     }
 
+    /// A link comes up: not to somebody who was expelled and whom everybody has
+    /// left.
+    pub(crate) fn look_at_link(&mut self, a: usize, b: usize) {
+        for (host, peer) in [(a, b), (b, a)] {
+            if self.roll.gone_ms.contains_key(&host) && self.standing().any(|one| one == peer) {
+                self.wrong.get_or_insert_with(|| {
+                    format!("host {host} was expelled and connects to host {peer}")
+                });
+            }
+        }
+    }
+
     /// What is not yet as it must be in the end, if anything is not.
     pub(crate) fn unsettled(&self) -> Option<String> {
         if !self.scenario.agenda.is_on() {
