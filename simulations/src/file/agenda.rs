@@ -34,7 +34,7 @@ pub(crate) const PROPOSE: Section = Section {
         may(
             "admit",
             Form::Hosts,
-            "[8]",
+            "[7]",
             "Who is to enter: hosts that are no founders.",
         ),
         may("expel", Form::Hosts, "[5]", "Who is to leave."),
