@@ -8,6 +8,8 @@ use watchfire_protocol::wire::exchange::Answer;
 pub enum Freight {
     /// Frames that honest members made, sent and forwarded by gossip.
     Gossip,
+    /// Notices that honest members made, likewise: signs of life above all.
+    GossipNotice,
     /// What hostile members put into gossip, copies of honest frames included,
     /// and what others forward of it.
     GossipHostile,

@@ -131,7 +131,7 @@ impl World {
                     .map(|acknowledged| acknowledged.bundle),
             )
             .collect();
-        for host in self.honest() {
+        for host in self.standing() {
             for bundle in &everything {
                 if !self.searchable_at(host, bundle)? {
                     return Ok(Some((host, *bundle)));
@@ -144,7 +144,7 @@ impl World {
     /// Asks every honest store for every acknowledged publication, as a person
     /// would, and compares what comes with what was published.
     pub(crate) fn lost(&self) -> Result<Option<String>, StoreError> {
-        for host in self.honest() {
+        for host in self.standing() {
             for acknowledged in &self.acknowledged {
                 if let Some(why) = self.lost_at(host, acknowledged)? {
                     let Acknowledged { bundle, author, .. } = acknowledged;

@@ -38,6 +38,25 @@ pub struct Expect {
     pub store_bytes_max: Option<u64>,
     /// Outputs of one step of an engine.
     pub outputs_max: Option<u64>,
+    /// The number of the last roster, exactly.
+    pub epochs: Option<u64>,
+    /// From the proposal of an admission to decided at the last node, in
+    /// milliseconds.
+    pub admission_ms_max: Option<u64>,
+    /// The same of an expulsion.
+    pub expulsion_ms_max: Option<u64>,
+    /// Parts with too few members that stop being fresh for AMBER, at least.
+    pub parts_stopped_min: Option<u64>,
+    /// How long after the cut healed the last of them is fresh again, in
+    /// milliseconds.
+    pub resume_ms_max: Option<u64>,
+    /// Members that contradicted themselves and of whom somebody holds it,
+    /// exactly.
+    pub forks_seen: Option<u64>,
+    /// Members of whom a proof of that was told, at least.
+    pub forks_proven_min: Option<u64>,
+    /// Suspensions that every node counts at once, at least.
+    pub suspensions_agreed_min: Option<u64>,
 }
 
 /// A bound that a report does not keep.
@@ -79,6 +98,11 @@ impl Expect {
             conflicts_min: None,
             not_taken_min: None,
             reconnects_min: None,
+            epochs: None,
+            parts_stopped_min: None,
+            forks_seen: None,
+            forks_proven_min: None,
+            suspensions_agreed_min: None,
             ..self
         }
     }
@@ -138,7 +162,49 @@ impl Expect {
                 report.outputs_max as u64,
             ),
         ];
+        let census = &report.census;
+        let of_members = [
+            ("epochs", Exactly, self.epochs, census.epoch),
+            (
+                "admission_max",
+                Most,
+                self.admission_ms_max,
+                census.admission_last_ms,
+            ),
+            (
+                "expulsion_max",
+                Most,
+                self.expulsion_ms_max,
+                census.expulsion_last_ms,
+            ),
+            (
+                "parts_stopped_min",
+                Least,
+                self.parts_stopped_min,
+                census.parts_stopped,
+            ),
+            (
+                "resume_max",
+                Most,
+                self.resume_ms_max,
+                census.part_resume_ms_max,
+            ),
+            ("forks_seen", Exactly, self.forks_seen, census.forks_seen),
+            (
+                "forks_proven_min",
+                Least,
+                self.forks_proven_min,
+                census.forks_proven,
+            ),
+            (
+                "suspensions_agreed_min",
+                Least,
+                self.suspensions_agreed_min,
+                census.suspensions_agreed,
+            ),
+        ];
         rows.into_iter()
+            .chain(of_members)
             .filter_map(|(key, side, bound, found)| {
                 let bound = bound?;
                 let holds = match side {

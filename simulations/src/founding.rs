@@ -8,7 +8,9 @@ use crate::disk::Disk;
 use crate::host::{Brain, Host, Seen, WALL_START_MS};
 use crate::memo::{KnownRoster, Memo};
 use crate::network::Link;
+use crate::people::People;
 use crate::puppet::{Habit, Puppet};
+use crate::roll::Roll;
 use crate::scenario::{Crash, Partition, Scenario, Topology};
 use crate::trace::TraceHash;
 use crate::workload::{self, Planned};
@@ -30,6 +32,15 @@ const fn is_hub(number: usize) -> bool {
     number % HUB_EVERY == HUB_EVERY - 1
 }
 
+/// What the nodes of a member may do.
+pub(crate) const fn role_of(number: usize) -> Role {
+    if is_hub(number) {
+        Role::Hub
+    } else {
+        Role::Agency
+    }
+}
+
 impl World {
     /// Founds the federation and starts every host.
     ///
@@ -39,20 +50,20 @@ impl World {
         let failed = failure_of(&scenario, 0);
         let mut chance = Chance::new(scenario.seed);
         let scenario = with_swarm(scenario, &mut chance);
-        let roles: Vec<Role> = (0..scenario.members)
-            .map(|number| {
-                if is_hub(number) {
-                    Role::Hub
-                } else {
-                    Role::Agency
-                }
-            })
-            .collect();
+        let roles: Vec<Role> = (0..scenario.founders).map(role_of).collect();
         let seed = chance.seed_for("federation", 0);
         let (file, roster, keys) = derived_federation(&seed, &roles, WALL_START_MS - 3_600_000)
             .map_err(|error| failed(error.to_string()))?;
+        // Whoever is to leave or runs from a copy publishes nothing that must
+        // be found in the end.
         let honest: Vec<usize> = (0..scenario.members)
             .filter(|host| !scenario.hostile.iter().any(|hostile| hostile.host == *host))
+            .filter(|host| {
+                let agenda = &scenario.agenda;
+                !agenda.is_to_leave(*host)
+                    && !agenda.is_to_be_suspended(*host)
+                    && !agenda.is_twofold(*host)
+            })
             .collect();
         let plan = workload::plan(&scenario, &honest, &mut chance);
         let scenario = with_crashes_publishing(scenario, &plan, &mut chance);
@@ -83,6 +94,10 @@ impl World {
             messages: 0,
             account: Account::default(),
             outputs_max: 0,
+            people: People::default(),
+            roll: Roll::default(),
+            copies: BTreeMap::new(),
+            own_published: 0,
             genesis_file: file.to_bytes(),
             roster: Arc::new(roster),
             numbers: BTreeMap::new(),
@@ -101,9 +116,12 @@ impl World {
         Ok(world)
     }
 
-    fn populate(&mut self, keys: Vec<Keys>) -> Result<(), StoreError> {
+    fn populate(&mut self, founders: Vec<Keys>) -> Result<(), StoreError> {
         let founding = KnownRoster::new(Arc::clone(&self.roster));
-        let members = keys.len();
+        let members = self.scenario.members;
+        let clones = self.scenario.agenda.clones.len();
+        let mut keys = founders;
+        keys.extend((keys.len()..members + clones).map(|number| self.keys_of(number)));
         let stranger = self
             .scenario
             .outsider
@@ -117,18 +135,18 @@ impl World {
                 .iter()
                 .find(|hostile| hostile.host == number)
                 .map(|hostile| hostile.habit);
-            let habit = if number < members {
+            let habit = if number < members + clones {
                 hostile
             } else {
                 Some(Habit::Outsider)
             };
-            self.numbers.insert(node, number);
+            self.numbers.entry(node).or_default().push(number);
             let ahead_ms =
                 self.chance
                     .below("skew", number as u64, self.scenario.network.skew_ms + 1);
             self.hosts.push(Host {
                 node,
-                member: (number < members).then_some(member),
+                member: (number < members + clones).then_some(member),
                 brain: habit.map_or(Brain::Down, |habit| {
                     Brain::Puppet(Box::new(self.puppet(number, habit, keys, member)))
                 }),
@@ -138,12 +156,16 @@ impl World {
                 disk: Disk::default(),
                 known: founding.clone(),
                 wake_at_us: None,
+                woken: (0, 0),
                 disk_free_us: 0,
                 seen: Seen::default(),
                 pending: BTreeMap::new(),
                 scores: BTreeMap::new(),
                 next_token: 0,
                 answers: BTreeMap::new(),
+                epoch_claimed: 0,
+                is_joining: false,
+                has_run: false,
                 searchable: BTreeSet::new(),
             });
         }
@@ -167,13 +189,20 @@ impl World {
                     let at_ms = self.chance.below("session", pair(a, b), sessions.every_ms);
                     self.after_ms(at_ms, Happening::Session { a, b, opens: true });
                 }
+                if (members..members + clones).contains(&b) {
+                    // Until the second host is there.
+                    link.cuts += 1;
+                }
                 self.links.insert((a, b), link);
                 let rank = self.chance.below("rank", pair(a, b), u64::MAX);
                 self.ranks.insert(pair(a, b), rank);
                 self.dial_later(a, b);
             }
         }
-        let honest: Vec<usize> = self.honest().collect();
+        let honest: Vec<usize> = self
+            .honest()
+            .filter(|host| *host < self.scenario.founders)
+            .collect();
         honest
             .into_iter()
             .try_for_each(|number| self.start_engine(number))
@@ -182,8 +211,13 @@ impl World {
     /// Whether a host has a link to a later one.
     fn has_link(&self, a: usize, b: usize) -> bool {
         let members = self.scenario.members;
+        if self.is_outsider(b) {
+            return true;
+        }
+        let (a, b) = (self.original_of(a), self.original_of(b));
+        let (a, b) = if a < b { (a, b) } else { (b, a) };
         match self.scenario.network.topology {
-            _ if b >= members => true,
+            _ if a == b => false,
             Topology::Full => true,
             Topology::Hubs => is_hub(a) || is_hub(b),
             Topology::Ring => b == a + 1 || (a == 0 && b + 1 == members),
@@ -227,7 +261,7 @@ impl World {
 
     /// Starts an engine on what its disk holds, with fresh chance.
     pub(crate) fn start_engine(&mut self, number: usize) -> Result<(), StoreError> {
-        let keys = Keys::derived(&self.chance.seed_for("federation", 0), number as u64);
+        let keys = self.keys_of(number);
         let now_us = self.now_us;
         let Some(host) = self.hosts.get_mut(number) else {
             return Ok(());
@@ -246,6 +280,13 @@ impl World {
         match Engine::open(host.disk.clone(), config, host.now(now_us)) {
             Ok(engine) => {
                 host.known = KnownRoster::new(engine.roster());
+                host.has_run = true;
+                let (epoch, claimed) = (engine.roster().epoch(), host.epoch_claimed);
+                if epoch < claimed {
+                    self.wrong.get_or_insert_with(|| {
+                        format!("rollback: host {number} starts at epoch {epoch} after it claimed {claimed}")
+                    });
+                }
                 host.brain = Brain::Engine(Box::new(engine));
             }
             Err(why) => {
@@ -309,12 +350,49 @@ impl World {
                 );
             }
         }
+        self.schedule_agenda();
         for host in 0..self.hosts.len() {
             if let Some(at_ms) = self.when_of(host).and_then(|when| when.next_ms(1_000)) {
                 self.after_ms(at_ms, Happening::Tick { host });
             }
         }
         self.after_ms(faults_ms, Happening::Calm);
+    }
+}
+
+impl World {
+    fn schedule_agenda(&mut self) {
+        let agenda = self.scenario.agenda.clone();
+        if !agenda.is_on() {
+            return;
+        }
+        let faults_ms = self.scenario.ends_ms();
+        let mut all = vec![(0, Happening::Survey)];
+        for (index, motion) in agenda.motions.iter().enumerate() {
+            all.push((motion.at_ms, Happening::Motion { index }));
+        }
+        for (index, suspending) in agenda.suspensions.iter().enumerate() {
+            for by in suspending.by.iter().copied() {
+                let person_ms = self.chance.between("suspend", by as u64, agenda.person_ms);
+                let at_ms = suspending.at_ms + person_ms;
+                all.push((at_ms, Happening::Suspend { index, by }));
+            }
+        }
+        for (index, restore) in agenda.restores.iter().enumerate() {
+            all.push((restore.copied_ms, Happening::Copy { index }));
+            all.push((restore.at_ms, Happening::Restore { index }));
+        }
+        for (index, clone) in agenda.clones.iter().enumerate() {
+            let begins = true;
+            all.push((clone.at_ms, Happening::Clone { index, begins }));
+            let begins = false;
+            all.push((clone.until_ms, Happening::Clone { index, begins }));
+        }
+        for (at_ms, happening) in all {
+            if at_ms < faults_ms {
+                self.after_ms(at_ms, happening);
+            }
+        }
     }
 }
 

@@ -66,6 +66,8 @@ pub(crate) struct Host {
     pub(crate) disk: Disk,
     pub(crate) known: KnownRoster,
     pub(crate) wake_at_us: Option<u64>,
+    /// How often it was woken at one moment, and at which.
+    pub(crate) woken: (u64, u32),
     /// When the disk is done with what it was given.
     pub(crate) disk_free_us: u64,
     pub(crate) seen: Seen,
@@ -74,6 +76,12 @@ pub(crate) struct Host {
     pub(crate) scores: BTreeMap<usize, u64>,
     pub(crate) next_token: u64,
     pub(crate) answers: BTreeMap<AnswerToken, Waiting>,
+    /// The highest epoch it claimed to hold, over all its lives.
+    pub(crate) epoch_claimed: u64,
+    /// Its people know that it was admitted.
+    pub(crate) is_joining: bool,
+    /// It was started once.
+    pub(crate) has_run: bool,
     /// Bundles it claimed to be searchable, over all its lives.
     pub(crate) searchable: BTreeSet<BundleId>,
 }

@@ -6,15 +6,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use watchfire_crypto::{Sha256Stream, Verified, sha256};
 use watchfire_protocol::engine::{CheckedItem, Done, OpenFrame, Work};
-use watchfire_protocol::gate::{self, Frame, Refusal, check_remains};
+use watchfire_protocol::gate::{self, Frame, Notice, NoticeRefusal, Refusal, check_remains};
 use watchfire_protocol::limits::REMAINS_BYTES_MAX;
 use watchfire_protocol::opening::{self, OpenRefusal, Opened};
 use watchfire_protocol::roster::Roster;
 use watchfire_protocol::table::rows::Filed;
 use watchfire_protocol::wire::exchange::RangeItem;
 
-/// A roster and what identifies it: federation, epoch, chain and every
-/// certificate.
+/// A roster and what identifies it, for whoever checks against it: federation,
+/// epoch, chain, every certificate that is known and every node that ended.
 #[derive(Clone)]
 pub(crate) struct KnownRoster {
     pub(crate) roster: Arc<Roster>,
@@ -27,9 +27,11 @@ impl KnownRoster {
         hash.update(roster.federation().as_bytes());
         hash.update(&roster.epoch().to_be_bytes());
         hash.update(roster.id().as_bytes());
-        for member in roster.members() {
-            for certificate in roster.certificates_of(member.id) {
-                hash.update(certificate.id.as_bytes());
+        for certificate in roster.known_certificates() {
+            hash.update(certificate.id.as_bytes());
+            if let Some(ended) = roster.revocation(certificate.member, &certificate.node) {
+                hash.update(&ended.serial.to_be_bytes());
+                hash.update(&ended.created_ms.to_be_bytes());
             }
         }
         Self {
@@ -40,12 +42,14 @@ impl KnownRoster {
 }
 
 type Checked = Result<Verified<Frame>, Refusal>;
+type NoticeChecked = Result<Notice, NoticeRefusal>;
 type OpenKey = ([u8; 32], Option<[u8; 32]>);
 
 /// What was checked and opened before.
 pub(crate) struct Memo {
     on: bool,
     checked: BTreeMap<([u8; 32], [u8; 32]), Checked>,
+    notices: BTreeMap<([u8; 32], [u8; 32]), NoticeChecked>,
     opened: BTreeMap<OpenKey, Result<Opened, OpenRefusal>>,
 }
 
@@ -57,6 +61,7 @@ impl Memo {
         Self {
             on,
             checked: BTreeMap::new(),
+            notices: BTreeMap::new(),
             opened: BTreeMap::new(),
         }
     }
@@ -78,6 +83,26 @@ impl Memo {
             .checked
             .entry((id, against.identity))
             .or_insert_with(|| gate::check(bytes, &against.roster));
+        checked.clone().map(Box::new)
+    }
+
+    /// The gate for notices. `id` is SHA-256 of `bytes`.
+    pub(crate) fn notice(
+        &mut self,
+        id: [u8; 32],
+        bytes: &[u8],
+        against: &KnownRoster,
+    ) -> Result<Box<Notice>, NoticeRefusal> {
+        if !self.on {
+            return gate::check_notice(bytes, &against.roster).map(Box::new);
+        }
+        if self.notices.len() >= KEPT_MAX {
+            self.notices.clear();
+        }
+        let checked = self
+            .notices
+            .entry((id, against.identity))
+            .or_insert_with(|| gate::check_notice(bytes, &against.roster));
         checked.clone().map(Box::new)
     }
 
@@ -126,8 +151,28 @@ impl Memo {
                     .collect();
                 Done::Checked { id, from, items }
             }
-            // Their signatures are few, and depend on more than certificates.
-            Work::Notices { .. } => work.run(),
+            Work::Notices {
+                from,
+                at,
+                more,
+                frames,
+                roster,
+            } => {
+                let against = against(roster);
+                let items = frames
+                    .into_iter()
+                    .map(|bytes| {
+                        let length = bytes.len() as u64;
+                        (length, self.notice(sha256(&bytes), &bytes, &against))
+                    })
+                    .collect();
+                Done::Notices {
+                    from,
+                    at,
+                    more,
+                    items,
+                }
+            }
             Work::Open {
                 arrival,
                 received_ms,

@@ -73,6 +73,9 @@ impl World {
         if down(a) || down(b) {
             return Ok(());
         }
+        if !self.admits(a, b) || !self.admits(b, a) {
+            return Ok(());
+        }
         let Some(link) = self.links.get_mut(&(a, b)) else {
             return Ok(());
         };
@@ -82,8 +85,63 @@ impl World {
         }
         link.open = true;
         link.epoch += 1;
+        self.look_at_link(a, b);
         self.tell_connected(a, b)?;
         self.tell_connected(b, a)
+    }
+
+    /// Whether a host's transport lets another in: the node must stand in its
+    /// roster. What members that do not run our engine do is their affair, and a
+    /// stranger is heard, to see that nothing comes of it.
+    pub(crate) fn admits(&self, host: usize, peer: usize) -> bool {
+        match self.hosts.get(host).map(|host| &host.brain) {
+            Some(Brain::Engine(_)) => self.is_outsider(peer) || self.knows(host, peer),
+            Some(Brain::Puppet(_)) => true,
+            Some(Brain::Down) | None => false,
+        }
+    }
+
+    /// The roster of a host is another: who left is let in no more, and who came
+    /// is.
+    pub(crate) fn admit_anew(&mut self, number: usize) {
+        for other in (0..self.hosts.len()).filter(|other| *other != number) {
+            match self.connection(number, other) {
+                Some(epoch) if !self.admits(number, other) => {
+                    let (a, b) = ordered(number, other);
+                    self.after_ms(0, Happening::Close { a, b, epoch });
+                }
+                Some(_) => {}
+                None => self.dial_later(number, other),
+            }
+        }
+    }
+
+    /// A link is cut at once on both sides, or may be dialled again.
+    pub(crate) fn cut(&mut self, a: usize, b: usize, is_cut: bool) -> Result<(), StoreError> {
+        let Some(link) = self.links.get_mut(&ordered(a, b)) else {
+            return Ok(());
+        };
+        if is_cut {
+            link.cuts += 1;
+            self.close(a, b)
+        } else {
+            link.cuts = link.cuts.saturating_sub(1);
+            self.dial_later(a, b);
+            Ok(())
+        }
+    }
+
+    /// A host ends in order, with everything flushed.
+    pub(crate) fn switch_off(&mut self, number: usize) -> Result<(), StoreError> {
+        if let Some(host) = self.hosts.get_mut(number) {
+            let unflushed = host.disk.unflushed();
+            host.disk.crash(unflushed)?;
+            host.forget();
+        }
+        for peer in self.connected_to(number) {
+            self.close(number, peer)?;
+        }
+        Ok(())
     }
 
     fn tell_connected(&mut self, host: usize, peer: usize) -> Result<(), StoreError> {
@@ -214,9 +272,7 @@ impl World {
             return Ok(());
         }
         self.start_engine(number)?;
-        for other in (0..self.hosts.len()).filter(|other| *other != number) {
-            self.dial_later(number, other);
-        }
+        self.dial_everybody(number);
         Ok(())
     }
 }

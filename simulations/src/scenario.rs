@@ -1,5 +1,6 @@
 //! What is to happen, and within which bounds it must end well.
 
+use crate::agenda::Agenda;
 use crate::expect::Expect;
 use crate::puppet::Habit;
 
@@ -12,6 +13,9 @@ pub struct Scenario {
     pub seed: u64,
     /// Members of the federation, hostile ones included, one node each.
     pub members: usize,
+    /// Of the members so many found the federation; the others, of the highest
+    /// numbers, enter when they are admitted.
+    pub founders: usize,
     /// How long faults and publications go on, in virtual milliseconds.
     pub faults_ms: u64,
     /// Where only a first piece of the run is played: when its faults end and
@@ -32,6 +36,8 @@ pub struct Scenario {
     pub swarm: Option<Swarm>,
     /// What people publish.
     pub workload: Workload,
+    /// What happens to the membership.
+    pub agenda: Agenda,
     /// Members that do not run our engine.
     pub hostile: Vec<Hostile>,
     /// When a stranger knocks at everybody's door and asks for everything, if
@@ -209,6 +215,7 @@ impl Scenario {
             name: "calm".to_owned(),
             seed,
             members,
+            founders: members,
             faults_ms: 60_000,
             stop_ms: None,
             calm_ms_max: 60_000,
@@ -218,6 +225,7 @@ impl Scenario {
             crashes: Vec::new(),
             swarm: None,
             workload: Workload::default(),
+            agenda: Agenda::default(),
             hostile: Vec::new(),
             outsider: Some(When::ALWAYS),
             memo: true,

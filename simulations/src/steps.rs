@@ -21,6 +21,10 @@ const WORK_US: (u64, u64) = (100, 3_000);
 /// a pull of four chunks, and 256 peers a request each.
 const OUTPUTS_PER_STEP_MAX: usize = 8_192;
 
+/// How often one engine may be woken at one moment: each wake may make the next
+/// thing due, but not for ever.
+const WAKES_MAX: u32 = 1_000;
+
 impl World {
     /// One step of an engine, and everything that comes of it.
     pub(crate) fn feed(&mut self, number: usize, input: Input) -> Result<(), StoreError> {
@@ -121,6 +125,13 @@ impl World {
             return Ok(());
         }
         host.wake_at_us = None;
+        let (at_us, times) = host.woken;
+        host.woken = (now_us, if at_us == now_us { times + 1 } else { 1 });
+        if host.woken.1 > WAKES_MAX {
+            self.wrong.get_or_insert_with(|| {
+                format!("not bounded: host {number} wants to be woken at one moment for ever")
+            });
+        }
         self.feed(number, Input::Wake)
     }
 
@@ -167,16 +178,14 @@ impl World {
             // at its peers sooner.
             Output::Durable { .. } | Output::Synced { .. } => {}
             Output::Said { client, outcome } => {
-                self.note(
-                    number,
-                    "said",
-                    &[format!("{client:?} {outcome:?}").as_bytes()],
-                );
+                let said = format!("{client:?} {outcome:?}");
+                self.on_said(outcome);
+                self.note(number, "said", &[said.as_bytes()]);
             }
             Output::Reconnect { node } => {
                 self.note(number, "reconnect", &[node.as_bytes()]);
                 self.reconnects += 1;
-                if let Some(peer) = self.number_of(&node)
+                if let Some(peer) = self.number_of(number, &node)
                     && let Some(epoch) = self.connection(number, peer)
                 {
                     self.after_ms(
@@ -191,9 +200,11 @@ impl World {
             }
             Output::Roster(roster) => {
                 self.note(number, "roster", &[]);
+                self.on_roster(number, &roster);
                 if let Some(host) = self.hosts.get_mut(number) {
                     host.known = crate::memo::KnownRoster::new(roster);
                 }
+                self.admit_anew(number);
             }
             Output::Event(event) => self.on_event(number, &event),
         }
@@ -222,15 +233,21 @@ impl World {
                 self.conflicts.insert((number, *author, *envelope));
             }
             Event::NotTaken { .. } => self.not_taken += 1,
+            Event::Epoch { epoch } => {
+                if let Some(host) = self.hosts.get_mut(number) {
+                    host.epoch_claimed = host.epoch_claimed.max(*epoch);
+                }
+            }
+            Event::ForkProven { member, .. } => {
+                self.roll.proven.insert(*member);
+            }
             Event::Verified { .. }
             | Event::Stored { .. }
             | Event::NotOpened { .. }
             | Event::PeerReady { .. }
-            | Event::Epoch { .. }
             | Event::CardChanged { .. }
             | Event::Revoked { .. }
             | Event::Suspension { .. }
-            | Event::ForkProven { .. }
             | Event::DoubleVote { .. }
             | Event::Admitted { .. } => {}
         }
@@ -244,8 +261,9 @@ impl World {
             return Ok(());
         };
         if host.is_down() {
-            // People try again.
-            self.after_ms(1_000, Happening::Publish { index });
+            // People try again; those who have not entered yet, seldom.
+            let again_ms = if host.has_run { 1_000 } else { 600_000 };
+            self.after_ms(again_ms, Happening::Publish { index });
             return Ok(());
         }
         let wall_ms = host.now(self.now_us()).wall_ms;
@@ -294,6 +312,9 @@ impl World {
             "published",
             &[format!("{client:?} {outcome:?}").as_bytes()],
         );
+        if self.is_own(number, client, &outcome) {
+            return;
+        }
         let index = usize::try_from(client.0).unwrap_or(usize::MAX);
         let Some(planned) = self.plan.get(index) else {
             return;

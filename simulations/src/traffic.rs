@@ -8,7 +8,7 @@ use crate::world::{Happening, World};
 use std::borrow::Cow;
 use std::rc::Rc;
 use watchfire_protocol::engine::{AnswerToken, GossipToken, Input, RequestId, Verdict};
-use watchfire_protocol::gate::{check_notice, is_notice};
+use watchfire_protocol::gate::is_notice;
 use watchfire_protocol::ids::NodeId;
 use watchfire_protocol::store::StoreError;
 use watchfire_protocol::wire::codec;
@@ -81,6 +81,8 @@ impl World {
         self.watch.scan("in a gossip message", &wire.bytes);
         let freight = if wire.hostile {
             Freight::GossipHostile
+        } else if is_notice(&wire.bytes) {
+            Freight::GossipNotice
         } else {
             Freight::Gossip
         };
@@ -132,7 +134,7 @@ impl World {
         let token = GossipToken(host.token());
         let length = wire.bytes.len() as u64;
         if is_notice(&wire.bytes) {
-            let checked = check_notice(&wire.bytes, &host.known.roster).map(Box::new);
+            let checked = self.memo.notice(wire.id, &wire.bytes, &host.known);
             host.pending.insert(token, (from, wire));
             let input = Input::GossipNotice {
                 from: node,
@@ -165,7 +167,7 @@ impl World {
             id,
             answer: None,
         };
-        let to = self.number_of(&to);
+        let to = self.number_of(from, &to);
         let Some((to, epoch)) =
             to.and_then(|to| self.connection(from, to).map(|epoch| (to, epoch)))
         else {
@@ -177,7 +179,7 @@ impl World {
         self.watch.scan("in a request", &bytes);
         self.carried(Freight::Request, bytes.len());
         let of_hostile = matches!(&request, Request::Range { stream, .. }
-            if self.number_of(&stream.node).is_some_and(|node| !self.is_honest(node)));
+            if self.number_of(from, &stream.node).is_some_and(|node| !self.is_honest(node)));
         if let Some(at_us) = self.arrival_us(from, to) {
             let waiting = Waiting {
                 host: from,

@@ -6,7 +6,9 @@ use crate::checks::{Failure, LeakWatch};
 use crate::host::{Brain, Host, Waiting, Wire};
 use crate::memo::Memo;
 use crate::network::Link;
+use crate::people::{People, Task};
 use crate::puppet::Habit;
+use crate::roll::{Census, Roll};
 use crate::scenario::{Scenario, When};
 use crate::trace::TraceHash;
 use crate::workload::Planned;
@@ -17,7 +19,7 @@ use watchfire_crypto::Sha256Stream;
 use watchfire_protocol::engine::{Done, Input, RequestId};
 use watchfire_protocol::ids::{BundleId, EnvelopeId, MemberId, NodeId};
 use watchfire_protocol::roster::Roster;
-use watchfire_protocol::store::{CommitNo, StoreError};
+use watchfire_protocol::store::{CommitNo, Entry, StoreError};
 use watchfire_protocol::wire::exchange::{Answer, Request};
 
 /// Something that happens at a moment of virtual time.
@@ -89,6 +91,35 @@ pub(crate) enum Happening {
     Tick {
         host: usize,
     },
+    PublishOwn {
+        host: usize,
+        number: u64,
+    },
+    Survey,
+    Person {
+        host: usize,
+        task: Task,
+    },
+    Motion {
+        index: usize,
+    },
+    Suspend {
+        index: usize,
+        by: usize,
+    },
+    Join {
+        host: usize,
+    },
+    Copy {
+        index: usize,
+    },
+    Restore {
+        index: usize,
+    },
+    Clone {
+        index: usize,
+        begins: bool,
+    },
     Calm,
 }
 
@@ -133,9 +164,14 @@ pub struct World {
     pub(crate) messages: u64,
     pub(crate) account: Account,
     pub(crate) outputs_max: usize,
+    pub(crate) people: People,
+    pub(crate) roll: Roll,
+    /// Copies of disks, by number of the restoration they are for.
+    pub(crate) copies: BTreeMap<usize, Vec<Entry>>,
+    pub(crate) own_published: u64,
     pub(crate) genesis_file: Vec<u8>,
     pub(crate) roster: Arc<Roster>,
-    pub(crate) numbers: BTreeMap<NodeId, usize>,
+    pub(crate) numbers: BTreeMap<NodeId, Vec<usize>>,
     pub(crate) queue: BTreeMap<(u64, u64), Happening>,
     pub(crate) queue_max: usize,
     pub(crate) next: u64,
@@ -175,6 +211,8 @@ pub struct Report {
     pub not_taken: u64,
     /// Envelopes kept as evidence against their author, over all hosts.
     pub conflicts: usize,
+    /// What came of the membership.
+    pub census: Census,
     /// Messages put on links.
     pub messages: u64,
     /// Their bytes.
@@ -208,14 +246,15 @@ impl World {
         let mut at_ms = faults_ms;
         // Often enough for a figure, seldom enough for a calm of hours.
         let look_ms = (self.scenario.calm_ms_max / 500).max(500);
-        let missing = loop {
+        let (missing, unsettled) = loop {
             let missing = self
                 .missing()
                 .map_err(|error| self.failure(error.to_string()))?;
-            if (missing.is_none() && self.unpublished == 0)
+            let unsettled = self.unsettled();
+            if (missing.is_none() && unsettled.is_none() && self.unpublished == 0)
                 || at_ms >= faults_ms + self.scenario.calm_ms_max
             {
-                break missing;
+                break (missing, unsettled);
             }
             at_ms += look_ms;
             self.run_until(at_ms)?;
@@ -226,6 +265,9 @@ impl World {
                 "does not converge: host {host} does not have {bundle} ({waits})"
             )));
         }
+        if let Some(what) = unsettled {
+            return Err(self.failure(format!("does not settle: {what}")));
+        }
         let requests = self.requests;
         self.run_until(at_ms + IDLE_MS)?;
         let idle_requests = self.requests - requests;
@@ -234,6 +276,9 @@ impl World {
             .lost()
             .map_err(|error| self.failure(error.to_string()))?)
         {
+            return Err(self.failure(what));
+        }
+        if let Some(what) = self.misjudged() {
             return Err(self.failure(what));
         }
         if let Some((host, envelope)) = self.honest_conflict() {
@@ -352,6 +397,18 @@ impl World {
             }
             Happening::Publish { index } => self.on_publish(index),
             Happening::Tick { host } => self.on_tick(host),
+            Happening::PublishOwn { host, number } => self.on_publish_own(host, number),
+            Happening::Survey => self.on_survey(),
+            Happening::Person { host, task } => self.on_person(host, task),
+            Happening::Motion { index } => self.on_motion(index),
+            Happening::Suspend { index, by } => self.on_suspend(index, by),
+            Happening::Join { host } => self.on_join(host),
+            Happening::Copy { index } => {
+                self.on_copy(index);
+                Ok(())
+            }
+            Happening::Restore { index } => self.on_restore(index),
+            Happening::Clone { index, begins } => self.on_clone(index, begins),
             Happening::Calm => {
                 self.loss_ppm = 0;
                 self.duplicate_ppm = 0;
@@ -418,6 +475,7 @@ impl World {
             reconnects: self.reconnects,
             not_taken: self.not_taken,
             conflicts: self.conflicts.len(),
+            census: self.census(),
             messages: self.messages,
             bytes,
             account: self.account.clone(),
@@ -475,8 +533,15 @@ impl World {
         self.queue.len()
     }
 
-    pub(crate) fn number_of(&self, node: &NodeId) -> Option<usize> {
-        self.numbers.get(node).copied()
+    /// The host of a node, as seen from another: of two that run from one state
+    /// the one that it is connected to.
+    pub(crate) fn number_of(&self, from: usize, node: &NodeId) -> Option<usize> {
+        let numbers = self.numbers.get(node)?;
+        numbers
+            .iter()
+            .find(|number| self.connection(from, **number).is_some())
+            .or_else(|| numbers.first())
+            .copied()
     }
 
     /// What a host does instead of running our engine, if it does.
@@ -489,7 +554,7 @@ impl World {
 
     /// When a host that does not run our engine acts of its own accord.
     pub(crate) fn when_of(&self, host: usize) -> Option<When> {
-        if host >= self.scenario.members {
+        if self.is_outsider(host) {
             return self.scenario.outsider;
         }
         let hostile = &self.scenario.hostile;
@@ -497,6 +562,12 @@ impl World {
             .iter()
             .find(|hostile| hostile.host == host)
             .map(|hostile| hostile.when)
+    }
+
+    /// Whether a host is of nobody's roster, ever: it stands after the members
+    /// and the second hosts of those that run twice.
+    pub(crate) fn is_outsider(&self, host: usize) -> bool {
+        host >= self.scenario.members + self.scenario.agenda.clones.len()
     }
 
     /// Whether a host is a member that runs our engine, up or down.
@@ -515,11 +586,13 @@ impl World {
     }
 
     pub(crate) fn is_honest_member(&self, member: &MemberId) -> bool {
-        self.honest().any(|host| {
-            self.hosts
-                .get(host)
-                .is_some_and(|host| host.member == Some(*member))
-        })
+        self.honest()
+            .filter(|host| !self.scenario.agenda.is_twofold(*host))
+            .any(|host| {
+                self.hosts
+                    .get(host)
+                    .is_some_and(|host| host.member == Some(*member))
+            })
     }
 }
 

@@ -100,6 +100,7 @@ fn the_committed_results_are_complete_and_of_this_scenario() {
         let kinds: u64 = ["gossip", "gossip_hostile", "request", "frontier", "range"]
             .into_iter()
             .chain(["range_hostile", "chunk", "other"])
+            .chain(["gossip_notice", "notices"])
             .map(|kind| figure(run, &format!("{kind}_bytes")))
             .sum();
         assert_eq!(kinds, figure(run, "bytes"), "{run}");

@@ -4,7 +4,7 @@
 use super::NotTaken;
 use super::messages::{Event, GossipToken, Output, Verdict};
 use super::{Engine, OpenError, Staged, damaged, for_each};
-use crate::gate::{Blame, Matter, Notice, NoticeRefusal, Refusal, Slot, check_notice};
+use crate::gate::{Blame, Notice, NoticeRefusal, Refusal, Slot, check_notice};
 use crate::ids::{CertificateId, NodeId};
 use crate::limits::{FRAME_BYTES_MAX, LINK_BYTES_MAX};
 use crate::membership::{Arrival, Effect, Membership, NotNews};
@@ -35,9 +35,7 @@ impl<S: Store> Engine<S> {
             }
             Ok(notice) => {
                 self.peers.heard_gossip(&from);
-                if let Matter::Alive(alive, _) = notice.matter() {
-                    self.heard_epoch(now, from, alive.value().epoch);
-                }
+                self.heard_alive(now, from, &notice);
                 self.take_notice(now, &notice, Arrival::Live)?
                     .map_err(NotTaken::Notice)
             }

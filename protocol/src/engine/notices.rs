@@ -5,7 +5,7 @@ use super::messages::Output;
 use super::requests::Asked;
 use super::{Done, Work};
 use super::{Engine, NotTaken};
-use crate::gate::{Notice, NoticeRefusal, Refusal};
+use crate::gate::{Matter, Notice, NoticeRefusal, Refusal};
 use crate::ids::{MemberId, NodeId};
 use crate::limits::{
     ALIVE_MISSED_MS, FRAME_BYTES_MAX, LINK_AGAIN_MS, NOTICES_EVERY_MS, NOTICES_MAX, PROBE_AGAIN_MS,
@@ -35,11 +35,15 @@ pub(super) struct Inquiry {
     link_at: Instant,
 }
 
+/// Up to where a peer's notices have been read, of either scope. Kept while the
+/// peer is away: its store counts on, and what it listed is held.
+pub(super) type NoticeMarks = (Option<Mark>, Option<Mark>);
+
 impl Inquiry {
-    pub(super) const fn new(now: Instant) -> Self {
+    pub(super) const fn new(now: Instant, (lasting, alives): NoticeMarks) -> Self {
         Self {
-            lasting: None,
-            alives: None,
+            lasting,
+            alives,
             asked: None,
             ask_at: now,
             alives_at: now,
@@ -47,6 +51,18 @@ impl Inquiry {
             is_link_asked: false,
             link_at: now,
         }
+    }
+
+    /// When the peer is to be asked again: not while its answer is awaited, or
+    /// the engine would want to be woken at once, again and again, until it comes.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.asked.is_none().then_some(self.ask_at)
+    }
+}
+
+impl Inquiry {
+    pub(super) const fn marks(&self) -> NoticeMarks {
+        (self.lasting, self.alives)
     }
 }
 
@@ -57,6 +73,23 @@ impl<S: Store> Engine<S> {
             inquiry.epoch = inquiry.epoch.max(epoch);
         }
         self.ask_for_link(now, node);
+    }
+
+    /// A sign of life says which epoch its node holds. Where votes were lost on an
+    /// open link nothing else would: no hello is said again, and whoever has gone
+    /// on has dropped them.
+    pub(super) fn heard_alive(&mut self, now: Now, from: NodeId, notice: &Notice) {
+        if let Matter::Alive(said, certificate) = notice.matter()
+            && said.value().epoch > self.roster.epoch()
+        {
+            let epoch = said.value().epoch;
+            let holder = if self.peers.is_connected(&certificate.node) {
+                certificate.node
+            } else {
+                from
+            };
+            self.heard_epoch(now, holder, epoch);
+        }
     }
 
     /// Asks a peer that is ahead for the roster after this one.
@@ -164,6 +197,7 @@ impl<S: Store> Engine<S> {
     /// What peers hold is asked for from the beginning: what was of no use here
     /// before may be now.
     pub(super) fn ask_for_notices_again(&mut self, now: Now) {
+        self.peers.forget_notice_marks();
         for inquiry in self.peers.inquiries_mut() {
             inquiry.lasting = None;
             inquiry.alives = None;
@@ -211,9 +245,11 @@ impl<S: Store> Engine<S> {
         let mut news = false;
         for (length, item) in items {
             let taken = match item {
-                Ok(notice) => self
-                    .take_notice(now, &notice, Arrival::Later)?
-                    .map_err(|why| (why.passes(), NotTaken::Notice(why))),
+                Ok(notice) => {
+                    self.heard_alive(now, from, &notice);
+                    self.take_notice(now, &notice, Arrival::Later)?
+                        .map_err(|why| (why.passes(), NotTaken::Notice(why)))
+                }
                 // What the chain holds already is no news, and never will be.
                 Err(NoticeRefusal::NotHere(RosterError::Superseded)) => {
                     Err((false, NotTaken::Notice(NotNews::Held)))

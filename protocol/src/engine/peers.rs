@@ -7,7 +7,7 @@
 
 use super::frontier::Frontier;
 use super::messages::{ClientToken, Event, Output};
-use super::notices::Inquiry;
+use super::notices::{Inquiry, NoticeMarks};
 use super::quota::Quota;
 use super::{Asked, Engine};
 use crate::gate::{Content, Frame};
@@ -29,6 +29,8 @@ pub(crate) struct Peers {
     /// What each may still bring that is worth nothing here: its link ends and
     /// comes again, and what it owes stays. The roster bounds them too.
     quotas: BTreeMap<NodeId, Quota>,
+    /// How far the notices of those who are away have been read.
+    notice_marks: BTreeMap<NodeId, NoticeMarks>,
     /// People who wait until every peer has been looked at.
     pub(super) waiting: BTreeMap<ClientToken, BTreeSet<NodeId>>,
 }
@@ -58,6 +60,11 @@ impl Peers {
     /// What is asked of a peer about membership.
     pub(super) fn inquiry(&mut self, node: &NodeId) -> Option<&mut Inquiry> {
         self.peers.get_mut(node).map(|peer| &mut peer.inquiry)
+    }
+
+    /// What was read of those who are away counts no more.
+    pub(super) fn forget_notice_marks(&mut self) {
+        self.notice_marks.clear();
     }
 
     pub(super) fn inquiries_mut(&mut self) -> impl Iterator<Item = &mut Inquiry> {
@@ -117,7 +124,9 @@ impl Peers {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let inquiries = self.inquiries().map(|(_, inquiry)| inquiry.ask_at);
+        let inquiries = self
+            .inquiries()
+            .filter_map(|(_, inquiry)| inquiry.deadline());
         let probes = self.peers.values().map(|peer| peer.probe_at);
         probes.chain(inquiries).min()
     }
@@ -145,7 +154,10 @@ impl<S: Store> Engine<S> {
             },
             has_news: false,
             frontier: Frontier::new(now.mono),
-            inquiry: Inquiry::new(now.mono),
+            inquiry: Inquiry::new(
+                now.mono,
+                self.peers.notice_marks.remove(&node).unwrap_or_default(),
+            ),
         };
         self.peers.peers.insert(node, peer);
         let quotas = &mut self.peers.quotas;
@@ -164,7 +176,9 @@ impl<S: Store> Engine<S> {
     }
 
     pub(super) fn on_disconnected(&mut self, now: Now, node: NodeId) -> Result<(), StoreError> {
-        self.peers.peers.remove(&node);
+        if let Some(peer) = self.peers.peers.remove(&node) {
+            self.peers.notice_marks.insert(node, peer.inquiry.marks());
+        }
         self.catch_up.forget(&node);
         self.looked_at(&node);
         self.fetch(now);

@@ -147,6 +147,9 @@ impl Membership {
             // Also of one that is too far ahead: it may be this clock that is slow.
             self.alives.hear(now, certificate, alive.value());
         }
+        if !is_of(roster, notice) {
+            return Err(NotNews::Held);
+        }
         if notice.is_ahead(now.wall_ms) {
             return Err(NotNews::Ahead);
         }
@@ -365,6 +368,27 @@ impl Membership {
     /// Members of whom two votes are known where one may be.
     pub const fn double_voters(&self) -> &BTreeSet<MemberId> {
         &self.double_voters
+    }
+}
+
+/// Whether a notice is still about this roster. It was checked against the one
+/// that was held then, on another thread or earlier in the same page, and another
+/// may have been decided since: a vote for the one before would count as a vote
+/// for the next.
+fn is_of(roster: &Roster, notice: &Notice) -> bool {
+    let is_next = |epoch: u64| Some(epoch) == roster.epoch().checked_add(1);
+    match notice.matter() {
+        Matter::Proposal(successor) => is_next(successor.epoch()),
+        Matter::Vote(vote, _) | Matter::Consent(vote) => is_next(vote.value().epoch),
+        Matter::Suspension(said, by) => {
+            roster.member(by).is_some() && roster.member(&said.value().member).is_some()
+        }
+        Matter::Alive(_, certificate) => roster.node(&certificate.node).is_some(),
+        Matter::Card(_)
+        | Matter::Certificate(_)
+        | Matter::Revocation(_)
+        | Matter::Fork(..)
+        | Matter::DoubleVote(_) => true,
     }
 }
 

@@ -284,7 +284,8 @@ mod tests {
         let world = world();
         let (successor, proposed) = world.proposal();
         let mut forged = world.prepare(&successor, 2);
-        let last = forged.len() - 1;
+        // Behind the signature stands how many prepares there are.
+        let last = forged.len() - 2;
         forged[last] ^= 1;
         let frames = [proposed, world.prepare(&successor, 1), forged.clone()];
         let rebuilt = Rebuilt::of(&world.packet(&frames), NOW, |_, _, _| {}).unwrap();

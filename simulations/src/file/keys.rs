@@ -2,6 +2,7 @@
 //! be there, what it means. The parser and the JSON Schema are made of this
 //! one table.
 
+use super::agenda;
 use crate::puppet::Habit;
 
 /// What a value must look like.
@@ -104,7 +105,12 @@ pub(crate) struct Section {
     pub(crate) keys: &'static [Key],
 }
 
-const fn must(name: &'static str, form: Form, example: &'static str, what: &'static str) -> Key {
+pub(crate) const fn must(
+    name: &'static str,
+    form: Form,
+    example: &'static str,
+    what: &'static str,
+) -> Key {
     Key {
         name,
         form,
@@ -114,7 +120,12 @@ const fn must(name: &'static str, form: Form, example: &'static str, what: &'sta
     }
 }
 
-const fn may(name: &'static str, form: Form, example: &'static str, what: &'static str) -> Key {
+pub(crate) const fn may(
+    name: &'static str,
+    form: Form,
+    example: &'static str,
+    what: &'static str,
+) -> Key {
     Key {
         name,
         form,
@@ -127,14 +138,14 @@ const fn may(name: &'static str, form: Form, example: &'static str, what: &'stat
 /// Members of a federation here: as many as the protocol allows.
 const MEMBERS: Form = Form::Count(2, watchfire_protocol::limits::MEMBERS_MAX as u64);
 /// The number of a host.
-const HOST: Form = Form::Count(0, watchfire_protocol::limits::MEMBERS_MAX as u64 - 1);
+pub(crate) const HOST: Form = Form::Count(0, watchfire_protocol::limits::MEMBERS_MAX as u64 - 1);
 /// What is published or drawn in one run, at most.
 const MANY: u64 = 1_000_000;
 /// Any number that TOML can write.
-const ANY: Form = Form::Count(0, i64::MAX as u64);
+pub(crate) const ANY: Form = Form::Count(0, i64::MAX as u64);
 
 /// The whole file.
-pub(crate) const SECTIONS: [Section; 9] = [
+pub(crate) const SECTIONS: [Section; 15] = [
     Section {
         name: "",
         repeated: false,
@@ -163,6 +174,12 @@ pub(crate) const SECTIONS: [Section; 9] = [
                 Form::Duration,
                 r#""60s""#,
                 "How long faults and publications go on. Then it is calm until everybody has everything, and a quiet minute follows.",
+            ),
+            may(
+                "founders",
+                MEMBERS,
+                "6",
+                "Of the members so many found the federation. The others, of the highest numbers, enter when they are admitted. Default: all.",
             ),
             may(
                 "memo",
@@ -357,6 +374,12 @@ pub(crate) const SECTIONS: [Section; 9] = [
             ),
         ],
     },
+    agenda::PEOPLE,
+    agenda::PROPOSE,
+    agenda::SUSPEND,
+    agenda::RESTORE,
+    agenda::CLONE,
+    agenda::STALE,
     Section {
         name: "adversary",
         repeated: true,
@@ -497,6 +520,14 @@ pub(crate) const SECTIONS: [Section; 9] = [
                 "64",
                 "Outputs of one step of an engine.",
             ),
+            agenda::EPOCHS,
+            agenda::ADMISSION,
+            agenda::EXPULSION,
+            agenda::PARTS_STOPPED,
+            agenda::RESUME,
+            agenda::FORKS_SEEN,
+            agenda::FORKS_PROVEN,
+            agenda::SUSPENSIONS,
         ],
     },
 ];

@@ -7,6 +7,7 @@
 //!
 //! Nothing here opens a file: it is given text.
 
+mod agenda;
 mod forms;
 mod keys;
 mod read;
@@ -123,6 +124,9 @@ impl Building {
             }
         }
         let expect = document.one("expect");
+        let agenda = self.agenda(document, members);
+        let mut partitions = self.partitions(document.all("partition"), members);
+        partitions.extend(self.stale(document.all("stale"), members));
         let (hostile, outsider) = self.adversaries(document.all("adversary"), members);
         let mut scenario = Scenario {
             name: name.to_owned(),
@@ -130,10 +134,12 @@ impl Building {
             calm_ms_max: expect.number("converges_within").unwrap_or(60_000),
             network: self.network(&document.one("network")),
             odd_hosts: self.odd_hosts(document.all("host"), members),
-            partitions: self.partitions(document.all("partition"), members),
+            partitions,
             crashes: self.crashes(document.all("crash"), members),
             swarm: self.swarm(document.all("swarm")),
             workload: workload(&document.one("workload")),
+            founders: self.founders(&root, &agenda, members),
+            agenda,
             hostile,
             outsider,
             memo: root.flag("memo").unwrap_or(true),
@@ -399,6 +405,14 @@ fn expectations(table: &Filled) -> Expect {
         bytes_per_node_max: table.number("bytes_per_node_max"),
         store_bytes_max: table.number("store_bytes_max"),
         outputs_max: table.number("outputs_max"),
+        epochs: table.number("epochs"),
+        admission_ms_max: table.number("admission_max"),
+        expulsion_ms_max: table.number("expulsion_max"),
+        parts_stopped_min: table.number("parts_stopped_min"),
+        resume_ms_max: table.number("resume_max"),
+        forks_seen: table.number("forks_seen"),
+        forks_proven_min: table.number("forks_proven_min"),
+        suspensions_agreed_min: table.number("suspensions_agreed_min"),
     }
 }
 

@@ -9,6 +9,7 @@ mod figures;
 mod files;
 mod play;
 mod report;
+mod schedules;
 
 use clap::{Args, Parser, Subcommand};
 use complaint::{Code, Complaint};
@@ -55,9 +56,27 @@ enum Command {
   watchfire-sim run simulations/scenarios/long/thousand-days.toml --seed 7 --until 1d
   watchfire-sim run simulations/scenarios/*.toml --csv runs.csv --jobs 2")]
     Run(Run),
+    /// Play the membership of four engines over random schedules
+    #[command(after_help = "Examples:\n  watchfire-sim schedules --seeds 1..10000 --json")]
+    Schedules(Schedules),
     /// Print the JSON Schema of scenario files
     #[command(after_help = "Examples:\n  watchfire-sim schema > simulations/scenario.schema.json")]
     Schema,
+}
+
+#[derive(Args, Debug)]
+struct Schedules {
+    /// The first and the last seed [default: 1..200]
+    #[arg(long, value_name = "A..B", value_parser = seeds)]
+    seeds: Option<Seeds>,
+
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    json: bool,
+
+    /// Schedules at a time [default: as many as there are cores]
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
 }
 
 #[derive(Args, Debug)]
@@ -132,6 +151,7 @@ fn main() -> ExitCode {
     let (json, outcome) = match Cli::parse().command {
         Command::Check(check) => (check.json, run_check(&check)),
         Command::Run(run) => (run.json, run_run(&run)),
+        Command::Schedules(run) => (run.json, run_schedules(&run)),
         Command::Schema => (false, print_schema()),
     };
     match outcome {
@@ -198,6 +218,32 @@ fn run_run(run: &Run) -> Result<Code, Complaint> {
         say(&played.summary());
     }
     Ok(if figures.iter().all(Figures::ok) {
+        Code::Ok
+    } else {
+        Code::Failure
+    })
+}
+
+/// Plays schedules, so many at a time, and counts what came.
+fn run_schedules(run: &Schedules) -> Result<Code, Complaint> {
+    let seeds = run
+        .seeds
+        .as_ref()
+        .map_or_else(|| (1..=200).collect(), |seeds| seeds.0.clone());
+    let jobs = run
+        .jobs
+        .or_else(|| std::thread::available_parallelism().ok())
+        .map_or(1, NonZeroUsize::get);
+    let counts = schedules::play(&seeds, jobs);
+    print(&if run.json {
+        counts.json(&seeds).to_string()
+    } else {
+        counts.line()
+    })?;
+    for failure in &counts.failures {
+        say(&format!("watchfire-sim: error: {failure}"));
+    }
+    Ok(if counts.failures.is_empty() {
         Code::Ok
     } else {
         Code::Failure

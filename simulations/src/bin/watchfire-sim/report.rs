@@ -97,6 +97,11 @@ impl Played<'_> {
             "evidence",
             "KB a node",
             "queue (worst)",
+            "epochs",
+            "admitted h (worst)",
+            "expelled h (worst)",
+            "stale % of node hours",
+            "forks",
         ]);
         for (file, runs) in self.by_file() {
             let median = |value: fn(&Figures) -> u64| {
@@ -125,6 +130,26 @@ impl Played<'_> {
                 median(|run| run.conflicts).to_string(),
                 (median(|run| run.bytes_per_node) / 1_000).to_string(),
                 worst(|run| run.queue_max).to_string(),
+                median(|run| run.epoch).to_string(),
+                format!(
+                    "{} ({})",
+                    hours(median(|run| run.admission_last_ms)),
+                    hours(worst(|run| run.admission_last_ms))
+                ),
+                format!(
+                    "{} ({})",
+                    hours(median(|run| run.expulsion_last_ms)),
+                    hours(worst(|run| run.expulsion_last_ms))
+                ),
+                median(|run| {
+                    let all = run.fresh_minutes.saturating_add(run.stale_minutes);
+                    run.stale_minutes
+                        .saturating_mul(100)
+                        .checked_div(all)
+                        .unwrap_or(0)
+                })
+                .to_string(),
+                median(|run| run.forks_seen).to_string(),
             ]);
         }
         for column in table.column_iter_mut().skip(1) {
@@ -152,6 +177,12 @@ impl Played<'_> {
             self.trace_hash(),
         )
     }
+}
+
+/// Hours with one decimal.
+fn hours(ms: u64) -> String {
+    let tenths = ms / 360_000;
+    format!("{}.{}", tenths / 10, tenths % 10)
 }
 
 /// A span of time as people say it, in two units at most.
