@@ -1,12 +1,17 @@
 //! From a proposal to a link of the chain.
 
 use super::federation::{Desk, Federation, NOW_MS, Turned, list, sign_vote};
-use crate::gate::Slot;
+use crate::engine::tests::room;
+use crate::engine::{ClientToken, Input, Output, Said, Saying, SayingRefusal};
+use crate::gate::{Matter, NoticeRefusal, Slot, check_notice, is_notice};
+use crate::ids::MemberId;
 use crate::membership::NotNews;
-use crate::roster::{Lack, Successor, VoteRefusal};
+use crate::roster::{Lack, Step, Successor, VoteRefusal};
+use crate::store::Store;
+use crate::time::{Instant, Now};
 use crate::wire::Text;
 use crate::wire::card::Role;
-use crate::wire::roster::{Change, CommunityRule, VoteBy};
+use crate::wire::roster::{Change, CommunityRule, Vote, VoteBy};
 
 fn proposed(of: &Federation, by: usize, changes: Vec<Change>, desk: &mut Desk) -> Successor {
     let successor = of.propose(by, NOW_MS, changes);
@@ -34,8 +39,16 @@ fn prepare(desk: &mut Desk, of: &Federation, who: &[usize], what: &Successor, ro
 fn commit(desk: &mut Desk, of: &Federation, who: &[usize], what: &Successor, round: u32) {
     for by in who {
         assert_eq!(may_commit(desk, of, *by, what, round), Ok(()), "{by}");
-        desk.later(&of.commit(*by, what.id(), round)).unwrap();
+        let commit = of.commit_on(*by, what.id(), round, prepared(desk, of, what, round));
+        desk.later(&commit).unwrap();
     }
+}
+
+/// Whose prepares are held.
+fn prepared(desk: &Desk, of: &Federation, what: &Successor, round: u32) -> Vec<usize> {
+    let ballot = desk.membership.deliberation().ballot();
+    let is_cast = |by: &usize| ballot.is_cast(Step::Prepare, &of.id(*by), round, &what.id());
+    (0..of.len()).filter(is_cast).collect()
 }
 
 fn may_prepare(
@@ -235,8 +248,14 @@ fn a_cheat_that_votes_for_both_decides_neither() {
     prepare(&mut desk, &four, &[1, 2], &other, 1);
     for successor in [&one, &other] {
         desk.later(&four.prepare(3, successor.id(), 1)).unwrap();
-        desk.later(&four.commit(3, successor.id(), 1)).unwrap();
     }
+    // It cannot show that a quorum prepared both.
+    let both = [&one, &other].map(|successor| {
+        let prepared = prepared(&desk, &four, successor, 1);
+        desk.later(&four.commit_on(3, successor.id(), 1, prepared))
+    });
+    let not_prepared = Turned::Away(NoticeRefusal::NotPrepared);
+    assert!(matches!(&both, [Err(why), Ok(_)] if *why == not_prepared));
     assert_eq!(
         may_commit(&desk, &four, 0, &one, 1),
         Err(VoteRefusal::NotPrepared)
@@ -335,4 +354,121 @@ fn nobody_votes_before_the_community_that_is_asked_has_consented() {
     let link = decided(&desk).unwrap();
     assert_eq!(link.round, 1);
     assert!(four.roster.follow(&link).is_ok());
+}
+
+/// Member 0 has committed one, and a cheat fills its ballot with votes for rosters
+/// of lesser ids, so that the prepare with which the others turned finds no room.
+#[test]
+fn who_committed_learns_from_a_later_commit_that_others_turned() {
+    let four = Federation::of(4);
+    let mut desk = Desk::of(&four);
+    let (one, other) = (observer(&four, 2), observer(&four, 3));
+    let one = proposed(&four, 0, one, &mut desk);
+    let other = proposed(&four, 1, other, &mut desk);
+    prepare(&mut desk, &four, &[0, 1, 3], &one, 1);
+    commit(&mut desk, &four, &[0], &one, 1);
+    for least in [0, 1] {
+        let junk = crate::ids::RosterId::from_bytes([least; 32]);
+        desk.later(&four.prepare(3, junk, 2)).unwrap();
+    }
+    prepare(&mut desk, &four, &[1, 2], &other, 2);
+    let no_room = desk.later(&four.prepare(3, other.id(), 2)).unwrap_err();
+    assert_eq!(no_room, Turned::Back(NotNews::TooMany));
+    assert_eq!(
+        may_prepare(&desk, &four, 0, &other, 3),
+        Err(VoteRefusal::Committed)
+    );
+    // Members 1 and 2 hold the cheat's prepare, and what they commit shows it.
+    desk.later(&four.commit_on(1, other.id(), 2, [1, 2, 3]))
+        .unwrap();
+    assert_eq!(may_prepare(&desk, &four, 0, &other, 3), Ok(()));
+    prepare(&mut desk, &four, &[0, 1, 2], &other, 3);
+    commit(&mut desk, &four, &[0, 1, 2], &other, 3);
+    let link = decided(&desk).unwrap();
+    assert_eq!((link.id(), link.round), (other.id(), 3));
+    assert!(four.roster.follow(&link).is_ok());
+}
+
+/// What a node says to what it is asked to say, and what of it others are told.
+fn say(node: &mut room::Node, saying: Saying) -> (Result<Said, SayingRefusal>, Vec<Vec<u8>>) {
+    let now = Now {
+        mono: Instant::ZERO,
+        wall_ms: room::WALL_MS,
+    };
+    let saying = Box::new(saying);
+    let client = ClientToken(1);
+    let mut input = Some(Input::Say { client, saying });
+    let (mut said, mut told) = (None, Vec::new());
+    while let Some(next) = input.take() {
+        node.engine.handle(now, next).unwrap();
+        while let Some(output) = node.engine.poll() {
+            if let Output::Said { outcome, .. } = output {
+                said = Some(outcome);
+            } else if let Output::Gossip { frame } = output {
+                told.push(frame.into_inner().bytes);
+            }
+        }
+        input = node.engine.begin_commit().map(|(number, batch)| {
+            node.engine.store().apply(&batch).unwrap();
+            Input::Committed(number)
+        });
+    }
+    (said.unwrap(), told)
+}
+
+/// A root's machine signs a commit and has no prepares; the node that brings it
+/// adds those it holds, and none where there are too few.
+#[test]
+fn a_node_brings_a_bare_commit_with_the_prepares_it_holds() {
+    let mut node = room::Node::start(0);
+    let changes = vec![Change::Settle {
+        member: MemberId::of_root(&room::keys(3).root.public()),
+        role: Role::Observer,
+        communities: list(Vec::new()),
+    }];
+    let reason = "it only reads".to_owned();
+    let (said, _) = say(&mut node, Saying::Propose { reason, changes });
+    let id = said.unwrap().roster.unwrap();
+    let roster = node.engine.roster();
+    let vote = |round, by| Vote {
+        federation: roster.federation(),
+        epoch: roster.epoch() + 1,
+        roster: id,
+        round,
+        by,
+    };
+    let prepare = |by: u64| {
+        let member = MemberId::of_root(&room::keys(by).root.public());
+        let certificate = roster.certificates_of(member).next().unwrap().id;
+        let vote = vote(1, VoteBy::Prepare { certificate });
+        sign_vote(&vote, &room::keys(by).signing)
+    };
+    let commit = |by: u64, round| {
+        let key = room::keys(by).root;
+        let by = VoteBy::Commit {
+            key: key.public().to_bytes(),
+        };
+        sign_vote(&vote(round, by), &key)
+    };
+    let bring = |node: &mut room::Node, frame| say(node, Saying::Bring { frame });
+    let not_prepared = SayingRefusal::Gate(NoticeRefusal::NotPrepared);
+    for by in 0..3 {
+        let (early, told) = bring(&mut node, commit(1, 1));
+        assert_eq!((early, told.len()), (Err(not_prepared.clone()), 0));
+        bring(&mut node, prepare(by)).0.unwrap();
+    }
+    let bare = check_notice(&commit(1, 1), &roster).unwrap_err();
+    assert_eq!(bare, NoticeRefusal::NotPrepared);
+    // Those of one round are none of another.
+    let (other_round, _) = bring(&mut node, commit(1, 2));
+    assert_eq!(other_round, Err(not_prepared));
+    // Its own, and another's: what others are told passes at their door.
+    for by in [0, 1] {
+        let (said, told) = bring(&mut node, commit(by, 1));
+        said.unwrap();
+        let votes = told.iter().filter(|frame| is_notice(frame));
+        let checked: Vec<_> = votes.map(|frame| check_notice(frame, &roster)).collect();
+        assert!(matches!(checked.as_slice(), [Ok(notice)]
+            if matches!(notice.matter(), Matter::Vote(..))));
+    }
 }
