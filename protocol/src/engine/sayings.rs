@@ -1,21 +1,24 @@
 //! What this node says about membership in its own name: that it is alive, that
 //! it proposes or prepares a roster, that it suspends somebody.
 
+use super::members::notice_bytes;
 use super::messages::{ClientToken, Output};
 use super::receive::release_frame;
 use super::{Engine, Instant};
-use crate::gate::{NoticeRefusal, check_notice};
+use crate::gate::{NoticeRefusal, Slot, check_notice};
 use crate::ids::{MemberId, RosterId};
-use crate::limits::{ALIVE_EVERY_MS, ALIVE_SOON_MS, FRAME_BYTES_MAX, SUSPENSION_LIFE_MS_MAX};
+use crate::limits::{
+    ALIVE_EVERY_MS, ALIVE_SOON_MS, FRAME_BYTES_MAX, MEMBERS_MAX, SUSPENSION_LIFE_MS_MAX,
+};
 use crate::marking::Marking;
 use crate::membership::{Arrival, NotNews};
 use crate::policy::Peer;
-use crate::roster::{Proposal, RosterError, VoteRefusal};
+use crate::roster::{Proposal, RosterError, Step, VoteRefusal};
 use crate::store::{Store, StoreError};
 use crate::time::Now;
 use crate::wire::envelope::{body_of, frame};
 use crate::wire::notice::{Alive, StreamHead, Suspension};
-use crate::wire::roster::{Change, RosterStatement, Vote, VoteBy, VoteFrame};
+use crate::wire::roster::{Change, RosterStatement, Vote, VoteBy, VoteFrame, VoteLine};
 use crate::wire::{Kind, List, SignedBytes, Text, codec};
 use watchfire_crypto::{Signed, Statement};
 
@@ -102,7 +105,7 @@ impl<S: Store> Engine<S> {
                 life_ms,
                 reason,
             } => self.suspension(now, member, life_ms, reason),
-            Saying::Bring { frame } => Ok((self.with_prepares(frame), None)),
+            Saying::Bring { frame } => Ok((self.with_prepares(frame)?, None)),
         };
         let (bytes, roster) = match made {
             Ok(made) => made,
@@ -192,23 +195,44 @@ impl<S: Store> Engine<S> {
 
     /// A commit that comes from a root's machine, with the prepares that are held
     /// here: they are not what the root signed, and whoever brings it may add them.
-    fn with_prepares(&self, bytes: Vec<u8>) -> Vec<u8> {
-        let Some(body) = body_of(Kind::Vote, &bytes) else {
-            return bytes;
-        };
-        let Ok(mut bare) = codec::decode::<VoteFrame>(body, FRAME_BYTES_MAX) else {
-            return bytes;
+    fn with_prepares(&self, bytes: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+        let Some(mut bare) = vote_of(&bytes) else {
+            return Ok(bytes);
         };
         let Ok(said) = bare.vote.to_signed::<Vote>().claims() else {
-            return bytes;
+            return Ok(bytes);
         };
         if !matches!(said.by, VoteBy::Commit { .. }) || !bare.prepares.is_empty() {
-            return bytes;
+            return Ok(bytes);
         }
         let deliberation = self.membership.deliberation();
         bare.prepares =
             List::new(deliberation.prepares(&said.roster, said.round)).unwrap_or_default();
-        bare.to_frame()
+        if bare.prepares.len() < self.roster.thresholds().votes()
+            && let Some(shown) = self.shown_prepares(&said)?
+        {
+            bare.prepares = shown;
+        }
+        Ok(bare.to_frame())
+    }
+
+    /// The prepares that somebody's commit of the same carries: a cheat can keep its
+    /// own from being held by itself.
+    fn shown_prepares(
+        &self,
+        said: &Vote,
+    ) -> Result<Option<List<VoteLine, MEMBERS_MAX>>, StoreError> {
+        let ballot = self.membership.deliberation().ballot();
+        let by = ballot.voters(Step::Commit, said.round, &said.roster).next();
+        let Some(by) = by.and_then(|member| self.roster.member(member)) else {
+            return Ok(None);
+        };
+        let key = *by.root_key.as_bytes();
+        let slot = Slot::Vote(VoteBy::Commit { key }, said.round, said.roster);
+        let frame = notice_bytes(&self.staged, &slot)?;
+        Ok(frame
+            .and_then(|frame| vote_of(frame.as_slice()))
+            .map(|held| held.prepares))
     }
 
     fn suspension(
@@ -291,4 +315,8 @@ impl<S: Store> Engine<S> {
         }
         Ok(())
     }
+}
+
+fn vote_of(bytes: &[u8]) -> Option<VoteFrame> {
+    codec::decode(body_of(Kind::Vote, bytes)?, FRAME_BYTES_MAX).ok()
 }

@@ -1,17 +1,12 @@
 //! From a proposal to a link of the chain.
 
 use super::federation::{Desk, Federation, NOW_MS, Turned, list, sign_vote};
-use crate::engine::tests::room;
-use crate::engine::{ClientToken, Input, Output, Said, Saying, SayingRefusal};
-use crate::gate::{Matter, NoticeRefusal, Slot, check_notice, is_notice};
-use crate::ids::MemberId;
+use crate::gate::{NoticeRefusal, Slot};
 use crate::membership::NotNews;
 use crate::roster::{Lack, Step, Successor, VoteRefusal};
-use crate::store::Store;
-use crate::time::{Instant, Now};
 use crate::wire::Text;
 use crate::wire::card::Role;
-use crate::wire::roster::{Change, CommunityRule, Vote, VoteBy};
+use crate::wire::roster::{Change, CommunityRule, VoteBy};
 
 fn proposed(of: &Federation, by: usize, changes: Vec<Change>, desk: &mut Desk) -> Successor {
     let successor = of.propose(by, NOW_MS, changes);
@@ -387,88 +382,4 @@ fn who_committed_learns_from_a_later_commit_that_others_turned() {
     let link = decided(&desk).unwrap();
     assert_eq!((link.id(), link.round), (other.id(), 3));
     assert!(four.roster.follow(&link).is_ok());
-}
-
-/// What a node says to what it is asked to say, and what of it others are told.
-fn say(node: &mut room::Node, saying: Saying) -> (Result<Said, SayingRefusal>, Vec<Vec<u8>>) {
-    let now = Now {
-        mono: Instant::ZERO,
-        wall_ms: room::WALL_MS,
-    };
-    let saying = Box::new(saying);
-    let client = ClientToken(1);
-    let mut input = Some(Input::Say { client, saying });
-    let (mut said, mut told) = (None, Vec::new());
-    while let Some(next) = input.take() {
-        node.engine.handle(now, next).unwrap();
-        while let Some(output) = node.engine.poll() {
-            if let Output::Said { outcome, .. } = output {
-                said = Some(outcome);
-            } else if let Output::Gossip { frame } = output {
-                told.push(frame.into_inner().bytes);
-            }
-        }
-        input = node.engine.begin_commit().map(|(number, batch)| {
-            node.engine.store().apply(&batch).unwrap();
-            Input::Committed(number)
-        });
-    }
-    (said.unwrap(), told)
-}
-
-/// A root's machine signs a commit and has no prepares; the node that brings it
-/// adds those it holds, and none where there are too few.
-#[test]
-fn a_node_brings_a_bare_commit_with_the_prepares_it_holds() {
-    let mut node = room::Node::start(0);
-    let changes = vec![Change::Settle {
-        member: MemberId::of_root(&room::keys(3).root.public()),
-        role: Role::Observer,
-        communities: list(Vec::new()),
-    }];
-    let reason = "it only reads".to_owned();
-    let (said, _) = say(&mut node, Saying::Propose { reason, changes });
-    let id = said.unwrap().roster.unwrap();
-    let roster = node.engine.roster();
-    let vote = |round, by| Vote {
-        federation: roster.federation(),
-        epoch: roster.epoch() + 1,
-        roster: id,
-        round,
-        by,
-    };
-    let prepare = |by: u64| {
-        let member = MemberId::of_root(&room::keys(by).root.public());
-        let certificate = roster.certificates_of(member).next().unwrap().id;
-        let vote = vote(1, VoteBy::Prepare { certificate });
-        sign_vote(&vote, &room::keys(by).signing)
-    };
-    let commit = |by: u64, round| {
-        let key = room::keys(by).root;
-        let by = VoteBy::Commit {
-            key: key.public().to_bytes(),
-        };
-        sign_vote(&vote(round, by), &key)
-    };
-    let bring = |node: &mut room::Node, frame| say(node, Saying::Bring { frame });
-    let not_prepared = SayingRefusal::Gate(NoticeRefusal::NotPrepared);
-    for by in 0..3 {
-        let (early, told) = bring(&mut node, commit(1, 1));
-        assert_eq!((early, told.len()), (Err(not_prepared.clone()), 0));
-        bring(&mut node, prepare(by)).0.unwrap();
-    }
-    let bare = check_notice(&commit(1, 1), &roster).unwrap_err();
-    assert_eq!(bare, NoticeRefusal::NotPrepared);
-    // Those of one round are none of another.
-    let (other_round, _) = bring(&mut node, commit(1, 2));
-    assert_eq!(other_round, Err(not_prepared));
-    // Its own, and another's: what others are told passes at their door.
-    for by in [0, 1] {
-        let (said, told) = bring(&mut node, commit(by, 1));
-        said.unwrap();
-        let votes = told.iter().filter(|frame| is_notice(frame));
-        let checked: Vec<_> = votes.map(|frame| check_notice(frame, &roster)).collect();
-        assert!(matches!(checked.as_slice(), [Ok(notice)]
-            if matches!(notice.matter(), Matter::Vote(..))));
-    }
 }
