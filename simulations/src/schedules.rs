@@ -32,7 +32,7 @@ use watchfire_protocol::time::{Instant, Now};
 use watchfire_protocol::wire::Text;
 use watchfire_protocol::wire::card::Role;
 use watchfire_protocol::wire::exchange::{Answer, Request};
-use watchfire_protocol::wire::roster::{Change, CommunityRule, VoteBy};
+use watchfire_protocol::wire::roster::{Change, CommunityRule, VoteBy, VoteLine};
 
 /// Members; the last of them votes twice and runs no engine.
 const MEMBERS: usize = 4;
@@ -750,15 +750,22 @@ impl Table {
     /// The cheat prepares and commits whatever anybody proposed, in any round up
     /// to the present one, and tells whom it likes.
     fn cheat(&mut self) -> Result<(), String> {
-        let mut successors: Vec<Successor> = Vec::new();
+        let mut successors: Vec<(Successor, usize)> = Vec::new();
         let mut rounds = 1;
         let mut certificate = None;
+        let mut held: BTreeMap<(RosterId, u32), BTreeSet<VoteLine>> = BTreeMap::new();
         for seat in &self.seats {
             let Some(engine) = &seat.engine else { continue };
             let about = engine.membership().deliberation();
             rounds = rounds.max(about.ballot().round(engine.roster().thresholds()));
             for candidate in about.candidates() {
-                successors.push(candidate.successor.clone());
+                let needed = engine.roster().thresholds().votes();
+                successors.push((candidate.successor.clone(), needed));
+                let id = candidate.successor.id();
+                for round in 1..=rounds {
+                    let lines = about.prepares(&id, round);
+                    held.entry((id, round)).or_default().extend(lines);
+                }
             }
             certificate = self
                 .members
@@ -769,7 +776,8 @@ impl Table {
         let pick = self.pick("lie", successors.len());
         let round =
             u32::try_from(self.chance.between("round", 0, (1, u64::from(rounds)))).unwrap_or(1);
-        let (Some(successor), Some(certificate)) = (successors.get(pick), certificate) else {
+        let (Some((successor, needed)), Some(certificate)) = (successors.get(pick), certificate)
+        else {
             return Ok(());
         };
         let (Some(keys), Some(from)) = (self.keys.get(HONEST), self.nodes.get(HONEST).copied())
@@ -779,9 +787,13 @@ impl Table {
         let prepare = VoteBy::Prepare {
             certificate: certificate.id,
         };
+        // A commit shows what it stands on, and nobody believes one that does not.
+        let prepares = held.remove(&(successor.id(), round)).unwrap_or_default();
         let frames = [
             votes::vote(successor, round, prepare, &keys.signing),
-            votes::commit(successor, round, &keys.root),
+            votes::commit_on(successor, round, &keys.root, prepares)
+                .filter(|(_, lines)| lines >= needed)
+                .map(|(bytes, _)| bytes),
         ];
         for bytes in frames.into_iter().flatten().map(Rc::new) {
             for to in 0..HONEST {

@@ -1,11 +1,12 @@
 //! What roots sign: on a machine apart, and brought to a node as a frame.
 
+use std::collections::BTreeSet;
 use watchfire_crypto::{Signed, SigningKey};
 use watchfire_protocol::founding::{Keys, Profile, make_card};
 use watchfire_protocol::roster::Successor;
 use watchfire_protocol::wire::card::{Contact, Role};
-use watchfire_protocol::wire::roster::{Change, Vote, VoteBy, VoteFrame};
-use watchfire_protocol::wire::{List, Text, codec};
+use watchfire_protocol::wire::roster::{Change, Vote, VoteBy, VoteFrame, VoteLine};
+use watchfire_protocol::wire::{List, SignedBytes, Text, codec};
 
 /// The community of every simulated member.
 const COMMUNITY: &str = "demo";
@@ -26,6 +27,24 @@ pub(crate) fn vote(
 pub(crate) fn commit(successor: &Successor, round: u32, root: &SigningKey) -> Option<Vec<u8>> {
     let key = root.public().to_bytes();
     vote(successor, round, VoteBy::Commit { key }, root)
+}
+
+/// The same with prepares, and with how many.
+pub(crate) fn commit_on(
+    successor: &Successor,
+    round: u32,
+    root: &SigningKey,
+    prepares: BTreeSet<VoteLine>,
+) -> Option<(Vec<u8>, usize)> {
+    let key = root.public().to_bytes();
+    let vote = successor.vote(round, VoteBy::Commit { key });
+    let signed: Signed<Vote> = Signed::seal(codec::encode(&vote), root);
+    let count = prepares.len();
+    let frame = VoteFrame {
+        vote: SignedBytes::new(signed).ok()?,
+        prepares: List::new(prepares.into_iter().collect()).ok()?,
+    };
+    Some((frame.to_frame(), count))
 }
 
 /// A root that would enter agrees.

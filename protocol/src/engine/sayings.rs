@@ -1,21 +1,24 @@
 //! What this node says about membership in its own name: that it is alive, that
 //! it proposes or prepares a roster, that it suspends somebody.
 
+use super::members::notice_bytes;
 use super::messages::{ClientToken, Output};
 use super::receive::release_frame;
 use super::{Engine, Instant};
-use crate::gate::{NoticeRefusal, check_notice};
+use crate::gate::{NoticeRefusal, Slot, check_notice};
 use crate::ids::{MemberId, RosterId};
-use crate::limits::{ALIVE_EVERY_MS, ALIVE_SOON_MS, SUSPENSION_LIFE_MS_MAX};
+use crate::limits::{
+    ALIVE_EVERY_MS, ALIVE_SOON_MS, FRAME_BYTES_MAX, MEMBERS_MAX, SUSPENSION_LIFE_MS_MAX,
+};
 use crate::marking::Marking;
 use crate::membership::{Arrival, NotNews};
 use crate::policy::Peer;
-use crate::roster::{Proposal, RosterError, VoteRefusal};
+use crate::roster::{Proposal, RosterError, Step, VoteRefusal};
 use crate::store::{Store, StoreError};
 use crate::time::Now;
-use crate::wire::envelope::frame;
+use crate::wire::envelope::{body_of, frame};
 use crate::wire::notice::{Alive, StreamHead, Suspension};
-use crate::wire::roster::{Change, RosterStatement, Vote, VoteBy, VoteFrame};
+use crate::wire::roster::{Change, RosterStatement, Vote, VoteBy, VoteFrame, VoteLine};
 use crate::wire::{Kind, List, SignedBytes, Text, codec};
 use watchfire_crypto::{Signed, Statement};
 
@@ -107,7 +110,7 @@ impl<S: Store> Engine<S> {
                 life_ms,
                 reason,
             } => self.suspension(now, member, life_ms, reason),
-            Saying::Bring { frame } => Ok((self.membership.deliberation().complete(frame), None)),
+            Saying::Bring { frame } => Ok((self.with_prepares(frame)?, None)),
             Saying::Follow { link } => return self.bring_link(now, &link),
         };
         let (bytes, roster) = match made {
@@ -196,6 +199,43 @@ impl<S: Store> Engine<S> {
         Ok((bytes, Some(*roster)))
     }
 
+    /// A commit that comes from a root's machine, with the prepares it stands on.
+    fn with_prepares(&self, bytes: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+        let complete = self.membership.deliberation().complete(bytes);
+        let Some(vote) = vote_of(&complete) else {
+            return Ok(complete);
+        };
+        let Ok(said) = vote.vote.to_signed::<Vote>().claims() else {
+            return Ok(complete);
+        };
+        if matches!(said.by, VoteBy::Commit { .. })
+            && vote.prepares.len() < self.roster.thresholds().votes()
+            && let Some(prepares) = self.shown_prepares(&said)?
+        {
+            return Ok(VoteFrame { prepares, ..vote }.to_frame());
+        }
+        Ok(complete)
+    }
+
+    /// The prepares that somebody's commit of the same carries: a cheat can keep its
+    /// own from being held by itself.
+    fn shown_prepares(
+        &self,
+        said: &Vote,
+    ) -> Result<Option<List<VoteLine, MEMBERS_MAX>>, StoreError> {
+        let ballot = self.membership.deliberation().ballot();
+        let by = ballot.voters(Step::Commit, said.round, &said.roster).next();
+        let Some(by) = by.and_then(|member| self.roster.member(member)) else {
+            return Ok(None);
+        };
+        let key = *by.root_key.as_bytes();
+        let slot = Slot::Vote(VoteBy::Commit { key }, said.round, said.roster);
+        let frame = notice_bytes(&self.staged, &slot)?;
+        Ok(frame
+            .and_then(|frame| vote_of(frame.as_slice()))
+            .map(|held| held.prepares))
+    }
+
     fn suspension(
         &self,
         now: Now,
@@ -276,4 +316,8 @@ impl<S: Store> Engine<S> {
         }
         Ok(())
     }
+}
+
+fn vote_of(bytes: &[u8]) -> Option<VoteFrame> {
+    codec::decode(body_of(Kind::Vote, bytes)?, FRAME_BYTES_MAX).ok()
 }

@@ -389,7 +389,10 @@ fn vote(body: &[u8], roster: &Roster) -> Read {
     Ok((Matter::Vote(Box::new(verified), member), slot, order))
 }
 
-/// A commit stands on a quorum that prepared the same in the same round.
+/// A commit stands on a quorum that prepared the same in the same round. What was
+/// prepared under a certificate that is not known here counts nothing and spoils
+/// nothing: or a cheat could spoil a commit by a prepare that its bringer alone
+/// can check.
 fn stands_on(commit: &Vote, prepares: &[VoteLine], roster: &Roster) -> Result<(), NoticeRefusal> {
     let ascends = prepares
         .windows(2)
@@ -398,11 +401,13 @@ fn stands_on(commit: &Vote, prepares: &[VoteLine], roster: &Roster) -> Result<()
         return Err(NoticeRefusal::Contradiction("its prepares do not ascend"));
     }
     let mut members = BTreeSet::new();
+    let mut are_known = true;
     for line in prepares {
         let certificate = CertificateId::from_bytes(line.key);
-        let node = roster
-            .author(&certificate, roster.epoch())
-            .ok_or(NoticeRefusal::NotKnown)?;
+        let Some(node) = roster.author(&certificate, roster.epoch()) else {
+            are_known = false;
+            continue;
+        };
         let prepare = Vote {
             by: VoteBy::Prepare { certificate },
             ..*commit
@@ -412,10 +417,13 @@ fn stands_on(commit: &Vote, prepares: &[VoteLine], roster: &Roster) -> Result<()
         verify(signed, &node.signing_key)?;
         members.insert(node.member);
     }
-    if members.len() < roster.thresholds().votes() {
-        return Err(NoticeRefusal::NotPrepared);
+    if members.len() >= roster.thresholds().votes() {
+        Ok(())
+    } else if are_known {
+        Err(NoticeRefusal::NotPrepared)
+    } else {
+        Err(NoticeRefusal::NotKnown)
     }
-    Ok(())
 }
 
 fn certificate(body: &[u8], roster: &Roster) -> Read {

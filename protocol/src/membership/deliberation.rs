@@ -16,6 +16,10 @@ use watchfire_crypto::Verified;
 pub struct Deliberation {
     candidates: BTreeMap<RosterId, Candidate>,
     ballot: Ballot<MemberId, RosterId>,
+    /// The highest round that each member signed a vote in, also one too far ahead
+    /// to be taken: whoever comes when all votes are far from the first round
+    /// learns from these where votes are.
+    reached: BTreeMap<MemberId, u32>,
     /// The roots' signatures, by what they are for and in which round: those of
     /// the ballot's commits and no more.
     commits: BTreeMap<(RosterId, u32), BTreeMap<MemberId, VoteLine>>,
@@ -92,11 +96,13 @@ impl Deliberation {
     ) -> Result<Vec<Slot>, NotNews> {
         let said = vote.value();
         let step = step_of(&said.by).ok_or(NotNews::NoProposal)?;
-        let ahead = self
-            .ballot
-            .round(thresholds)
-            .saturating_add(ROUNDS_AHEAD_MAX);
-        if said.round > ahead {
+        let reached = self.reached.entry(member).or_default();
+        *reached = (*reached).max(said.round);
+        if said.round
+            > self
+                .reached_by_enough(thresholds)
+                .saturating_add(ROUNDS_AHEAD_MAX)
+        {
             return Err(NotNews::TooFar);
         }
         match self.ballot.cast(step, member, said.round, said.roster) {
@@ -117,6 +123,13 @@ impl Deliberation {
             !lines.is_empty()
         });
         Ok(self.sweep())
+    }
+
+    /// The highest round that more members have reached than may lie.
+    fn reached_by_enough(&self, thresholds: Thresholds) -> u32 {
+        let mut rounds: Vec<u32> = self.reached.values().copied().collect();
+        rounds.sort_unstable_by(|a, b| b.cmp(a));
+        rounds.get(thresholds.faults()).copied().unwrap_or(1)
     }
 
     /// Whether the vote of a slot, which this member cast, is still kept.

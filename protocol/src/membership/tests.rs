@@ -4,6 +4,7 @@
 pub(crate) mod federation;
 
 mod bounds;
+mod bringing;
 mod certificates;
 mod deliberation;
 mod freshness;

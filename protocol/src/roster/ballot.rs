@@ -358,6 +358,67 @@ mod tests {
     }
 
     #[test]
+    fn a_commit_alone_shows_that_a_quorum_prepared() {
+        let mut votes = ballot(&[(Step::Prepare, "at", 1, 'a'), (Step::Commit, "at", 1, 'a')]);
+        let turn = |votes: &Ballot<_, _>, round| votes.may_prepare(&"at", round, &'b', FOUR);
+        assert_eq!(turn(&votes, 3), Err(VoteRefusal::Committed));
+        assert!(!votes.is_prepared(2, &'b', FOUR.votes()));
+        votes.cast(Step::Commit, "be", 2, 'b');
+        assert!(votes.is_prepared(2, &'b', FOUR.votes()));
+        assert!(!votes.is_prepared(2, &'a', FOUR.votes()));
+        assert!(!votes.is_prepared(3, &'b', FOUR.votes()));
+        assert_eq!(turn(&votes, 3), Ok(()));
+        assert_eq!(votes.may_commit(&"at", 2, &'b', FOUR), Ok(()));
+    }
+
+    #[test]
+    fn nobody_prepares_up_to_its_own_last_commit_but_what_it_prepared_there() {
+        // It committed what the others prepared.
+        let mut votes = ballot(&[(Step::Prepare, "at", 1, 'a'), (Step::Commit, "at", 3, 'b')]);
+        for round in 1..=3 {
+            for roster in ['a', 'b'] {
+                let may = votes.may_prepare(&"at", round, &roster, FOUR);
+                let said = match (round, roster) {
+                    (1, 'b') => VoteRefusal::OtherInRound,
+                    // Said before, and no longer what it stands for.
+                    (1, _) => VoteRefusal::Committed,
+                    _ => VoteRefusal::RoundPast,
+                };
+                assert_eq!(may, Err(said), "{roster} in {round}");
+            }
+        }
+        assert_eq!(votes.may_prepare(&"at", 4, &'b', FOUR), Ok(()));
+        // What it prepared there it may say again.
+        votes.cast(Step::Prepare, "be", 3, 'b');
+        votes.cast(Step::Commit, "be", 3, 'b');
+        assert_eq!(votes.may_prepare(&"be", 3, &'b', FOUR), Ok(()));
+        let other = votes.may_prepare(&"be", 3, &'a', FOUR);
+        assert_eq!(other, Err(VoteRefusal::OtherInRound));
+    }
+
+    #[test]
+    fn cheats_alone_move_the_round_nowhere() {
+        for members in [1, 3, 4, 7, 10] {
+            let of = Thresholds::of(members);
+            let mut votes: Ballot<usize, char> = Ballot::default();
+            assert_eq!(votes.round(of), 1, "before the first vote");
+            for cheat in 0..of.faults() {
+                for (step, round) in [(Step::Prepare, 900), (Step::Commit, 1_000)] {
+                    votes.cast(step, cheat, round, 'a');
+                }
+                assert_eq!(votes.round(of), 1, "{members}");
+            }
+            // One more, and it is where the farthest of that many are.
+            votes.cast(Step::Prepare, 98, 4, 'a');
+            assert_eq!(votes.round(of), 4, "{members}");
+            votes.cast(Step::Commit, 98, 5, 'a');
+            assert_eq!(votes.round(of), 5, "{members}");
+            votes.cast(Step::Prepare, 99, 3, 'b');
+            assert_eq!(votes.round(of), 5, "{members}");
+        }
+    }
+
+    #[test]
     fn a_cheat_pushes_out_its_own_rounds_alone() {
         let mut votes = ballot(&[(Step::Commit, "at", 1, 'a')]);
         for round in 1..=20 {

@@ -15,13 +15,14 @@
 //! takes all three to prepare anything, and who is bound stays bound.
 
 use stateright::Property;
+use watchfire_protocol::limits;
 use watchfire_protocol::roster::{Step, Thresholds, VoteRefusal};
 
 use super::knowledge::Held;
 use super::rules::{Rules, falls, holds};
 use super::vote::{Successor, Vote};
 use super::votes::Action;
-use super::voting::{Drowns, Seat, State, Teller, Voting, last_rounds};
+use super::voting::{Drowns, Seat, State, Teller, Voting};
 
 /// How often the cheat drowns a member in a round, or in all.
 const DROWNED_MAX: u32 = 2;
@@ -155,50 +156,45 @@ fn mutant_prepared_without_consent_ends_in_nothing() {
     falls("dead ends, no consent", model, GOES_ON);
 }
 
-/// Two are bound to different rosters, and the one bound earlier can never be
-/// shown why the other turned: the cheat's vote that made the quorum finds no
-/// room in its ballot, which has two others of that round.
-#[test]
-fn open_two_other_rosters_of_a_cheat_block_for_ever() {
-    let model = Voting {
-        drowns: Some(Drowns::Rosters),
-        ..silent(truth())
-    };
-    falls("dead ends, other rosters", model, GOES_ON);
-}
-
-/// The same with votes in the last rounds, which push out those of the first.
-#[test]
-fn open_last_rounds_of_a_cheat_block_for_ever() {
-    let model = Voting {
-        drowns: Some(Drowns::Rounds),
-        ..silent(truth())
-    };
-    falls("dead ends, last rounds", model, GOES_ON);
-}
-
-/// What would help: a commit that comes with the prepares it stands on, as a
-/// link of the chain comes with its commits, and is counted by them alone.
-#[test]
-fn commits_that_carry_their_prepares_block_nothing() {
-    let rules = Rules {
-        commits_carry: true,
-        ..truth()
-    };
-    for (name, drowns, states_min) in [
-        (
-            "dead ends, carried, other rosters",
-            Drowns::Rosters,
-            236_000,
-        ),
-        ("dead ends, carried, last rounds", Drowns::Rounds, 70_000),
-    ] {
-        let model = Voting {
-            drowns: Some(drowns),
-            ..silent(rules)
-        };
-        holds(name, model, states_min);
+/// A cheat that drowns ballots, in these ways, while commits carry their
+/// prepares or do not.
+fn drowning(drowns: Drowns, commits_carry: bool) -> Voting {
+    Voting {
+        drowns: Some(drowns),
+        ..silent(Rules {
+            commits_carry,
+            ..truth()
+        })
     }
+}
+
+/// Why a commit comes with the prepares it stands on, as a link of the chain
+/// comes with its commits: two are bound to different rosters, and the one bound
+/// earlier can never be shown why the other turned. The cheat's vote that made
+/// the quorum finds no room in its ballot, which has two others of that round.
+#[test]
+fn mutant_bare_commits_let_two_other_rosters_block_for_ever() {
+    let model = drowning(Drowns::Rosters, false);
+    falls("dead ends, bare, other rosters", model, GOES_ON);
+}
+
+/// The same with votes in rounds ahead, which push out those of the first.
+#[test]
+fn mutant_bare_commits_let_rounds_ahead_block_for_ever() {
+    let model = drowning(Drowns::Rounds, false);
+    falls("dead ends, bare, rounds ahead", model, GOES_ON);
+}
+
+#[test]
+fn two_other_rosters_of_a_cheat_block_nothing() {
+    let model = drowning(Drowns::Rosters, true);
+    holds("dead ends, other rosters", model, 234_000);
+}
+
+#[test]
+fn rounds_ahead_of_a_cheat_block_nothing() {
+    let model = drowning(Drowns::Rounds, true);
+    holds("dead ends, rounds ahead", model, 70_000);
 }
 
 /// In one round, for the ballots it takes are the dearest.
@@ -212,12 +208,8 @@ fn tables_say_what_a_drowned_ballot_says() {
     ] {
         let model = Voting {
             rounds: 1,
-            drowns: Some(drowns),
             checked: true,
-            ..silent(Rules {
-                commits_carry,
-                ..truth()
-            })
+            ..drowning(drowns, commits_carry)
         };
         holds("dead ends, one round", model, 380);
     }
@@ -235,26 +227,38 @@ fn mutant_community_asked_by_commits_blocks_for_ever() {
     falls("dead ends, community", model, GOES_ON);
 }
 
-/// The highest round of any vote is where a member votes that is told no other.
-/// A cheat alone takes everybody there, to the last round there is, and where
-/// that one is split there is none after it.
-#[test]
-fn open_one_cheat_takes_everybody_to_the_last_round() {
-    let of = truth().thresholds;
-    let last = *last_rounds().end();
+/// The round in which a member votes that is told no other, when one cheat has
+/// voted in the last there is; and whether votes are stuck there, once that round
+/// is split.
+fn last_round(of: Thresholds) -> (u32, bool) {
     let mut ballot = Held::default();
-    ballot.cast(Step::Prepare, 3, last, '0');
-    assert_eq!(ballot.round(Thresholds::of(4)), last);
+    ballot.cast(Step::Prepare, 3, limits::ROUNDS_MAX, '0');
+    let round = ballot.round(of);
+    let four = truth().thresholds;
     for (member, roster) in [(0, 'A'), (1, 'A'), (2, 'B')] {
-        assert_eq!(ballot.may_prepare(&member, last, &roster, of), Ok(()));
-        ballot.cast(Step::Prepare, member, last, roster);
+        assert_eq!(ballot.may_prepare(&member, round, &roster, four), Ok(()));
+        ballot.cast(Step::Prepare, member, round, roster);
     }
-    for member in 0..3 {
-        for roster in ['A', 'B'] {
-            let earlier = ballot.may_prepare(&member, last - 1, &roster, of);
-            assert_eq!(earlier, Err(VoteRefusal::RoundPast));
-            let commit = ballot.may_commit(&member, last, &roster, of);
-            assert_eq!(commit, Err(VoteRefusal::NotPrepared));
-        }
-    }
+    let next = round + 1;
+    let is_stuck = (0..3).all(|member| {
+        let may = |roster| ballot.may_prepare(&member, next, roster, four).is_ok();
+        next > limits::ROUNDS_MAX || !['A', 'B'].iter().any(may)
+    });
+    (round, is_stuck)
+}
+
+/// As far as a cheat may be alone, what it says of rounds moves nobody.
+#[test]
+fn one_cheat_takes_nobody_to_another_round() {
+    assert_eq!(last_round(truth().thresholds), (1, false));
+}
+
+/// The highest round of any vote: a round that nobody need have reached but who
+/// lies, as where nobody may lie. It is the last there is, and once it is split
+/// there is none after it.
+#[test]
+fn mutant_highest_round_of_any_vote_is_the_last() {
+    let of = Thresholds::of(3);
+    assert_eq!(of.faults(), 0);
+    assert_eq!(last_round(of), (limits::ROUNDS_MAX, true));
 }

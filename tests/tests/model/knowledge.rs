@@ -108,15 +108,25 @@ pub(crate) fn allowed(rules: &Rules, others: &Held, member: usize, own: Votes) -
         Ok(()) => true,
         Err(why) => rules.unheeded == Some(why),
     };
-    let commits = own.iter().filter(|vote| vote.step == Step::Commit);
-    let committed = commits.map(|vote| vote.round).max().unwrap_or(0);
+    let last = |step| {
+        let rounds = own.iter().filter(|vote| vote.step == step);
+        rounds.map(|vote| vote.round).max().unwrap_or(0)
+    };
+    // What it committed last, in that round or below, and never below a prepare.
+    let is_late = |vote: &Vote| {
+        let committed = last(Step::Commit);
+        let same = committed > 0 && own.has(Vote::commit(committed, vote.roster));
+        same && vote.round <= committed && vote.round >= last(Step::Prepare)
+    };
     let may = |vote: &Vote| {
         let (round, roster) = (vote.round, vote.roster.id());
         match vote.step {
             Step::Prepare => {
                 let verdict = ballot.may_prepare(&member, round, &roster, rules.prepares);
-                let late = rules.prepares_first && committed >= round;
-                !late && verdict != Err(VoteRefusal::RoundPast) && heeded(verdict)
+                if verdict == Err(VoteRefusal::RoundPast) {
+                    return !rules.prepares_first && is_late(vote);
+                }
+                heeded(verdict)
             }
             Step::Commit => {
                 let verdict = ballot.may_commit(&member, round, &roster, rules.prepares);
@@ -183,8 +193,8 @@ mod tests {
 
     /// For whatever a member cast itself and whatever three others prepared:
     /// another prepare takes nothing away of what it may cast, in which order
-    /// votes came does not matter, nor do the commits of others, nor anything
-    /// but whether enough have prepared.
+    /// votes came does not matter, nor does anything but whether enough have
+    /// prepared; and what somebody's commit shows is as good as their prepares.
     #[test]
     fn who_knows_more_may_do_no_less() {
         let rules = Rules::of(Thresholds::of(4));
@@ -216,6 +226,19 @@ mod tests {
                         assert_eq!(*by_prepared.entry(prepared).or_insert(allowed), allowed);
                     }
                 }
+            }
+            for shown in &prepares {
+                let mut others = Held::default();
+                for vote in shown.iter() {
+                    others.cast(Step::Commit, 1, vote.round, vote.roster.id());
+                }
+                let allowed = allowed(&rules, &others, member, own);
+                cast(&mut others, member, own);
+                let prepared: Vec<bool> = Vote::all(TRIED)
+                    .filter(|vote| vote.step == Step::Prepare)
+                    .map(|vote| others.is_prepared(vote.round, &vote.roster.id(), 3))
+                    .collect();
+                assert_eq!(by_prepared[&prepared], allowed, "{own:?} {shown:?}");
             }
         }
     }

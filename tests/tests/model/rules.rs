@@ -23,10 +23,9 @@ pub(crate) struct Rules {
     /// round is past is heeded by who prepares in any case.
     pub(crate) unheeded: Option<VoteRefusal>,
     /// Whether a commit is taken only with the prepares it stands on, which
-    /// then count whatever else their signers signed. Not so yet.
+    /// then count whatever else their signers signed.
     pub(crate) commits_carry: bool,
-    /// Whether nobody prepares in the round of its last commit, nor below. Not
-    /// so yet.
+    /// Whether nobody prepares in the round of its last commit, nor below.
     pub(crate) prepares_first: bool,
     /// Whether a vote is durable before anybody else can see it.
     pub(crate) durable_first: bool,
@@ -42,8 +41,8 @@ impl Rules {
             heard: thresholds.heard(),
             suspenders: thresholds.suspenders(),
             unheeded: None,
-            commits_carry: false,
-            prepares_first: false,
+            commits_carry: true,
+            prepares_first: true,
             durable_first: true,
         }
     }

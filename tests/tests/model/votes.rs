@@ -208,13 +208,19 @@ impl Voting {
         if state.seats[0].drowned != 0 {
             return same;
         }
+        // Commits that came without prepares decide as well, and say nothing of
+        // what is prepared.
+        let mut decisive = all.clone();
+        for (voter, seat) in state.seats.iter().enumerate().take(self.honest()) {
+            cast(&mut decisive, voter, seat.sent);
+        }
         same && Vote::all(self.rounds).all(|vote| {
             let id = vote.roster.id();
             let asked = match vote.step {
                 Step::Prepare => all.is_prepared(vote.round, &id, votes),
                 // Of the first round; in which others there are q more is the
                 // same question.
-                Step::Commit => match all.decided_in(&id, votes) {
+                Step::Commit => match decisive.decided_in(&id, votes) {
                     Some(first) if first == vote.round => true,
                     Some(first) if first < vote.round => return true,
                     Some(_) | None => false,

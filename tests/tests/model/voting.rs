@@ -1,6 +1,7 @@
 //! The rules of a vote, who may lie in it, and what an honest member may cast
 //! by what it knows.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use watchfire_protocol::limits;
@@ -14,10 +15,10 @@ use super::vote::{Successor, Vote, Votes};
 /// As many honest members as any model has.
 pub(crate) const HONEST_MAX: usize = 5;
 
-/// The last there may be, as many as a ballot keeps of one voter.
-pub(crate) fn last_rounds() -> std::ops::RangeInclusive<u32> {
-    let kept = u32::try_from(limits::VOTE_ROUNDS_MAX).unwrap();
-    limits::ROUNDS_MAX - kept + 1..=limits::ROUNDS_MAX
+/// Those after a round in which a vote is still taken, when votes are in that
+/// one: as many as a ballot keeps of one voter.
+pub(crate) fn rounds_ahead(round: u32) -> RangeInclusive<u32> {
+    round + 1..=round + limits::ROUNDS_AHEAD_MAX
 }
 
 /// What is explored.
@@ -64,7 +65,7 @@ pub(crate) enum Drowns {
     /// In a round, prepares of two rosters that nobody proposed: first, and with
     /// the least ids, so whichever two a ballot keeps it is these.
     Rosters,
-    /// Prepares in the last rounds there may be.
+    /// Prepares in as many rounds ahead of the others as are taken.
     Rounds,
 }
 
@@ -134,10 +135,10 @@ impl Voting {
             column |= seat.own.cell(Step::Prepare, round) << (2 * member);
             if seat.drowned & 1 << (round - 1) != 0 {
                 column &= !(0b11 << (2 * self.honest()));
-                column |= self.carried(state, round) << (2 * self.honest());
             }
             for roster in Successor::ALL {
-                let is = self.quorums.has(Step::Prepare, column, roster);
+                let is = self.quorums.has(Step::Prepare, column, roster)
+                    || self.is_shown(state, member, Vote::commit(round, roster));
                 bits |= u8::from(is) << ((round - 1) * 2 + roster as u32);
             }
         }
@@ -153,10 +154,10 @@ impl Voting {
         }
         for (voter, seat) in state.seats.iter().enumerate().take(honest) {
             if voter != member {
-                cast(&mut others, voter, seat.sent);
+                cast(&mut others, voter, self.taken(state, seat.sent));
             }
         }
-        let everything = Votes::of(Vote::all(self.rounds));
+        let everything = self.taken(state, Votes::of(Vote::all(self.rounds)));
         for cheat in self.rules.thresholds.members() - self.cheats..self.rules.thresholds.members()
         {
             cast(&mut others, cheat, everything);
@@ -164,45 +165,50 @@ impl Voting {
         others
     }
 
-    /// What a commit of this round carries of the teller's prepares, where
-    /// commits carry what they stand on.
-    fn carried(&self, state: &State, round: u32) -> u16 {
-        let committed = state
-            .seats
-            .iter()
-            .fold(0, |cells, seat| cells | seat.sent.cell(Step::Commit, round));
-        if self.rules.commits_carry {
-            committed & state.told.cell(Step::Prepare, round)
-        } else {
-            0
-        }
+    /// Whether a commit is handed on: with the prepares it stands on, if there
+    /// are enough. Where it came without, it said nothing of what is prepared,
+    /// and nobody acted on it.
+    fn is_taken(&self, state: &State, commit: Vote) -> bool {
+        self.rules.commits_carry
+            && self.is_quorum(state, Vote::prepare(commit.round, commit.roster))
     }
 
-    /// Hands a member what the teller sent it: what it was drowned in, what it
-    /// told everybody, and, for what there then is no room, what others' commits
-    /// carry of that, as somebody else's.
+    /// Of votes those that others are handed.
+    fn taken(&self, state: &State, votes: Votes) -> Votes {
+        let is_taken = |vote: &Vote| match vote.step {
+            Step::Prepare => true,
+            Step::Commit => self.is_taken(state, *vote),
+        };
+        Votes::of(votes.iter().filter(is_taken))
+    }
+
+    /// Whether somebody else's commit shows a member that enough have prepared.
+    fn is_shown(&self, state: &State, member: usize, commit: Vote) -> bool {
+        let mut others = (0..self.honest()).filter(|other| *other != member);
+        let is_cast = self.cheats > 0 || others.any(|other| state.seats[other].sent.has(commit));
+        is_cast && self.is_taken(state, commit)
+    }
+
+    /// Hands a member what the teller sent it: what it was drowned in, and what
+    /// it told everybody.
     fn told(&self, state: &State, member: usize, ballot: &mut Held) {
         let teller = self.honest();
-        let is_drowned = |round: &u32| state.seats[member].drowned & 1 << (round - 1) != 0;
-        for round in (1..=self.rounds).filter(is_drowned) {
-            for roster in Successor::ALL {
-                if self.carried(state, round) >> roster as u32 & 1 == 1 {
-                    ballot.cast(Step::Prepare, teller + 1, round, roster.id());
-                }
-            }
-            match self.drowns {
-                Some(Drowns::Rosters) => {
+        let drowned = state.seats[member].drowned;
+        let is_drowned = |round: &u32| drowned & 1 << (round - 1) != 0;
+        match self.drowns {
+            Some(Drowns::Rosters) => {
+                for round in (1..=self.rounds).filter(is_drowned) {
                     for junk in ['0', '1'] {
                         ballot.cast(Step::Prepare, teller, round, junk);
                     }
                 }
-                Some(Drowns::Rounds) => {
-                    for round in last_rounds() {
-                        ballot.cast(Step::Prepare, teller, round, '0');
-                    }
-                }
-                None => {}
             }
+            Some(Drowns::Rounds) if drowned != 0 => {
+                for round in rounds_ahead(self.rounds) {
+                    ballot.cast(Step::Prepare, teller, round, '0');
+                }
+            }
+            Some(Drowns::Rounds) | None => {}
         }
         cast(ballot, teller, state.told);
     }

@@ -3,7 +3,7 @@
 use super::federation::{Desk, FOUNDED_MS, Federation, HOUR_MS, NOW_MS, Turned, head, list};
 use crate::gate::Slot;
 use crate::ids::RosterId;
-use crate::limits::{SUSPENSIONS_PER_MEMBER_MAX, VOTE_ROUNDS_MAX};
+use crate::limits::{ROUNDS_AHEAD_MAX, ROUNDS_MAX, SUSPENSIONS_PER_MEMBER_MAX, VOTE_ROUNDS_MAX};
 use crate::membership::NotNews;
 use crate::wire::Tag;
 use crate::wire::card::Role;
@@ -30,6 +30,16 @@ fn is_commit(by: &VoteBy) -> bool {
     matches!(by, VoteBy::Commit { .. })
 }
 
+/// Members who are honest have voted in this round, so that votes up to 8 ahead of
+/// it are taken.
+fn reach(desk: &mut Desk, of: &Federation, round: u32) {
+    let votes = [0, 1].map(|by| of.prepare(by, roster(0), round));
+    desk.settle(&votes);
+    for vote in &votes {
+        assert_eq!(desk.later(vote).unwrap_err(), Turned::Back(NotNews::Held));
+    }
+}
+
 #[test]
 fn of_a_cheats_votes_two_of_each_of_its_last_rounds_are_kept() {
     let four = Federation::of(4);
@@ -39,6 +49,7 @@ fn of_a_cheats_votes_two_of_each_of_its_last_rounds_are_kept() {
     let mixed: Vec<u32> = (1..=306).map(|round| (round * 100) % 307).collect();
     for rounds in [ascending, mixed] {
         let mut desk = Desk::of(&four);
+        reach(&mut desk, &four, 306 - ROUNDS_AHEAD_MAX);
         let last: BTreeSet<u32> = rounds
             .iter()
             .copied()
@@ -58,9 +69,82 @@ fn of_a_cheats_votes_two_of_each_of_its_last_rounds_are_kept() {
 }
 
 #[test]
+fn a_cheats_votes_far_ahead_are_not_kept_until_others_come_near() {
+    let four = Federation::of(4);
+    let mut desk = Desk::of(&four);
+    let far = 1 + ROUNDS_AHEAD_MAX + 1;
+    let votes = [
+        four.prepare(3, roster(1), far),
+        four.commit(3, roster(1), far),
+    ];
+    desk.later(&four.prepare(3, roster(1), far - 1)).unwrap();
+    for vote in &votes {
+        assert_eq!(desk.later(vote).unwrap_err(), Turned::Back(NotNews::TooFar));
+    }
+    assert!(NotNews::TooFar.passes(), "it is asked for again");
+    assert_eq!(rounds_held(&desk, |_| true), [far - 1]);
+    // A round that one more has reached than may lie is where votes are.
+    desk.later(&four.prepare(0, roster(1), 2)).unwrap();
+    for vote in &votes {
+        desk.later(vote).unwrap();
+    }
+    let farther = four.prepare(3, roster(1), far + 1);
+    let refused = desk.later(&farther).unwrap_err();
+    assert_eq!(refused, Turned::Back(NotNews::TooFar));
+}
+
+/// Two cheats of seven, however far they vote, take nobody along.
+#[test]
+fn cheats_alone_are_followed_by_nobody() {
+    let seven = Federation::of(7);
+    let mut desk = Desk::of(&seven);
+    let of = seven.roster.thresholds();
+    for round in 1..=2 * ROUNDS_AHEAD_MAX {
+        for by in [5, 6] {
+            for vote in [
+                seven.prepare(by, roster(1), round),
+                seven.commit_on(by, roster(1), round, [0, 1, 2, 3, 4]),
+            ] {
+                let is_near = round <= 1 + ROUNDS_AHEAD_MAX;
+                assert_eq!(desk.later(&vote).is_ok(), is_near, "{round}");
+            }
+        }
+        assert_eq!(desk.membership.deliberation().ballot().round(of), 1);
+    }
+    for by in [5, 6] {
+        let last = seven.prepare(by, roster(1), ROUNDS_MAX);
+        let refused = desk.later(&last).unwrap_err();
+        assert_eq!(refused, Turned::Back(NotNews::TooFar));
+    }
+    desk.later(&seven.prepare(0, roster(1), 2)).unwrap();
+    assert_eq!(desk.membership.deliberation().ballot().round(of), 2);
+}
+
+/// Of the first rounds there is nothing left by then: a node that is new, or was
+/// started again and reads its own votes, must still find where votes are.
+#[test]
+fn who_comes_when_votes_are_in_a_far_round_takes_them() {
+    let four = Federation::of(4);
+    let votes: Vec<Vec<u8>> = (0..3)
+        .flat_map(|by| (40..48).map(move |round| (by, round)))
+        .map(|(by, round)| four.prepare(by, roster(1), round))
+        .collect();
+    let mut desk = Desk::of(&four);
+    desk.settle(&votes);
+    assert_eq!(rounds_held(&desk, |_| true).len(), votes.len());
+    let of = four.roster.thresholds();
+    assert_eq!(desk.membership.deliberation().ballot().round(of), 47);
+    // Those of one member are not enough: it may be a cheat.
+    let mut desk = Desk::of(&four);
+    desk.settle(&votes[..8]);
+    assert_eq!(rounds_held(&desk, |_| true).len(), 0);
+}
+
+#[test]
 fn many_certificates_give_a_member_no_more_votes() {
     let four = Federation::of(4);
     let mut desk = Desk::of(&four);
+    reach(&mut desk, &four, 12 - ROUNDS_AHEAD_MAX);
     for serial in 2..=6 {
         let (node, frame) = four.renewal(3, serial, NOW_MS);
         let taken = desk.later(&frame).unwrap();
@@ -75,7 +159,11 @@ fn many_certificates_give_a_member_no_more_votes() {
             }
         }
     }
-    let held = rounds_held(&desk, |by| matches!(by, VoteBy::Prepare { .. }));
+    let honest = [0, 1].map(|by| four.certificate(by).id);
+    let held = rounds_held(&desk, |by| match by {
+        VoteBy::Prepare { certificate } => !honest.contains(certificate),
+        VoteBy::Commit { .. } | VoteBy::Consent { .. } => false,
+    });
     assert_eq!(held.len(), 2 * VOTE_ROUNDS_MAX);
     assert!(held.iter().all(|round| *round > 12 - 8));
 }
@@ -100,6 +188,7 @@ fn a_cheat_pins_what_its_latest_votes_are_for_and_no_more() {
     let mut desk = Desk::of(&four);
     let mut made_ms = NOW_MS - 200;
     for round in 1..=20 {
+        reach(&mut desk, &four, round);
         for pair in 0..4 {
             made_ms += 1;
             let successor = four.propose(3, made_ms, vec![four.settle(1, Role::Observer)]);
@@ -115,6 +204,7 @@ fn a_cheat_pins_what_its_latest_votes_are_for_and_no_more() {
         }
     }
     // What nobody's latest votes are for goes with the votes, not later.
+    reach(&mut desk, &four, 30);
     for step in 0..2 {
         for number in 1..=2 {
             let vote = if step == 0 {
@@ -179,8 +269,7 @@ fn a_proof_of_a_cheat_is_kept_once() {
         let of = |roster| four.commit_said(3, RosterId::from_bytes([roster; 32]), 1);
         let again = desk.later(&four.votes_of(3, &of(0), &of(number)));
         assert_eq!(again.unwrap_err(), Turned::Back(NotNews::Held));
-        let header = |content| four.header(3, u64::from(number), content);
-        let again = desk.later(&four.fork_of(3, &header(1), &header(2)));
+        let again = desk.later(&four.fork_at(3, u64::from(number) + 1));
         assert_eq!(again.unwrap_err(), Turned::Back(NotNews::Held));
     }
     assert_eq!(desk.membership.held.len(), 2);

@@ -1,9 +1,9 @@
 //! From a proposal to a link of the chain.
 
 use super::federation::{Desk, Federation, NOW_MS, Turned, list, sign_vote};
-use crate::gate::Slot;
+use crate::gate::{NoticeRefusal, Slot};
 use crate::membership::NotNews;
-use crate::roster::{Lack, Successor, VoteRefusal};
+use crate::roster::{Lack, Step, Successor, VoteRefusal};
 use crate::wire::Text;
 use crate::wire::card::Role;
 use crate::wire::roster::{Change, CommunityRule, VoteBy};
@@ -34,8 +34,16 @@ fn prepare(desk: &mut Desk, of: &Federation, who: &[usize], what: &Successor, ro
 fn commit(desk: &mut Desk, of: &Federation, who: &[usize], what: &Successor, round: u32) {
     for by in who {
         assert_eq!(may_commit(desk, of, *by, what, round), Ok(()), "{by}");
-        desk.later(&of.commit(*by, what.id(), round)).unwrap();
+        let commit = of.commit_on(*by, what.id(), round, prepared(desk, of, what, round));
+        desk.later(&commit).unwrap();
     }
+}
+
+/// Whose prepares are held.
+fn prepared(desk: &Desk, of: &Federation, what: &Successor, round: u32) -> Vec<usize> {
+    let ballot = desk.membership.deliberation().ballot();
+    let is_cast = |by: &usize| ballot.is_cast(Step::Prepare, &of.id(*by), round, &what.id());
+    (0..of.len()).filter(is_cast).collect()
 }
 
 fn may_prepare(
@@ -235,8 +243,14 @@ fn a_cheat_that_votes_for_both_decides_neither() {
     prepare(&mut desk, &four, &[1, 2], &other, 1);
     for successor in [&one, &other] {
         desk.later(&four.prepare(3, successor.id(), 1)).unwrap();
-        desk.later(&four.commit(3, successor.id(), 1)).unwrap();
     }
+    // It cannot show that a quorum prepared both.
+    let both = [&one, &other].map(|successor| {
+        let prepared = prepared(&desk, &four, successor, 1);
+        desk.later(&four.commit_on(3, successor.id(), 1, prepared))
+    });
+    let not_prepared = Turned::Away(NoticeRefusal::NotPrepared);
+    assert!(matches!(&both, [Err(why), Ok(_)] if *why == not_prepared));
     assert_eq!(
         may_commit(&desk, &four, 0, &one, 1),
         Err(VoteRefusal::NotPrepared)
@@ -334,5 +348,38 @@ fn nobody_votes_before_the_community_that_is_asked_has_consented() {
     commit(&mut desk, &four, &[0, 1, 2], &successor, 1);
     let link = decided(&desk).unwrap();
     assert_eq!(link.round, 1);
+    assert!(four.roster.follow(&link).is_ok());
+}
+
+/// Member 0 has committed one, and a cheat fills its ballot with votes for rosters
+/// of lesser ids, so that the prepare with which the others turned finds no room.
+#[test]
+fn who_committed_learns_from_a_later_commit_that_others_turned() {
+    let four = Federation::of(4);
+    let mut desk = Desk::of(&four);
+    let (one, other) = (observer(&four, 2), observer(&four, 3));
+    let one = proposed(&four, 0, one, &mut desk);
+    let other = proposed(&four, 1, other, &mut desk);
+    prepare(&mut desk, &four, &[0, 1, 3], &one, 1);
+    commit(&mut desk, &four, &[0], &one, 1);
+    for least in [0, 1] {
+        let junk = crate::ids::RosterId::from_bytes([least; 32]);
+        desk.later(&four.prepare(3, junk, 2)).unwrap();
+    }
+    prepare(&mut desk, &four, &[1, 2], &other, 2);
+    let no_room = desk.later(&four.prepare(3, other.id(), 2)).unwrap_err();
+    assert_eq!(no_room, Turned::Back(NotNews::TooMany));
+    assert_eq!(
+        may_prepare(&desk, &four, 0, &other, 3),
+        Err(VoteRefusal::Committed)
+    );
+    // Members 1 and 2 hold the cheat's prepare, and what they commit shows it.
+    desk.later(&four.commit_on(1, other.id(), 2, [1, 2, 3]))
+        .unwrap();
+    assert_eq!(may_prepare(&desk, &four, 0, &other, 3), Ok(()));
+    prepare(&mut desk, &four, &[0, 1, 2], &other, 3);
+    commit(&mut desk, &four, &[0, 1, 2], &other, 3);
+    let link = decided(&desk).unwrap();
+    assert_eq!((link.id(), link.round), (other.id(), 3));
     assert!(four.roster.follow(&link).is_ok());
 }

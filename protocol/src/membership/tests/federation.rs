@@ -307,6 +307,7 @@ impl Federation {
         )
     }
 
+    /// A commit, and a quorum of prepares for it, whoever really cast them.
     pub(crate) fn commit(&self, by: usize, roster: RosterId, round: u32) -> Vec<u8> {
         let prepared = 0..self.roster.thresholds().votes();
         self.commit_on(by, roster, round, prepared)
@@ -381,8 +382,13 @@ impl Federation {
     }
 
     pub(crate) fn fork(&self, by: usize) -> Vec<u8> {
+        self.fork_at(by, 2)
+    }
+
+    /// Two headers of one place, ascending by id.
+    pub(crate) fn fork_at(&self, by: usize, sequence: u64) -> Vec<u8> {
         let id = |header: &Header| Header::DOMAIN.digest(&codec::encode(header));
-        let (one, other) = (self.header(by, 2, 1), self.header(by, 2, 2));
+        let (one, other) = (self.header(by, sequence, 1), self.header(by, sequence, 2));
         if id(&one) < id(&other) {
             self.fork_of(by, &one, &other)
         } else {

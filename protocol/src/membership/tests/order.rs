@@ -260,7 +260,9 @@ proptest! {
                     scene.federation.prepare(3, roster, *round)
                 }
             };
-            votes.iter().map(vote).collect()
+            // Far rounds are taken once others are near, and asked for until then.
+            let near = (1..=2).map(|by| scene.federation.prepare(by, scene.rosters[0].1.id(), 8));
+            votes.iter().map(vote).chain(near).collect()
         };
         let view = |votes: &[_]| View::of(&rested(&scene.federation, &frames(votes)));
         prop_assert_eq!(view(&votes), view(&shuffled));
