@@ -326,7 +326,9 @@ impl From<ChainError> for CliError {
     fn from(error: ChainError) -> Self {
         match error {
             ChainError::File(error) => error.into(),
-            ChainError::Malformed { .. } => Self::of(Code::Verification, &error),
+            ChainError::Malformed { .. } | ChainError::Gap { .. } => {
+                Self::of(Code::Verification, &error)
+            }
         }
     }
 }

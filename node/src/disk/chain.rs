@@ -36,6 +36,12 @@ pub enum ChainError {
         /// What the codec said.
         why: String,
     },
+    /// A link is missing, and later ones are there.
+    #[error("{} is missing, and later links of the roster chain are there; put it back from a copy, or from another member's", path.display())]
+    Gap {
+        /// Which.
+        path: PathBuf,
+    },
     /// It cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
@@ -63,7 +69,13 @@ pub fn read(store: &Path) -> Result<Vec<Link>, ChainError> {
         let path = file_of(&chain, epoch);
         let bytes = match read_bounded(&path, LINK_BYTES_MAX) {
             Ok(bytes) => bytes,
-            Err(FileError::Missing { .. }) => break,
+            Err(FileError::Missing { .. }) => {
+                return if is_last(&chain, epoch) {
+                    Ok(links)
+                } else {
+                    Err(ChainError::Gap { path })
+                };
+            }
             Err(other) => return Err(other.into()),
         };
         let link = Link::from_bytes(&bytes).map_err(|why| ChainError::Malformed {
@@ -73,6 +85,17 @@ pub fn read(store: &Path) -> Result<Vec<Link>, ChainError> {
         links.push(link);
     }
     Ok(links)
+}
+
+/// Whether no link of this epoch or a later one is there.
+fn is_last(chain: &Path, epoch: u64) -> bool {
+    let Ok(entries) = fs::read_dir(chain) else {
+        return true;
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok())
+        .all(|there| there < epoch)
 }
 
 /// Keeps what a batch adds to the chain, durably, before the store has it.
@@ -125,6 +148,18 @@ mod tests {
             keep(&store, &batch).unwrap();
         }
         assert_eq!(read(&store).unwrap(), [link(1), link(2), link(3)]);
+    }
+
+    #[test]
+    fn a_gap_stops_the_start() {
+        let place = tempfile::tempdir().unwrap();
+        let store = place.path().join("store");
+        for epoch in [1, 3] {
+            let mut batch = Batch::default();
+            batch.put(table::link(epoch), link(1).to_bytes());
+            keep(&store, &batch).unwrap();
+        }
+        assert!(matches!(read(&store), Err(ChainError::Gap { .. })));
     }
 
     #[test]

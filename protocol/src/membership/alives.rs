@@ -162,6 +162,8 @@ impl Alives {
         self.of(node).is_some_and(|said| {
             said.epoch == roster.epoch()
                 && said.roster == roster.id()
+                // A clock that was set back makes nobody younger.
+                && said.wall_ms <= wall_ms.saturating_add(CLOCK_SKEW_MS_MAX)
                 && wall_ms.saturating_sub(said.wall_ms) < age_ms_max
         })
     }

@@ -287,7 +287,11 @@ impl Roster {
     pub fn is_revoked(&self, certificate: &Certificate) -> bool {
         self.revoked
             .get(&(certificate.member, certificate.node))
-            .is_some_and(|revocation| certificate.serial <= revocation.serial)
+            .is_some_and(|revocation| {
+                // What a former root said ends nothing of the one that replaced it.
+                revocation.root_key == *certificate.root_key.as_bytes()
+                    && certificate.serial <= revocation.serial
+            })
     }
 
     /// What a member said of the end of a node, if it did.

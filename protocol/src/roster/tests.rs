@@ -483,3 +483,31 @@ fn attack_18_a_revocation_of_other_bytes_ends_the_same_serials() {
     }
     assert_eq!(states, BTreeSet::from([2]));
 }
+
+#[test]
+fn attack_18_what_a_former_root_revoked_does_not_end_what_the_new_one_certifies() {
+    let four = founders(4);
+    let keys = &four.keys[2];
+    let member = id(keys);
+    let held = four.roster.certificates_of(member).next().unwrap().clone();
+    let said = crate::wire::notice::Revocation {
+        federation: four.roster.federation(),
+        member,
+        root_key: keys.root.public().to_bytes(),
+        node: held.node,
+        serial: u64::MAX,
+        created_ms: WALL_MS,
+        reason: crate::wire::notice::RevocationReason::Retired,
+        cuts: List::default(),
+    };
+    let signed = Signed::seal(crate::wire::codec::encode(&said), &keys.root);
+    let mut roster = four.roster.clone();
+    roster.revoke(&roster.check_revocation(signed).unwrap());
+    assert!(roster.is_revoked(&held));
+    let fresh = Certificate {
+        root_key: Keys::derived(&SEED, 77).root.public(),
+        serial: 2,
+        ..held
+    };
+    assert!(!roster.is_revoked(&fresh));
+}

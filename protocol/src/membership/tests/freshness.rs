@@ -237,3 +237,15 @@ fn attack_16_a_frozen_view_grows_stale_and_a_cheat_cannot_refresh_it() {
     }
     assert!(!freshness(&told, &four, NOW_MS, Marking::Green).is_fresh());
 }
+
+#[test]
+fn a_clock_that_was_set_back_makes_nobody_younger() {
+    let four = Federation::of(4);
+    let mut desk = Desk::of(&four);
+    for member in 1..4 {
+        desk.later(&four.alive(member, NOW_MS, |_| {})).unwrap();
+    }
+    let heard_at = |wall_ms| freshness(&desk, &four, wall_ms, Marking::Red).heard;
+    assert_eq!(heard_at(NOW_MS), 4);
+    assert_eq!(heard_at(NOW_MS - 48 * HOUR_MS), 1);
+}
