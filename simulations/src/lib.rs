@@ -50,6 +50,7 @@ mod steps;
 mod trace;
 mod traffic;
 mod votes;
+mod who;
 mod workload;
 mod world;
 

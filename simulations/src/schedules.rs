@@ -7,32 +7,28 @@
 //! time; nobody falls behind what it claimed; nobody honest votes twice, whatever
 //! it forgot; and in the end all hold one roster and the same notices.
 
+mod letters;
+mod people;
+
 use crate::chance::Chance;
 use crate::disk::Disk;
 use crate::host::WALL_START_MS;
 use crate::memo::{KnownRoster, Memo};
-use crate::people::{Task, commitment, preparation};
-use crate::votes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
-use watchfire_crypto::sha256;
 use watchfire_protocol::engine::{
-    AnswerToken, ClientToken, Config, Done, Engine, Event, GossipToken, Input, Output, RequestId,
-    Saying, Verdict, Work,
+    AnswerToken, ClientToken, Config, Engine, GossipToken, Input, RequestId, Saying,
 };
 use watchfire_protocol::founding::{Keys, derived_federation};
-use watchfire_protocol::gate::is_notice;
 use watchfire_protocol::ids::{MemberId, NodeId, RosterId};
 use watchfire_protocol::limits::ROUNDS_AHEAD_MAX;
 use watchfire_protocol::membership::NoticeScope;
-use watchfire_protocol::roster::{Roster, Step, Successor};
+use watchfire_protocol::roster::{Roster, Step};
 use watchfire_protocol::store::CommitNo;
 use watchfire_protocol::time::{Instant, Now};
-use watchfire_protocol::wire::Text;
 use watchfire_protocol::wire::card::Role;
 use watchfire_protocol::wire::exchange::{Answer, Request};
-use watchfire_protocol::wire::roster::{Change, CommunityRule, VoteBy, VoteLine};
 
 /// Members; the last of them votes twice and runs no engine.
 const MEMBERS: usize = 4;
@@ -464,165 +460,6 @@ impl Table {
         Ok(())
     }
 
-    fn output(&mut self, number: usize, output: Output) -> Result<(), String> {
-        match output {
-            Output::Verdict { token, verdict } => {
-                let held = self
-                    .seats
-                    .get_mut(number)
-                    .and_then(|seat| seat.gossip.remove(&token));
-                match (verdict, held) {
-                    (Verdict::Accept, Some((from, bytes))) => {
-                        self.spread(number, Some(from), &bytes);
-                    }
-                    (Verdict::Reject, Some(_)) => {
-                        return Err(format!("seat {number} rejects a notice of a member"));
-                    }
-                    (Verdict::Accept | Verdict::Reject | Verdict::Ignore, _) => {}
-                }
-            }
-            Output::Gossip { frame } => {
-                let bytes = Rc::new(frame.into_inner().bytes);
-                self.spread(number, None, &bytes);
-            }
-            Output::Request { to, id, request } => {
-                let life = self.seats.get(number).map_or(0, |seat| seat.life);
-                let to = self.nodes.iter().position(|node| *node == to);
-                match to.filter(|to| *to < HONEST) {
-                    Some(to) => self.letters.push(Letter::Asked {
-                        from: number,
-                        life,
-                        to,
-                        id,
-                        request,
-                    }),
-                    None => return self.feed(number, Input::Answered { id, answer: None }),
-                }
-            }
-            Output::Answer { token, answer } => {
-                let asked = self
-                    .seats
-                    .get_mut(number)
-                    .and_then(|seat| seat.asked.remove(&token));
-                if let Some((to, life, id)) = asked {
-                    let answer = Some(Box::new(answer));
-                    self.letters.push(Letter::Answered {
-                        to,
-                        life,
-                        id,
-                        answer,
-                    });
-                }
-            }
-            Output::Work(work) => return self.work(number, work),
-            Output::Roster(roster) => {
-                if let Some(seat) = self.seats.get_mut(number) {
-                    if roster.epoch() < seat.known.roster.epoch() {
-                        return Err(format!("rollback: seat {number} goes back"));
-                    }
-                    seat.known = KnownRoster::new(roster);
-                }
-            }
-            Output::Event(Event::Epoch { epoch }) => {
-                if let Some(seat) = self.seats.get_mut(number) {
-                    seat.claimed = seat.claimed.max(epoch);
-                }
-            }
-            Output::Door { .. }
-            | Output::Published { .. }
-            | Output::Said { .. }
-            | Output::Durable { .. }
-            | Output::Synced { .. }
-            | Output::Reconnect { .. }
-            | Output::Event(_) => {}
-        }
-        Ok(())
-    }
-
-    fn work(&mut self, number: usize, work: Work) -> Result<(), String> {
-        let done: Option<Done> = self
-            .seats
-            .get(number)
-            .map(|seat| self.memo.run(work, &seat.known));
-        match done {
-            Some(done) => self.feed(number, Input::Done(done)),
-            None => Ok(()),
-        }
-    }
-
-    fn spread(&mut self, number: usize, source: Option<NodeId>, bytes: &Rc<Vec<u8>>) {
-        let Some(from) = self.nodes.get(number).copied() else {
-            return;
-        };
-        for to in (0..HONEST).filter(|to| *to != number) {
-            if self.nodes.get(to).copied() != source {
-                self.letters.push(Letter::Gossip {
-                    from,
-                    to,
-                    bytes: Rc::clone(bytes),
-                });
-            }
-        }
-    }
-
-    fn deliver(&mut self, letter: Letter) -> Result<(), String> {
-        self.tokens += 1;
-        match letter {
-            Letter::Gossip { from, to, bytes } => {
-                let token = GossipToken(self.tokens);
-                let Some(seat) = self.seats.get_mut(to).filter(|_| is_notice(&bytes)) else {
-                    return Ok(());
-                };
-                let checked = self.memo.notice(sha256(&bytes), &bytes, &seat.known);
-                let length = bytes.len() as u64;
-                seat.gossip.insert(token, (from, bytes));
-                self.feed(
-                    to,
-                    Input::GossipNotice {
-                        from,
-                        token,
-                        length,
-                        checked,
-                    },
-                )
-            }
-            Letter::Asked {
-                from,
-                life,
-                to,
-                id,
-                request,
-            } => {
-                let token = AnswerToken(self.tokens);
-                let node = self.nodes.get(from).copied();
-                let (Some(seat), Some(from_node)) = (self.seats.get_mut(to), node) else {
-                    return Ok(());
-                };
-                seat.asked.insert(token, (from, life, id));
-                self.feed(
-                    to,
-                    Input::Request {
-                        from: from_node,
-                        token,
-                        request: Ok(request),
-                    },
-                )
-            }
-            Letter::Answered {
-                to,
-                life,
-                id,
-                answer,
-            } => {
-                if self.seats.get(to).is_some_and(|seat| seat.life == life) {
-                    self.feed(to, Input::Answered { id, answer })
-                } else {
-                    Ok(())
-                }
-            }
-        }
-    }
-
     fn wake(&mut self) -> Result<(), String> {
         (0..HONEST).try_for_each(|seat| self.feed(seat, Input::Wake))
     }
@@ -667,145 +504,5 @@ impl Table {
         let client = ClientToken(self.tokens);
         let saying = Box::new(saying);
         self.feed(number, Input::Say { client, saying })
-    }
-
-    /// One seat begins a community; another would admit a member, or begin
-    /// another community.
-    fn propose(&mut self, number: usize) -> Result<(), String> {
-        let begins = |name: &str| {
-            Text::new(name).ok().map(|name| Change::Community {
-                name,
-                rule: CommunityRule::Federation,
-            })
-        };
-        let admits = self.chance.seed_for("admits", 0).first().copied();
-        let change = if number == 0 {
-            begins("alpha")
-        } else if admits.is_some_and(|byte| byte % 2 == 0) {
-            let keys = Keys::derived(&self.chance.seed_for("federation", 0), MEMBERS as u64);
-            votes::admission(MEMBERS, Role::Agency, &keys, WALL_START_MS)
-        } else {
-            begins("beta")
-        };
-        self.say(
-            number,
-            Saying::Propose {
-                reason: "at once".to_owned(),
-                changes: change.into_iter().collect(),
-            },
-        )
-    }
-
-    /// The person at a seat does the first thing that it would.
-    fn person(&mut self, number: usize) -> Result<(), String> {
-        let Some((engine, me)) = self
-            .seats
-            .get(number)
-            .and_then(|seat| seat.engine.as_ref())
-            .zip(self.members.get(number).copied())
-        else {
-            return Ok(());
-        };
-        let roster = engine.roster();
-        let about = engine.membership().deliberation();
-        let since_ms = |round| {
-            let at = self.prepared.get(&(number, roster.epoch(), round))?;
-            let rounds = self.fair_round.saturating_sub(*at);
-            (rounds > PATIENCE_ROUNDS).then_some(u64::MAX)
-        };
-        let newcomer = Keys::derived(&self.chance.seed_for("federation", 0), MEMBERS as u64);
-        let mut frames: Vec<Vec<u8>> = about
-            .candidates()
-            .filter(|candidate| candidate.consents() != *candidate.successor.new_roots())
-            .filter_map(|candidate| votes::consent(&candidate.successor, &newcomer.root))
-            .collect();
-        let root = self.keys.get(number).map(|keys| &keys.root);
-        let mut prepares = None;
-        if self.fault == Fault::CommitsAtOnce {
-            frames.extend(about.candidates().filter_map(|candidate| {
-                root.and_then(|root| votes::commit(&candidate.successor, 1, root))
-            }));
-        } else if let Some(Task::Commit(id, round)) = commitment(about, &roster, &me) {
-            frames.extend(
-                about
-                    .candidate(&id)
-                    .zip(root)
-                    .and_then(|(candidate, root)| votes::commit(&candidate.successor, round, root)),
-            );
-        } else if let Some(Task::Prepare(id, round)) = preparation(about, &roster, &me, since_ms) {
-            prepares = Some((roster.epoch(), id, round));
-        }
-        for frame in frames {
-            self.say(number, Saying::Bring { frame })?;
-        }
-        if let Some((epoch, roster, round)) = prepares {
-            let at = self.fair_round;
-            self.prepared.insert((number, epoch, round), at);
-            let round = Some(round);
-            self.say(number, Saying::Prepare { roster, round })?;
-        }
-        Ok(())
-    }
-
-    /// The cheat prepares and commits whatever anybody proposed, in any round up
-    /// to the present one, and tells whom it likes.
-    fn cheat(&mut self) -> Result<(), String> {
-        let mut successors: Vec<(Successor, usize)> = Vec::new();
-        let mut rounds = 1;
-        let mut certificate = None;
-        let mut held: BTreeMap<(RosterId, u32), BTreeSet<VoteLine>> = BTreeMap::new();
-        for seat in &self.seats {
-            let Some(engine) = &seat.engine else { continue };
-            let about = engine.membership().deliberation();
-            rounds = rounds.max(about.ballot().round(engine.roster().thresholds()));
-            for candidate in about.candidates() {
-                let needed = engine.roster().thresholds().votes();
-                successors.push((candidate.successor.clone(), needed));
-                let id = candidate.successor.id();
-                for round in 1..=rounds {
-                    let lines = about.prepares(&id, round);
-                    held.entry((id, round)).or_default().extend(lines);
-                }
-            }
-            certificate = self
-                .members
-                .get(HONEST)
-                .and_then(|cheat| engine.roster().certificates_of(*cheat).next().cloned())
-                .or(certificate);
-        }
-        let pick = self.pick("lie", successors.len());
-        let round =
-            u32::try_from(self.chance.between("round", 0, (1, u64::from(rounds)))).unwrap_or(1);
-        let (Some((successor, needed)), Some(certificate)) = (successors.get(pick), certificate)
-        else {
-            return Ok(());
-        };
-        let (Some(keys), Some(from)) = (self.keys.get(HONEST), self.nodes.get(HONEST).copied())
-        else {
-            return Ok(());
-        };
-        let prepare = VoteBy::Prepare {
-            certificate: certificate.id,
-        };
-        // A commit shows what it stands on, and nobody believes one that does not.
-        let prepares = held.remove(&(successor.id(), round)).unwrap_or_default();
-        let frames = [
-            votes::vote(successor, round, prepare, &keys.signing),
-            votes::commit_on(successor, round, &keys.root, prepares)
-                .filter(|(_, lines)| lines >= needed)
-                .map(|(bytes, _)| bytes),
-        ];
-        for bytes in frames.into_iter().flatten().map(Rc::new) {
-            for to in 0..HONEST {
-                if self.chance.happens("told", to as u64, 500_000) {
-                    self.letters.push(Letter::Gossip {
-                        from,
-                        to,
-                        bytes: Rc::clone(&bytes),
-                    });
-                }
-            }
-        }
-        Ok(())
     }
 }

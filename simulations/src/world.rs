@@ -7,9 +7,8 @@ use crate::host::{Brain, Host, Waiting, Wire};
 use crate::memo::Memo;
 use crate::network::Link;
 use crate::people::{People, Task};
-use crate::puppet::Habit;
 use crate::roll::{Census, Roll};
-use crate::scenario::{Scenario, When};
+use crate::scenario::Scenario;
 use crate::trace::TraceHash;
 use crate::workload::Planned;
 use std::collections::{BTreeMap, BTreeSet};
@@ -531,68 +530,6 @@ impl World {
 
     pub(crate) fn queue_len(&self) -> usize {
         self.queue.len()
-    }
-
-    /// The host of a node, as seen from another: of two that run from one state
-    /// the one that it is connected to.
-    pub(crate) fn number_of(&self, from: usize, node: &NodeId) -> Option<usize> {
-        let numbers = self.numbers.get(node)?;
-        numbers
-            .iter()
-            .find(|number| self.connection(from, **number).is_some())
-            .or_else(|| numbers.first())
-            .copied()
-    }
-
-    /// What a host does instead of running our engine, if it does.
-    pub(crate) fn habit_of(&self, host: usize) -> Option<Habit> {
-        match self.hosts.get(host).map(|host| &host.brain) {
-            Some(Brain::Puppet(puppet)) => Some(puppet.habit),
-            Some(Brain::Engine(_) | Brain::Down) | None => None,
-        }
-    }
-
-    /// When a host that does not run our engine acts of its own accord.
-    pub(crate) fn when_of(&self, host: usize) -> Option<When> {
-        if self.is_outsider(host) {
-            return self.scenario.outsider;
-        }
-        let hostile = &self.scenario.hostile;
-        hostile
-            .iter()
-            .find(|hostile| hostile.host == host)
-            .map(|hostile| hostile.when)
-    }
-
-    /// Whether a host is of nobody's roster, ever: it stands after the members
-    /// and the second hosts of those that run twice.
-    pub(crate) fn is_outsider(&self, host: usize) -> bool {
-        host >= self.scenario.members + self.scenario.agenda.clones.len()
-    }
-
-    /// Whether a host is a member that runs our engine, up or down.
-    pub(crate) fn is_honest(&self, host: usize) -> bool {
-        host < self.scenario.members
-            && !self
-                .scenario
-                .hostile
-                .iter()
-                .any(|hostile| hostile.host == host)
-    }
-
-    /// Those that do.
-    pub(crate) fn honest(&self) -> impl Iterator<Item = usize> {
-        (0..self.scenario.members).filter(|host| self.is_honest(*host))
-    }
-
-    pub(crate) fn is_honest_member(&self, member: &MemberId) -> bool {
-        self.honest()
-            .filter(|host| !self.scenario.agenda.is_twofold(*host))
-            .any(|host| {
-                self.hosts
-                    .get(host)
-                    .is_some_and(|host| host.member == Some(*member))
-            })
     }
 }
 

@@ -185,6 +185,42 @@ fn nobody_commits_what_too_few_prepared_and_nobody_prepares_two_in_a_round() {
 }
 
 #[test]
+fn a_node_that_restarts_late_in_the_voting_knows_what_it_prepared() {
+    let mut nodes = federation();
+    let proposed = |nodes: &mut [Node], saying| {
+        nodes[0].pass(60_000);
+        let (outputs, said) = say(&mut nodes[0], saying);
+        for notice in notices(outputs) {
+            spread(nodes, 0, &notice);
+        }
+        said.unwrap().roster.unwrap()
+    };
+    let first = proposed(&mut nodes, observer(1));
+    // More rounds than are kept, so that those of the beginning are dropped.
+    for round in [1, 9].into_iter().chain(17..=26) {
+        for at in 0..2 {
+            let prepare = Saying::Prepare {
+                roster: first,
+                round: Some(round),
+            };
+            let (outputs, said) = say(&mut nodes[at], prepare);
+            said.unwrap();
+            for notice in notices(outputs) {
+                spread(&mut nodes, at, &notice);
+            }
+        }
+    }
+    let second = proposed(&mut nodes, expel(1));
+    let mut node = nodes.remove(0).restart(0);
+    let again = Saying::Prepare {
+        roster: second,
+        round: Some(1),
+    };
+    let (_, said) = say(&mut node, again);
+    assert_eq!(said, Err(SayingRefusal::Vote(VoteRefusal::RoundPast)));
+}
+
+#[test]
 fn who_was_away_gets_the_roster_by_its_links() {
     let mut nodes = federation();
     let mut away = nodes.pop().unwrap();
