@@ -287,20 +287,24 @@ fn what_was_durable_at_the_kill_is_not_asked_for_again() {
             "before",
         );
         let first = core::mem::take(&mut *served.ranges.lock().unwrap());
-        assert_eq!(first, [(1, RANGE_FRAMES_MAX as u64)], "it gave no more");
+        // Two are asked for at once, and either may come first.
+        assert_eq!(first.len(), 1, "it gave no more: {first:?}");
 
         served.willing.store(usize::MAX, Ordering::SeqCst);
         let mut serving = south.serve("after");
         serving.until("all of it", |status| status.envelopes == COUNT);
         serving.terminate("after");
-        let asked: Vec<u64> = served
+        let mut asked: Vec<u64> = served
             .ranges
             .lock()
             .unwrap()
             .iter()
             .flat_map(|(from, to)| *from..=*to)
             .collect();
-        let missing: Vec<u64> = (held.through() + 1..=COUNT).collect();
+        asked.sort_unstable();
+        let missing: Vec<u64> = (1..=COUNT)
+            .filter(|sequence| !held.has(*sequence))
+            .collect();
         assert_eq!(asked, missing, "each that is missing once, and no other");
         let all = Held::of(&south.open_store("after"), &stream, mesh.roster(), "after");
         assert!(held.is_kept_in(&all));

@@ -91,6 +91,11 @@ impl Held {
         self.at.len() as u64
     }
 
+    /// Whether the envelope at this place is held.
+    pub(crate) fn has(&self, sequence: u64) -> bool {
+        self.at.contains_key(&sequence)
+    }
+
     /// The largest n for which 1 to n are held.
     pub(crate) const fn through(&self) -> u64 {
         self.through
