@@ -232,11 +232,7 @@ pub(super) fn restore<S: Store>(
         frames.push(value.to_vec());
         Ok(())
     })?;
-    // Some need others: a consent its proposal, a suspension a certificate. Votes of
-    // late rounds need to know who has reached them, which a first reading tells, so
-    // it ends only where a second one in a row brings nothing. A node that forgot
-    // its own votes would vote again.
-    let mut in_vain = 0;
+    // Some need others: a consent its proposal, a suspension a certificate.
     loop {
         let before = frames.len();
         frames.retain(|bytes| {
@@ -265,12 +261,7 @@ pub(super) fn restore<S: Store>(
                 Err(why) => why.passes(),
             }
         });
-        in_vain = if frames.len() == before {
-            in_vain + 1
-        } else {
-            0
-        };
-        if frames.is_empty() || in_vain == 2 {
+        if frames.is_empty() || frames.len() == before {
             return Ok(membership);
         }
     }
