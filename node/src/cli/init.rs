@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::error::{CliError, Code};
 use super::settings::{
-    NodeSettings, PORT_DEFAULT, dial_address, is_loopback, listen_address, listen_for,
+    NodeSettings, PORT_DEFAULT, dial_address, is_loopback, listen_address, listen_at,
 };
 use super::{Context, files};
 
@@ -208,19 +208,9 @@ fn plan(args: &InitArgs) -> Result<(Profile, NodeSettings), CliError> {
     } else {
         args.address.clone()
     };
-    let listen = |given: &[Multiaddr], dialled: &[Multiaddr]| {
-        let mut listen: Vec<Multiaddr> = if given.is_empty() {
-            dialled.iter().map(listen_for).collect()
-        } else {
-            given.to_vec()
-        };
-        listen.sort();
-        listen.dedup();
-        listen
-    };
     let settings = NodeSettings {
-        listen: listen(&args.listen, &addresses),
-        door_listen: listen(&args.door_listen, &args.door),
+        listen: listen_at(&args.listen, &addresses),
+        door_listen: listen_at(&args.door_listen, &args.door),
     };
     let Some(slug) = args.slug.clone() else {
         return Err(CliError::new(Code::Usage, "--slug is missing"));

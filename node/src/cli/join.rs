@@ -13,6 +13,7 @@ use super::error::{CliError, Code};
 use super::key::Own;
 use super::roster::Chain;
 use super::{Context, files};
+use crate::home::Home;
 use crate::keystore::{MODE_PUBLIC, read_bounded, write_new};
 
 mod entry;
@@ -31,6 +32,23 @@ pub(crate) struct JoinArgs {
     /// Fingerprint of the genesis, all 64 digits; spaces and colons do not matter
     #[arg(long, value_name = "DIGITS", value_parser = fingerprint)]
     fingerprint: FederationId,
+}
+
+/// Whether this node is of this federation already.
+fn has_joined(home: &Home, roster: &Roster) -> Result<bool, CliError> {
+    match files::roster(home)? {
+        None => Ok(false),
+        Some(present) if present.federation() == roster.federation() => Ok(true),
+        Some(present) => Err(CliError::new(
+            Code::NotAllowed,
+            format!(
+                "this node belongs to the federation {} already, fingerprint {}",
+                present.name(),
+                files::grouped(&present.federation())
+            ),
+        )
+        .hint("a node belongs to one federation: run \"watchfire init\" in another directory for another")),
+    }
 }
 
 /// This is another federation than the one that was compared.
@@ -91,24 +109,10 @@ pub(crate) fn run(context: &Context, args: &JoinArgs) -> Result<(), CliError> {
         )
         .hint("restore the directory the card came from, or found the federation anew with the present card"));
     }
-    let already_joined = match files::roster(&home)? {
-        None => {
-            write_new(&home.genesis(), &file.to_bytes(), MODE_PUBLIC)?;
-            false
-        }
-        Some(present) if present.federation() == roster.federation() => true,
-        Some(present) => {
-            return Err(CliError::new(
-                Code::NotAllowed,
-                format!(
-                    "this node belongs to the federation {} already, fingerprint {}",
-                    present.name(),
-                    files::grouped(&present.federation())
-                ),
-            )
-            .hint("a node belongs to one federation: run \"watchfire init\" in another directory for another"));
-        }
-    };
+    let already_joined = has_joined(&home, &roster)?;
+    if !already_joined {
+        write_new(&home.genesis(), &file.to_bytes(), MODE_PUBLIC)?;
+    }
     let joined = Joined {
         federation: roster.federation().to_string(),
         name: roster.name().to_owned(),

@@ -152,6 +152,19 @@ pub fn listen_address(text: &str) -> Result<Multiaddr, String> {
     }
 }
 
+/// Where to listen: where a person said, else so that others who dial these
+/// addresses get through. Each once, in order.
+pub(crate) fn listen_at(given: &[Multiaddr], dialled: &[Multiaddr]) -> Vec<Multiaddr> {
+    let mut listen: Vec<Multiaddr> = if given.is_empty() {
+        dialled.iter().map(listen_for).collect()
+    } else {
+        given.to_vec()
+    };
+    listen.sort();
+    listen.dedup();
+    listen
+}
+
 /// Where to listen so that others who dial `address` get through: on every
 /// interface, because the address of the card may be that of a firewall; but
 /// on the loopback interface alone where only this machine is meant.

@@ -15,7 +15,7 @@ use watchfire_protocol::wire::{List, Text};
 
 use super::{InitArgs, plan, random, seal, texts};
 use crate::cli::error::{CliError, Code};
-use crate::cli::settings::NodeSettings;
+use crate::cli::settings::{NodeSettings, listen_at};
 use crate::cli::{Context, files};
 use crate::clock::{moment, wall_ms};
 use crate::disk::SledStore;
@@ -140,22 +140,12 @@ fn whose(args: &InitArgs) -> Result<(Whose, NodeSettings), CliError> {
             .filter_map(|text| text.as_str().parse().ok())
             .collect::<Vec<_>>()
     };
-    let own = |given: &[libp2p::Multiaddr], dialled: &[Text<128>]| {
-        let mut listen = if given.is_empty() {
-            addresses(dialled)
-                .iter()
-                .map(crate::cli::settings::listen_for)
-                .collect()
-        } else {
-            given.to_vec()
-        };
-        listen.sort();
-        listen.dedup();
-        listen
-    };
     let settings = NodeSettings {
-        listen: own(&args.listen, checked.card.addresses.as_slice()),
-        door_listen: own(&args.door_listen, checked.card.door_addresses.as_slice()),
+        listen: listen_at(&args.listen, &addresses(checked.card.addresses.as_slice())),
+        door_listen: listen_at(
+            &args.door_listen,
+            &addresses(checked.card.door_addresses.as_slice()),
+        ),
     };
     let profile = Profile {
         slug: checked.card.slug.clone(),

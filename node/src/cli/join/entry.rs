@@ -8,7 +8,7 @@ use watchfire_protocol::store::{Batch, Store as _};
 use watchfire_protocol::table;
 use watchfire_protocol::wire::roster::Link;
 
-use super::{Joined, another};
+use super::{Joined, another, has_joined};
 use crate::cli::error::{CliError, Code};
 use crate::cli::roster::Chain;
 use crate::cli::{Context, files};
@@ -50,21 +50,7 @@ pub(super) fn run(
         )
         .hint("restore the directory the card came from"));
     }
-    let already_joined = match files::roster(home)? {
-        None => false,
-        Some(present) if present.federation() == roster.federation() => true,
-        Some(present) => {
-            return Err(CliError::new(
-                Code::NotAllowed,
-                format!(
-                    "this node belongs to the federation {} already, fingerprint {}",
-                    present.name(),
-                    files::grouped(&present.federation())
-                ),
-            )
-            .hint("a node belongs to one federation: run \"watchfire init\" in another directory for another"));
-        }
-    };
+    let already_joined = has_joined(home, roster)?;
     keep_links(home, chain)?;
     if !already_joined {
         // Last, so that a directory with a genesis has the links, too.
