@@ -1,8 +1,8 @@
 //! Points before each write of our own, at which a test ends the process.
 //!
 //! A build with debug assertions counts them; told `WATCHFIRE_END_BEFORE=12`
-//! it ends before the twelfth, as abruptly as `kill -9` would: nothing is
-//! dropped, nothing is flushed. In a release build there is nothing of it.
+//! it ends before the twelfth, and told a write's name before the first of that
+//! name, as abruptly as `kill -9` would: nothing is dropped, nothing is flushed. In a release build there is nothing of it.
 //! What sled writes by itself is cut elsewhere, by a limit of the system
 //! (`tests/tests/crash/points.rs`).
 //!
@@ -17,15 +17,15 @@ pub(crate) fn before(write: &'static str) {
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    static END_BEFORE: LazyLock<Option<u64>> = LazyLock::new(|| {
-        let number = std::env::var("WATCHFIRE_END_BEFORE").ok()?;
-        number.parse().ok()
-    });
+    static END_BEFORE: LazyLock<Option<String>> =
+        LazyLock::new(|| std::env::var("WATCHFIRE_END_BEFORE").ok());
     static COUNT: AtomicU64 = AtomicU64::new(0);
 
-    if let Some(end) = *END_BEFORE
-        && COUNT.fetch_add(1, Ordering::SeqCst) + 1 == end
-    {
+    let Some(end) = END_BEFORE.as_deref() else {
+        return;
+    };
+    let number = COUNT.fetch_add(1, Ordering::SeqCst) + 1;
+    if end == write || end.parse() == Ok(number) {
         eprintln!("ended before: {write}");
         std::process::abort();
     }

@@ -57,10 +57,12 @@ const ROLES: [Role; 6] = [
 
 /// How it ends.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Until {
+pub(crate) enum Until<'a> {
     Done,
     /// Before its own write of this number.
     Write(u64),
+    /// Before its first write of this name.
+    Named(&'a str),
     /// When it writes behind this byte of any file: what was to be written
     /// across it is cut there.
     Byte(u64),
@@ -88,18 +90,26 @@ const ABORTED: i32 = 6;
 const FILE_TOO_LARGE: i32 = 25;
 
 /// Runs a child to its end.
-pub(crate) fn run(role: Role, place: &Path, until: Until) -> Said {
+pub(crate) fn run(role: Role, place: &Path, until: Until<'_>) -> Said {
     let exe = std::env::current_exe().unwrap();
     let mut command = match until {
-        Until::Done | Until::Write(_) | Until::ByteOnceReady(_) => Command::new(exe),
+        Until::Done | Until::Write(_) | Until::Named(_) | Until::ByteOnceReady(_) => {
+            Command::new(exe)
+        }
         Until::Byte(limit) => {
             let mut command = limits(limit);
             command.arg(exe);
             command
         }
     };
-    if let Until::Write(number) = until {
-        command.env(END_BEFORE, number.to_string());
+    match until {
+        Until::Write(number) => {
+            command.env(END_BEFORE, number.to_string());
+        }
+        Until::Named(write) => {
+            command.env(END_BEFORE, write);
+        }
+        Until::Done | Until::Byte(_) | Until::ByteOnceReady(_) => {}
     }
     let mut child = command
         .args(["--exact", "child", "--nocapture"])
@@ -150,7 +160,7 @@ pub(crate) fn run(role: Role, place: &Path, until: Until) -> Said {
     let signal = output.status.signal();
     let is_killed = match until {
         Until::Done => false,
-        Until::Write(_) => signal == Some(ABORTED) && before.is_some(),
+        Until::Write(_) | Until::Named(_) => signal == Some(ABORTED) && before.is_some(),
         Until::Byte(_) | Until::ByteOnceReady(_) => signal == Some(FILE_TOO_LARGE),
     };
     assert!(

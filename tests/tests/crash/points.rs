@@ -279,6 +279,36 @@ impl Case<'_> {
     }
 }
 
+/// Kills one kind of work before its first write of each name. Which number a
+/// write has differs by one or two from run to run, so a walk by numbers may
+/// step over what is written once. Returns before what it was killed.
+fn walk_names(
+    role: Role,
+    begin: Begin,
+    listen: &[Listen],
+    names: &BTreeSet<String>,
+) -> BTreeSet<String> {
+    let template = Template::of(begin, listen);
+    names
+        .iter()
+        .filter(|name| {
+            let place = template.copy();
+            let said = run(role, place.path(), Until::Named(name));
+            let at = format!("{role:?}, before {name:?}");
+            Case {
+                template: &template,
+                place: place.path(),
+                said: &said,
+                roster: roster_of(place.path()),
+                at: &at,
+            }
+            .judge();
+            !said.is_done
+        })
+        .cloned()
+        .collect()
+}
+
 /// Walks the writes of one kind of work to its end. Returns before what it was
 /// killed.
 fn walk(role: Role, begin: Begin, listen: &[Listen]) -> BTreeSet<String> {
@@ -344,8 +374,7 @@ fn points_of_the_code() -> BTreeSet<String> {
 #[test]
 fn attack_37_killed_before_each_of_its_writes_in_turn() {
     let nowhere = [Listen::Nowhere, Listen::Nowhere];
-    let mut killed_before = BTreeSet::new();
-    for (role, begin, listen) in [
+    let works = [
         (Role::Make, Begin::Nothing, nowhere),
         (Role::Publish, Begin::Empty, nowhere),
         (Role::Open, Begin::Damaged, nowhere),
@@ -353,10 +382,17 @@ fn attack_37_killed_before_each_of_its_writes_in_turn() {
         (Role::Open, Begin::Moved, nowhere),
         (Role::Exchange, Begin::Empty, [Listen::Tcp, Listen::Tcp]),
         (Role::Govern, Begin::Empty, nowhere),
-    ] {
-        killed_before.extend(walk(role, begin, &listen));
+    ];
+    let mut killed_before = BTreeSet::new();
+    for (role, begin, listen) in &works {
+        killed_before.extend(walk(*role, *begin, listen));
     }
-    assert_eq!(killed_before, points_of_the_code());
+    let points = points_of_the_code();
+    for (role, begin, listen) in &works {
+        let stepped_over: BTreeSet<String> = points.difference(&killed_before).cloned().collect();
+        killed_before.extend(walk_names(*role, *begin, listen, &stepped_over));
+    }
+    assert_eq!(killed_before, points);
 }
 
 /// Kills at one byte of the log after the other, and judges. Returns how much
