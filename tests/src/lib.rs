@@ -17,4 +17,5 @@ pub mod mesh;
 pub mod program;
 pub mod targets;
 pub mod verdict;
+pub mod walkthrough;
 pub mod zstd;
