@@ -296,13 +296,20 @@ pub fn describe(change: &Change, roster: &Roster) -> String {
         Change::Admit { card, communities } => {
             let card = card.to_signed::<Card>();
             match card.claims() {
-                Ok(card) => format!(
-                    "admit {} ({}, {}), communities: {}",
-                    card.slug,
-                    card.contact.name.as_str(),
-                    card.role.name(),
-                    names(communities.iter().map(|name| name.as_str())),
-                ),
+                Ok(card) => {
+                    let name = card.contact.name.as_str();
+                    format!(
+                        "admit {} ({}{}), communities: {}",
+                        card.slug,
+                        if name.is_empty() {
+                            String::new()
+                        } else {
+                            format!("{name}, ")
+                        },
+                        card.role.name(),
+                        names(communities.iter().map(|name| name.as_str())),
+                    )
+                }
                 Err(_) => "admit somebody whose card cannot be read".to_owned(),
             }
         }

@@ -167,6 +167,7 @@ pub struct Engine<S> {
     unsaid: Vec<Vec<u8>>,
     /// When to say next that this node is alive.
     alive_at: Instant,
+    alive_said_at: Option<Instant>,
     alives_said: u64,
     peers: Peers,
     pulls: Pulls,
@@ -264,6 +265,7 @@ impl<S: Store> Engine<S> {
             unsaid: Vec::new(),
             membership,
             alive_at: now.mono.plus_ms(ALIVE_SOON_MS),
+            alive_said_at: None,
             alives_said: 0,
             peers: Peers::default(),
             pulls: Pulls::default(),

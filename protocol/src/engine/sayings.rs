@@ -8,7 +8,8 @@ use super::{Engine, Instant};
 use crate::gate::{NoticeRefusal, Slot, check_notice};
 use crate::ids::{MemberId, RosterId};
 use crate::limits::{
-    ALIVE_EVERY_MS, ALIVE_SOON_MS, FRAME_BYTES_MAX, MEMBERS_MAX, SUSPENSION_LIFE_MS_MAX,
+    ALIVE_EVERY_MS, ALIVE_SOON_MS, FRAME_BYTES_MAX, MEMBERS_MAX, NOTICE_AGAIN_MS,
+    SUSPENSION_LIFE_MS_MAX,
 };
 use crate::marking::Marking;
 use crate::membership::{Arrival, NotNews};
@@ -270,9 +271,15 @@ impl<S: Store> Engine<S> {
         self.alive_at
     }
 
-    /// Something changed that others should hear of soon.
+    /// Something changed that others should hear of soon: as soon as they take
+    /// another sign of life of this node, for one that they refuse is not heard
+    /// of for a quarter of an hour.
     pub(super) fn say_alive_soon(&mut self, now: Now) {
-        self.alive_at = self.alive_at.min(now.mono.plus_ms(ALIVE_SOON_MS));
+        let soon = now.mono.plus_ms(ALIVE_SOON_MS);
+        let taken = self
+            .alive_said_at
+            .map_or(soon, |said| said.plus_ms(NOTICE_AGAIN_MS + ALIVE_SOON_MS));
+        self.alive_at = self.alive_at.min(soon.max(taken));
     }
 
     /// Says that this node is alive, if it is time.
@@ -288,6 +295,7 @@ impl<S: Store> Engine<S> {
             self.alives_said,
             ALIVE_EVERY_MS / 8,
         );
+        self.alive_said_at = Some(now.mono);
         self.alive_at = now.mono.plus_ms(ALIVE_EVERY_MS - jitter_ms);
         let heads = self
             .streams

@@ -37,7 +37,7 @@ fn say(node: &mut Node, saying: Saying) -> (Vec<Output>, Result<Said, SayingRefu
 }
 
 /// The notices that a step gossips.
-fn notices(outputs: Vec<Output>) -> Vec<Vec<u8>> {
+pub(super) fn notices(outputs: Vec<Output>) -> Vec<Vec<u8>> {
     outputs
         .into_iter()
         .filter_map(|output| match output {
@@ -48,7 +48,7 @@ fn notices(outputs: Vec<Output>) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn tell(node: &mut Node, from: u64, notice: &[u8]) -> Vec<Output> {
+pub(super) fn tell(node: &mut Node, from: u64, notice: &[u8]) -> Vec<Output> {
     let roster = node.engine.roster();
     let mut outputs = node.feed(Input::gossip(
         node_id(from),
@@ -79,7 +79,7 @@ fn member(number: u64) -> MemberId {
     MemberId::of_root(&keys(number).root.public())
 }
 
-fn observer(number: u64) -> Saying {
+pub(super) fn observer(number: u64) -> Saying {
     Saying::Propose {
         reason: "it only reads".to_owned(),
         changes: vec![Change::Settle {
@@ -101,7 +101,7 @@ fn expel(number: u64) -> Saying {
 }
 
 /// Every node of the federation the tests share, connected by hand.
-fn federation() -> Vec<Node> {
+pub(super) fn federation() -> Vec<Node> {
     (0..members()).map(Node::start).collect()
 }
 
@@ -120,7 +120,7 @@ fn spread(nodes: &mut [Node], from: usize, notice: &[u8]) {
 
 /// Proposes at node 0, and has everybody prepare and commit; who hears of it are
 /// the first so many.
-fn decide(nodes: &mut [Node], saying: Saying) -> RosterId {
+pub(super) fn decide(nodes: &mut [Node], saying: Saying) -> RosterId {
     let (outputs, said) = say(&mut nodes[0], saying);
     let roster = said.unwrap().roster.unwrap();
     for notice in notices(outputs) {
