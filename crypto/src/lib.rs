@@ -10,6 +10,7 @@
 //! | [`signed`] | how does "the signature holds" become a type? |
 //! | [`multi`] | did all of these keys sign, each once? |
 //! | [`secret`] | how is a secret held, so that it is wiped and never printed? |
+//! | [`seal`] | how does something reach its audience, closed to everybody else? |
 //! | [`keyfile`] | how does a secret rest in a file, under a passphrase? |
 //!
 //! # Rules the rest of the product relies on
@@ -31,6 +32,7 @@ extern crate std;
 pub mod domain;
 pub mod keyfile;
 pub mod multi;
+pub mod seal;
 pub mod secret;
 pub mod sig;
 pub mod signed;
