@@ -16,12 +16,14 @@
 //! recipients can therefore not be shown two texts in one envelope.
 
 mod content;
+mod hint;
 mod padding;
 mod prekey;
 mod segment;
 mod slot;
 
 pub use content::{AudienceKey, ContentKey, WRAP_BYTES, Wrap};
+pub use hint::{HINT_KEY_BYTES, Hint, HintKey, HintSecret};
 pub use padding::{HEADER_SIZES, header_size, payload_size};
 pub use prekey::{PREKEY_BYTES, Prekey, PrekeyRefused, PrekeySecret};
 pub use segment::{COMMITMENT_BYTES, PIECE_TAG_BYTES, Segment, SegmentKey};

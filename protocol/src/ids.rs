@@ -91,6 +91,15 @@ id_type!(
     CertificateId
 );
 id_type!(
+    /// A prekey: hash of its statement.
+    PrekeyId
+);
+id_type!(
+    /// A grant: hash of its statement. It names the audience key that was
+    /// granted.
+    GrantId
+);
+id_type!(
     /// A roster: hash of its statement; of epoch 0, of the genesis.
     RosterId
 );

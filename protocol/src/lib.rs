@@ -19,6 +19,7 @@ pub mod opening;
 pub mod policy;
 pub mod query;
 pub mod roster;
+pub mod sealing;
 pub mod stix;
 pub mod store;
 pub mod table;

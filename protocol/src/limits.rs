@@ -16,6 +16,29 @@ pub const SECOND_SIGNATURE_BYTES_MAX: usize = 4_096;
 /// Largest key block: 64 slots of 1,168 bytes and their framing.
 pub const KEY_BLOCK_BYTES_MAX: usize = 81_920;
 
+/// Slots in a key block: recipient nodes of an audience that was made for one
+/// bundle. Above it, a group is made.
+pub const SLOTS_MAX: usize = 64;
+
+/// Audience keys under which one content key travels: as many as a bundle
+/// names communities and groups.
+pub const WRAPS_MAX: usize = 32;
+
+/// Slots of a grant: 436 of them, 1,168 bytes each with 32 of a name and 2 of a
+/// length, are the 524,288 bytes that a grant may have. A larger audience has
+/// several grants of one audience key.
+pub const GRANT_SLOTS_MAX: usize = 436;
+
+/// Largest payload of a grant.
+pub const GRANT_BYTES_MAX: usize = 524_288;
+
+/// What a grant tells its audience alone: the audience by name, a tag, a
+/// secret, and the tag of the AEAD.
+pub const GRANT_NOTE_BYTES_MAX: usize = 6_144;
+
+/// How long a prekey may be sealed to.
+pub const PREKEY_LIFE_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
+
 /// Largest head: the largest padding step of 8 KiB and an AEAD tag.
 pub const HEAD_BYTES_MAX: usize = 8_208;
 

@@ -16,6 +16,8 @@ pub const WRAP_BYTES: usize = 32 + 16;
 
 const CONTENT: Domain = Domain::new("content-key");
 const WRAP: Domain = Domain::new("content-key-wrap");
+const COMMITMENT: Domain = Domain::new("audience-key-commitment");
+const NOTE: Domain = Domain::new("grant-note");
 
 /// A content key, sealed under an audience key for one envelope.
 pub type Wrap = [u8; WRAP_BYTES];
@@ -32,6 +34,33 @@ impl AudienceKey {
     /// The key itself, for the slots of its grant and to be kept sealed.
     pub const fn secret(&self) -> &Secret<[u8; 32]> {
         &self.0
+    }
+
+    /// What a grant says in clear of the key that its slots hold: nobody finds two keys with one.
+    pub fn commitment(&self) -> [u8; 32] {
+        *derive(&self.0, PrefixDigest([0; 32]), COMMITMENT).expose()
+    }
+
+    /// Seals what a grant tells its audience, once for each audience key.
+    pub fn seal_note(&self, note: &[u8]) -> Vec<u8> {
+        self.noting()
+            .encrypt(&XNonce::default(), note)
+            .expect("a note is far shorter than 256 GiB")
+    }
+
+    /// Opens what [`AudienceKey::seal_note`] made.
+    ///
+    /// # Errors
+    ///
+    /// [`NotOpened`] for another audience key and every changed bit.
+    pub fn open_note(&self, sealed: &[u8]) -> Result<Vec<u8>, NotOpened> {
+        self.noting()
+            .decrypt(&XNonce::default(), sealed)
+            .map_err(|_| NotOpened)
+    }
+
+    fn noting(&self) -> XChaCha20Poly1305 {
+        XChaCha20Poly1305::new(derive(&self.0, PrefixDigest([0; 32]), NOTE).expose().into())
     }
 
     /// The content key of the envelope with this prefix: nothing is sent for it.

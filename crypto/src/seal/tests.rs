@@ -153,3 +153,36 @@ fn sizes_are_few_and_grow_by_little() {
         bytes = padded;
     }
 }
+
+#[test]
+fn two_nodes_share_a_hint_and_a_third_has_another() {
+    let keys = [1, 2, 3].map(|byte| HintKey::of_seed(&secret(byte)));
+    let [a, b, c] = &keys;
+    let there = a.with(&b.public()).unwrap();
+    let back = b.with(&a.public()).unwrap();
+    let other = c.with(&a.public()).unwrap();
+    let (node, nonce) = ([5; 32], [6; 16]);
+    assert_eq!(there.hint(&node, &nonce), back.hint(&node, &nonce));
+    assert_ne!(there.hint(&node, &nonce), other.hint(&node, &nonce));
+    assert_ne!(there.hint(&node, &nonce), there.hint(&[4; 32], &nonce));
+    assert_ne!(there.hint(&node, &nonce), there.hint(&node, &[7; 16]));
+    assert_eq!(a.with(&[0; 32]).err(), Some(PrekeyRefused::SmallOrder));
+    // Not the X25519 half of the prekey of the same seed.
+    let prekey = PrekeySecret::from_seed(secret(1)).prekey().to_bytes();
+    assert_ne!(prekey[1_184..], a.public());
+}
+
+#[test]
+fn a_grant_commits_to_its_audience_key_and_notes_open_under_it_alone() {
+    let [one, other] = [4, 5].map(|byte| AudienceKey::new(secret(byte)));
+    assert_ne!(one.commitment(), other.commitment());
+    assert_ne!(&one.commitment(), one.secret().expose());
+    let note = one.seal_note(b"dach");
+    assert_eq!(one.open_note(&note).unwrap(), b"dach");
+    assert!(other.open_note(&note).is_err());
+    for bit in 0..note.len() * 8 {
+        let mut spoiled = note.clone();
+        spoiled[bit / 8] ^= 1 << (bit % 8);
+        assert!(one.open_note(&spoiled).is_err());
+    }
+}

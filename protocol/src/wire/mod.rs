@@ -16,6 +16,7 @@ pub mod kind;
 pub mod notice;
 pub mod packet;
 pub mod roster;
+pub mod sealing;
 
 pub use bounded::{Bytes, List, Text, TooLong};
 pub use bundle::{Audience, Bundle, Encoding, Media, Named, Part, PermissibleActions};
