@@ -87,6 +87,10 @@ pub(super) fn check(key: &[u8], value: &[u8]) -> Result<(), &'static str> {
             key_is(1 + 8)?;
             reads(Link::from_bytes(value).is_ok())
         }
+        Some(b'K') => {
+            key_is(1)?;
+            reads(codec::decode::<Prepared>(value, PREPARED_BYTES_MAX).is_ok())
+        }
         Some(b'E' | b'B') => {
             key_is(HASH_KEY_BYTES)?;
             reads(codec::decode::<u64>(value, 9).is_ok())

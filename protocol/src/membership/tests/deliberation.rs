@@ -222,7 +222,7 @@ fn a_split_round_is_resolved_in_the_next() {
     for round in 3..6 {
         assert_eq!(
             may_prepare(&desk, &four, 0, &other, round),
-            Err(VoteRefusal::Committed)
+            Err(VoteRefusal::Locked)
         );
     }
     prepare(&mut desk, &four, &[3], &other, 5);
@@ -371,7 +371,7 @@ fn who_committed_learns_from_a_later_commit_that_others_turned() {
     assert_eq!(no_room, Turned::Back(NotNews::TooMany));
     assert_eq!(
         may_prepare(&desk, &four, 0, &other, 3),
-        Err(VoteRefusal::Committed)
+        Err(VoteRefusal::Locked)
     );
     // Members 1 and 2 hold the cheat's prepare, and what they commit shows it.
     desk.later(&four.commit_on(1, other.id(), 2, [1, 2, 3]))
