@@ -2,13 +2,12 @@
 //! made when the second of them is seen and told to everybody. What is known of
 //! votes is dropped with the epoch they were about; the proof stays.
 
+use super::Engine;
 use super::members::notice_bytes;
 use super::sayings::vote_of;
-use super::{Engine, Matter};
-use crate::gate::{Notice, Slot};
+use crate::gate::{Matter, Notice, Slot};
 use crate::ids::{CertificateId, MemberId, RosterId};
 use crate::limits::VOTE_BYTES_MAX;
-use crate::roster::Step;
 use crate::store::{Store, StoreError};
 use crate::wire::envelope::frame;
 use crate::wire::notice::Proof;
@@ -35,26 +34,21 @@ impl<S: Store> Engine<S> {
         let said = *vote.value();
         let mut pairs = Vec::new();
         let own = (said, vote.signature().to_bytes());
-        let step = match said.by {
-            VoteBy::Prepare { .. } => Step::Prepare,
-            VoteBy::Commit { .. } => Step::Commit,
+        let prepares = match said.by {
+            VoteBy::Prepare { .. } => [(*member, own)].into(),
+            VoteBy::Commit { .. } => {
+                let about = self.membership.deliberation();
+                for (roster, line) in about.other_commits(member, said.round, &said.roster) {
+                    let by = VoteBy::Commit { key: line.key };
+                    pairs.push((*member, own, (Vote { roster, by, ..said }, line.signature)));
+                }
+                self.carried(&said, notice.bytes())
+            }
             VoteBy::Consent { .. } => return Ok(()),
-        };
-        let about = self.membership.deliberation();
-        for (roster, line) in about.others_of(member, step, said.round, &said.roster) {
-            let by = match said.by {
-                VoteBy::Prepare { .. } => prepare_by(line),
-                VoteBy::Commit { .. } | VoteBy::Consent { .. } => VoteBy::Commit { key: line.key },
-            };
-            pairs.push((*member, own, (Vote { roster, by, ..said }, line.signature)));
-        }
-        let carried = match step {
-            Step::Commit => self.carried(&said, notice.bytes()),
-            Step::Prepare => [(*member, own)].into(),
         };
         let others = self.prepares_of_others(&said)?;
         for other in others {
-            for (who, vote) in &carried {
+            for (who, vote) in &prepares {
                 if let Some(another) = other.get(who) {
                     pairs.push((*who, *vote, *another));
                 }
@@ -102,7 +96,17 @@ impl<S: Store> Engine<S> {
             return None;
         };
         let member = self.roster.certificate(&certificate)?.member;
-        Some((member, (Vote { roster, by, ..*said }, line.signature)))
+        Some((
+            member,
+            (
+                Vote {
+                    roster,
+                    by,
+                    ..*said
+                },
+                line.signature,
+            ),
+        ))
     }
 
     /// Prepares for other rosters in the round of a vote: those that are held, and

@@ -226,19 +226,15 @@ impl Deliberation {
         lines
     }
 
-    /// What a member cast in a round and step for other rosters than one.
-    pub fn others_of(
+    /// What a member committed in a round but one roster.
+    pub fn other_commits(
         &self,
         member: &MemberId,
-        step: Step,
         round: u32,
         but: &RosterId,
     ) -> impl Iterator<Item = (RosterId, VoteLine)> {
-        let kept = match step {
-            Step::Prepare => &self.prepares,
-            Step::Commit => &self.commits,
-        };
-        kept.iter()
+        self.commits
+            .iter()
             .filter(move |((roster, at), _)| *at == round && roster != but)
             .filter_map(move |((roster, _), lines)| Some((*roster, *lines.get(member)?)))
     }
@@ -268,10 +264,7 @@ impl Deliberation {
     }
 
     /// In which rounds, and under which certificates, a member prepared.
-    pub fn prepared_by(
-        &self,
-        member: &MemberId,
-    ) -> impl Iterator<Item = (u32, CertificateId)> {
+    pub fn prepared_by(&self, member: &MemberId) -> impl Iterator<Item = (u32, CertificateId)> {
         self.prepares.iter().filter_map(move |((_, round), lines)| {
             let line = lines.get(member)?;
             Some((*round, CertificateId::from_bytes(line.key)))

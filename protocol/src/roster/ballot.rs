@@ -397,19 +397,18 @@ mod tests {
         }
         assert_eq!(other(&votes, 2), Err(VoteRefusal::Locked));
         assert_eq!(other(&votes, 3), Ok(()));
-        assert_eq!(votes.may_prepare(&"at", 3, &'a', FOUR), Ok(()));
+        let own = votes.may_prepare(&"at", 3, &'a', FOUR);
+        assert_eq!(own, Err(VoteRefusal::Locked), "nor back");
     }
 
     #[test]
     fn what_a_quorum_was_seen_to_prepare_last_is_all_that_may_be_prepared() {
-        let quorum = |round, roster| {
-            ["be", "cy", "dk"].map(|voter| (Step::Prepare, voter, round, roster))
-        };
+        let quorum =
+            |round, roster| ["be", "cy", "dk"].map(|voter| (Step::Prepare, voter, round, roster));
         // This one committed nothing, and prepared nothing either.
         let mut votes = ballot(&quorum(1, 'a'));
-        let may = |votes: &Ballot<_, _>, round, roster| {
-            votes.may_prepare(&"at", round, &roster, FOUR)
-        };
+        let may =
+            |votes: &Ballot<_, _>, round, roster| votes.may_prepare(&"at", round, &roster, FOUR);
         assert_eq!(may(&votes, 2, 'b'), Err(VoteRefusal::Locked));
         assert_eq!(may(&votes, 9, 'b'), Err(VoteRefusal::Locked));
         assert_eq!(may(&votes, 2, 'a'), Ok(()));
@@ -418,9 +417,17 @@ mod tests {
         for (step, voter, round, roster) in quorum(3, 'b') {
             votes.cast(step, voter, round, roster);
         }
-        assert_eq!(may(&votes, 3, 'b'), Err(VoteRefusal::Locked), "not by its own round");
+        assert_eq!(
+            may(&votes, 3, 'b'),
+            Err(VoteRefusal::Locked),
+            "not by its own round"
+        );
         assert_eq!(may(&votes, 4, 'b'), Ok(()));
-        assert_eq!(may(&votes, 4, 'a'), Err(VoteRefusal::Locked), "the last counts");
+        assert_eq!(
+            may(&votes, 4, 'a'),
+            Err(VoteRefusal::Locked),
+            "the last counts"
+        );
         // One fewer binds nobody.
         let fewer = ballot(&quorum(1, 'a')[..2]);
         assert_eq!(may(&fewer, 2, 'b'), Ok(()));

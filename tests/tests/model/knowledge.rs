@@ -231,9 +231,8 @@ mod tests {
     /// prepared; and what somebody's commit shows is as good as their prepares.
     #[test]
     fn what_enough_prepared_is_all_that_matters() {
-        let commits = |votes: Votes| {
-            Votes::of(votes.iter().filter(|vote| vote.step == Step::Commit))
-        };
+        let commits =
+            |votes: Votes| Votes::of(votes.iter().filter(|vote| vote.step == Step::Commit));
         let rules = Rules::of(Thresholds::of(4));
         let prepares = prepares();
         let member = 0;

@@ -20,7 +20,7 @@ use watchfire_crypto::Signed;
 /// A client of the node.
 const CLIENT: ClientToken = ClientToken(9);
 
-fn say(node: &mut Node, saying: Saying) -> (Vec<Output>, Result<Said, SayingRefusal>) {
+pub(super) fn say(node: &mut Node, saying: Saying) -> (Vec<Output>, Result<Said, SayingRefusal>) {
     let mut outputs = node.feed(Input::Say {
         client: CLIENT,
         saying: Box::new(saying),
@@ -37,7 +37,7 @@ fn say(node: &mut Node, saying: Saying) -> (Vec<Output>, Result<Said, SayingRefu
 }
 
 /// The notices that a step gossips.
-fn notices(outputs: Vec<Output>) -> Vec<Vec<u8>> {
+pub(super) fn notices(outputs: Vec<Output>) -> Vec<Vec<u8>> {
     outputs
         .into_iter()
         .filter_map(|output| match output {
@@ -48,7 +48,7 @@ fn notices(outputs: Vec<Output>) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn tell(node: &mut Node, from: u64, notice: &[u8]) -> Vec<Output> {
+pub(super) fn tell(node: &mut Node, from: u64, notice: &[u8]) -> Vec<Output> {
     let roster = node.engine.roster();
     let mut outputs = node.feed(Input::gossip(
         node_id(from),
@@ -60,7 +60,7 @@ fn tell(node: &mut Node, from: u64, notice: &[u8]) -> Vec<Output> {
     outputs
 }
 
-fn commit_by(number: u64, node: &Node, roster: RosterId, round: u32) -> Vec<u8> {
+pub(super) fn commit_by(number: u64, node: &Node, roster: RosterId, round: u32) -> Vec<u8> {
     let keys = keys(number);
     let vote = Vote {
         federation: node.engine.roster().federation(),
@@ -75,11 +75,11 @@ fn commit_by(number: u64, node: &Node, roster: RosterId, round: u32) -> Vec<u8> 
     VoteFrame::bare(signed).unwrap()
 }
 
-fn member(number: u64) -> MemberId {
+pub(super) fn member(number: u64) -> MemberId {
     MemberId::of_root(&keys(number).root.public())
 }
 
-fn observer(number: u64) -> Saying {
+pub(super) fn observer(number: u64) -> Saying {
     Saying::Propose {
         reason: "it only reads".to_owned(),
         changes: vec![Change::Settle {
@@ -90,7 +90,7 @@ fn observer(number: u64) -> Saying {
     }
 }
 
-fn expel(number: u64) -> Saying {
+pub(super) fn expel(number: u64) -> Saying {
     Saying::Propose {
         reason: "it left".to_owned(),
         changes: vec![Change::Expel {
@@ -101,7 +101,7 @@ fn expel(number: u64) -> Saying {
 }
 
 /// Every node of the federation the tests share, connected by hand.
-fn federation() -> Vec<Node> {
+pub(super) fn federation() -> Vec<Node> {
     (0..members()).map(Node::start).collect()
 }
 
@@ -110,7 +110,7 @@ fn members() -> u64 {
 }
 
 /// Lets everybody hear a notice but the one it is of.
-fn spread(nodes: &mut [Node], from: usize, notice: &[u8]) {
+pub(super) fn spread(nodes: &mut [Node], from: usize, notice: &[u8]) {
     for (at, node) in nodes.iter_mut().enumerate() {
         if at != from {
             tell(node, from as u64, notice);
@@ -120,7 +120,7 @@ fn spread(nodes: &mut [Node], from: usize, notice: &[u8]) {
 
 /// Proposes at node 0, and has everybody prepare and commit; who hears of it are
 /// the first so many.
-fn decide(nodes: &mut [Node], saying: Saying) -> RosterId {
+pub(super) fn decide(nodes: &mut [Node], saying: Saying) -> RosterId {
     let (outputs, said) = say(&mut nodes[0], saying);
     let roster = said.unwrap().roster.unwrap();
     for notice in notices(outputs) {

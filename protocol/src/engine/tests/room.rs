@@ -161,9 +161,13 @@ impl Node {
     }
 
     pub(super) fn on(store: MemoryStore, number: u64) -> Self {
+        Self::with(store, config_of(number))
+    }
+
+    pub(super) fn with(store: MemoryStore, config: Config) -> Self {
         let engine = Engine::open(
             store,
-            config_of(number),
+            config,
             Now {
                 mono: Instant::ZERO,
                 wall_ms: WALL_MS,
