@@ -41,7 +41,11 @@ struct World {
 static WORLD: LazyLock<World> = LazyLock::new(|| {
     let (file, roster, keys) =
         derived_federation(&[0x51; 32], &[Role::Agency; 2], FOUNDED_MS).unwrap();
-    let member = |keys: &Keys| roster.member_of_root(&keys.root.public().to_bytes()).unwrap();
+    let member = |keys: &Keys| {
+        roster
+            .member_of_root(&keys.root.public().to_bytes())
+            .unwrap()
+    };
     let proposer = member(&keys[0]);
     let certificate = roster.certificates_of(proposer.id).next().unwrap().id;
     let successor = roster
@@ -77,18 +81,22 @@ impl World {
         VoteFrame::bare(signed).unwrap()
     }
 
-    fn prepares(&self) -> Vec<Vec<u8>> {
+    /// The proposal, and what both nodes prepared.
+    fn proposed(&self) -> Vec<Vec<u8>> {
         let by = |keys: &Keys| {
             let root = keys.root.public().to_bytes();
             let member = self.roster.member_of_root(&root).unwrap().id;
             let certificate = self.roster.certificates_of(member).next().unwrap().id;
             self.vote(VoteBy::Prepare { certificate }, &keys.signing)
         };
-        self.keys.iter().map(by).collect()
+        let prepares = self.keys.iter().map(by);
+        std::iter::once(self.proposal.clone())
+            .chain(prepares)
+            .collect()
     }
 
     fn commits(&self) -> Vec<Vec<u8>> {
-        let prepared = self.packet(&[&[self.proposal.clone()], &self.prepares()[..]].concat());
+        let prepared = self.packet(&self.proposed());
         let rebuilt = Rebuilt::of(&prepared, NOW, |_, _, _| {}).unwrap();
         let by = |keys: &Keys| {
             let key = keys.root.public().to_bytes();
@@ -128,7 +136,9 @@ pub fn fuzz_packet(bytes: &[u8]) {
     }) else {
         return;
     };
-    let ascends = (0..).zip(&epochs).all(|(at, epochs)| *epochs == (at, at + 1));
+    let ascends = (0..)
+        .zip(&epochs)
+        .all(|(at, epochs)| *epochs == (at, at + 1));
     assert!(ascends, "{epochs:?}");
     assert_eq!(rebuilt.roster.epoch(), epochs.len() as u64);
     for left in &rebuilt.left {
@@ -144,8 +154,8 @@ pub fn fuzz_packet(bytes: &[u8]) {
 /// link, and some that must be refused.
 pub fn packets() -> Vec<Vec<u8>> {
     let world = &*WORLD;
-    let (prepares, commits) = (world.prepares(), world.commits());
-    let proposed = [&[world.proposal.clone()], &prepares[..]].concat();
+    let commits = world.commits();
+    let proposed = world.proposed();
     let decided = world.packet(&[&proposed, &commits[..]].concat());
     let mut followed = world.packet(&[]);
     let mut links = Vec::new();

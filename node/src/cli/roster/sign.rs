@@ -197,7 +197,7 @@ pub(super) fn run(context: &Context, args: SignArgs) -> Result<(), CliError> {
                 ui.note("note: compare the fingerprint of the federation with a member by telephone before you send this");
             } else {
                 ui.note(&format!(
-                    "note: until the node of {} has this file it does not know that its root has voted: let it prepare nothing else before",
+                    "note: this packet must be one of a node of {0}: where it is not, let the node of {0} prepare nothing before it has this file",
                     view.by
                 ));
             }
