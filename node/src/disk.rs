@@ -28,6 +28,8 @@
 //! store/store.repairing, store.suspect
 //!                      a repair was begun; one is due at the next start
 //! store/sled/          the database: one tree, keys behind one byte of kind
+//! store.chain/         the roster chain: outlives the store
+//! store.prepared       what this node prepared last: outlives the store
 //! store.published      how far this node's own streams went: outlives the store
 //! store.damaged-TIME/  a store that did not open, set aside by `recovery`
 //! ```
@@ -43,6 +45,7 @@ pub mod lock;
 pub(crate) mod marks;
 pub(crate) mod met;
 mod point;
+pub mod prepared;
 pub mod published;
 pub mod recovery;
 pub mod repair;

@@ -24,6 +24,7 @@ use watchfire_protocol::wire::roster::Cut;
 use crate::clock::Clock;
 use crate::committer::Committer;
 use crate::disk::chain::{self, ChainError};
+use crate::disk::prepared::{self, PreparedError};
 use crate::disk::published::{OwnStreams, Recovering, Witnessed};
 use crate::disk::recovery::{self, Happened};
 use crate::disk::{Damaged, OpenError as DiskError, SledStore, tables};
@@ -63,6 +64,9 @@ pub enum StartError {
     /// The roster chain beside the store cannot be used.
     #[error(transparent)]
     Chain(#[from] ChainError),
+    /// What says which roster this node prepared last cannot be used.
+    #[error(transparent)]
+    Prepared(#[from] PreparedError),
     /// The store does not open.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -133,6 +137,7 @@ impl Node {
         let file = GenesisFile::from_bytes(&config.genesis_file)?;
         let mut roster = Roster::found(&file)?;
         let links = chain::read(&config.store)?;
+        let prepared = prepared::read(&config.store)?;
         for link in &links {
             roster = roster.follow(link)?;
         }
@@ -145,6 +150,7 @@ impl Node {
                 roster: roster.clone(),
                 genesis_file: config.genesis_file.clone(),
                 links: links.clone(),
+                prepared,
                 transport_key: transport_key.to_bytes(),
                 signing_key: SigningKey::from_seed(config.signing_key.expose_seed().expose()),
                 seed,

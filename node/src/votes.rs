@@ -12,7 +12,8 @@
 //! end 1
 //! ```
 //!
-//! A copy of the key on another medium has a record of its own. What the
+//! The record of a key in a token lies where whoever signs says, or in the data
+//! directory. A copy of the key on another medium has a record of its own. What the
 //! federation already knows of the root's votes counts too, see
 //! [`VoteRecord::learn`]; two copies of one key, used in turn on packets that do
 //! not hold each other's votes, are what no file can prevent.
@@ -118,12 +119,20 @@ impl VoteRecord {
     /// # Errors
     /// When it is damaged or another key's, or another process has it.
     pub fn open(root_key: &Path, root: &PublicKey) -> Result<Self, VotesError> {
-        let place = beside(root_key, ".votes.lock");
+        Self::open_at(Self::place(root_key), root)
+    }
+
+    /// Opens the record in a file of its own, for a key that is in no file: one in
+    /// a token. An empty one where there is none.
+    ///
+    /// # Errors
+    /// As [`VoteRecord::open`].
+    pub fn open_at(path: PathBuf, root: &PublicKey) -> Result<Self, VotesError> {
+        let place = beside(&path, ".lock");
         let lock = PidLock::acquire(&place).map_err(|error| match error {
             LockError::Held { .. } => VotesError::Busy,
             LockError::Io(why) => VotesError::Lock { path: place, why },
         })?;
-        let path = Self::place(root_key);
         let last = match read_secret(&path) {
             Ok(bytes) => read(&path, &bytes, root)?,
             Err(FileError::Missing { .. }) => BTreeMap::new(),

@@ -1,6 +1,6 @@
 //! The layout of the store: which key holds what.
 //!
-//! One ordered key space, its tables told apart by the first byte. Eight of
+//! One ordered key space, its tables told apart by the first byte. Nine of
 //! them are the truth; every other table can be made again from them, but for
 //! `M` and `G`, which may be forgotten.
 //!
@@ -13,6 +13,7 @@
 //! | `R` | arrival | the [remains](crate::wire::exchange::Remains) of an envelope that came after its expiry | truth |
 //! | `Z` | epoch | the [link](crate::wire::roster::Link) that leads to it | truth |
 //! | `Y` | slot | the newest [notice](crate::gate::Notice) for it | truth |
+//! | `K` | | the last vote that this node [prepared](Prepared) | truth |
 //! | `Q` | arrival | why it is [not believed](crate::engine::Quarantine) | truth |
 //! | `E` | envelope id | arrival | index |
 //! | `S` | stream, sequence | envelope id | index |
@@ -34,7 +35,7 @@ pub mod blocks;
 mod pack;
 pub mod rows;
 
-use crate::ids::{BundleId, CertificateId, EnvelopeId, NodeId};
+use crate::ids::{BundleId, CertificateId, EnvelopeId, NodeId, RosterId};
 use crate::limits::{FORMER_STORES_MAX, FRAME_BYTES_MAX};
 use crate::marking::Marking;
 use crate::wire::exchange::StoreId;
@@ -46,6 +47,18 @@ pub const INDEXES: &[u8] = b"AEFGMSBHPWOTIVD";
 
 /// The number of an envelope in the order in which this node took it.
 pub type Arrival = u64;
+
+/// The last vote that a node prepared: it prepares one roster in a round, and
+/// never in an earlier round again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Prepared {
+    /// The number of the roster.
+    pub epoch: u64,
+    /// In which round.
+    pub round: u32,
+    /// Which.
+    pub roster: RosterId,
+}
 
 /// One line of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -191,6 +204,14 @@ pub fn epoch_of(key: &[u8]) -> Option<u64> {
 
 /// Prefix of the chain, in order.
 pub const LINKS: &[u8] = b"Z";
+
+/// Key of the last vote that this node prepared.
+pub fn prepared() -> Vec<u8> {
+    key(b'K', &[])
+}
+
+/// Longest value there: a number of nine bytes, one of five, and an id.
+pub const PREPARED_BYTES_MAX: usize = 9 + 5 + 32;
 
 /// Key of the notice for a slot.
 pub fn notice(slot: &crate::gate::Slot) -> Vec<u8> {

@@ -324,9 +324,9 @@ pub(crate) fn commitment(about: &Deliberation, roster: &Roster, me: &MemberId) -
     })
 }
 
-/// What a member would prepare now: what a quorum prepared last, since somebody may
-/// have committed it and be bound to it; else in the present round what most have; and in
-/// the next one, where this one can decide nothing or has taken too long.
+/// What a member would prepare now, of what it may: in the present round what most
+/// have; and in the next one, where this one can decide nothing or has taken too
+/// long. That it is what a quorum prepared last is the ballot's rule.
 pub(crate) fn preparation(
     about: &Deliberation,
     roster: &Roster,
@@ -350,12 +350,7 @@ pub(crate) fn preparation(
             .filter(|candidate| agrees(candidate, me))
             .map(|candidate| candidate.successor.id())
             .filter(|id| about.may_prepare(roster, me, round, id).is_ok())
-            .max_by_key(|id| {
-                let locked = (1..round)
-                    .rev()
-                    .find(|earlier| ballot.is_prepared(*earlier, id, roster.thresholds().votes()));
-                (locked, support(id), core::cmp::Reverse(*id))
-            })
+            .max_by_key(|id| (support(id), core::cmp::Reverse(*id)))
     };
     if !has_voted(me) {
         return favourite(round).map(|id| Task::Prepare(id, round));

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use watchfire_tests::bytes::{hex, unhex};
 use watchfire_tests::targets::mutate::{Chooser, mutated};
-use watchfire_tests::targets::{ALL, named, wire};
+use watchfire_tests::targets::{ALL, named, packet, wire};
 
 /// Mutations of each target, enough for some seconds in all. The fuzzer does as
 /// many in a fraction of the time, and chooses them better.
@@ -102,12 +102,20 @@ attack_36! {
     fn attack_36_payloads "payload"
     #[test]
     fn attack_36_control_lines "control"
+    #[test]
+    fn attack_36_packets "packet"
 }
 
 /// A target that accepts none of its samples tests nothing behind the door.
 #[test]
 fn the_statements_begin_good() {
     wire::statements_are_good();
+}
+
+/// Likewise.
+#[test]
+fn the_packets_begin_good() {
+    packet::packets_are_good();
 }
 
 /// A compressed block in which the lengths of its four streams of literals are

@@ -33,9 +33,10 @@ impl From<StartError> for CliError {
     fn from(error: StartError) -> Self {
         let code = match &error {
             StartError::Disk(DiskError::InUse { .. }) => Code::InUse,
-            StartError::Genesis(_) | StartError::Roster(_) | StartError::Chain(_) => {
-                Code::Verification
-            }
+            StartError::Genesis(_)
+            | StartError::Roster(_)
+            | StartError::Chain(_)
+            | StartError::Prepared(_) => Code::Verification,
             StartError::Disk(_)
             | StartError::Store(_)
             | StartError::Engine(_)

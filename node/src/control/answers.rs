@@ -347,6 +347,7 @@ mod tests {
             roster: roster.clone(),
             genesis_file: file.to_bytes(),
             links: Vec::new(),
+            prepared: None,
             transport_key: keys.transport.public().to_bytes(),
             signing_key: keys.signing,
             seed: [1; 32],

@@ -45,6 +45,8 @@ fn refused(why: &SayingRefusal) -> Failure {
     let code = match why {
         SayingRefusal::Vote(VoteRefusal::NotHeld) => 14,
         SayingRefusal::Vote(_)
+        | SayingRefusal::OtherNode { .. }
+        | SayingRefusal::Stale { .. }
         | SayingRefusal::Roster(RosterError::NotAMember)
         | SayingRefusal::Gate(NoticeRefusal::NotKnown) => 12,
         SayingRefusal::Roster(RosterError::Malformed { .. } | RosterError::Signature { .. })
@@ -162,6 +164,8 @@ const fn judged(why: &SayingRefusal) -> (&'static str, bool) {
         SayingRefusal::Gate(_)
         | SayingRefusal::Roster(_)
         | SayingRefusal::Vote(_)
+        | SayingRefusal::OtherNode { .. }
+        | SayingRefusal::Stale { .. }
         | SayingRefusal::Form(_) => ("refused", false),
     }
 }

@@ -45,7 +45,7 @@ use watchfire_protocol::wire::codec;
 use watchfire_protocol::wire::exchange::StreamId;
 
 use super::durable::sync;
-use super::{SledStore, chain, held, point, value};
+use super::{SledStore, chain, held, point, prepared, value};
 
 /// What follows the store's name.
 const SUFFIX: &str = ".published";
@@ -480,6 +480,10 @@ impl Store for Witnessed {
     fn apply(&self, batch: &Batch) -> Result<(), StoreError> {
         chain::keep(&self.path, batch).map_err(|why| StoreError::Failed {
             operation: "keep the roster chain",
+            cause: why.to_string(),
+        })?;
+        prepared::keep(&self.path, batch).map_err(|why| StoreError::Failed {
+            operation: "keep what this node prepared",
             cause: why.to_string(),
         })?;
         self.store.apply(batch)?;

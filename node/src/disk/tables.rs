@@ -28,7 +28,7 @@ const fn index(byte: u8, name: &'static str) -> Table {
 }
 
 /// The layout of `protocol::table`, in key order.
-pub(crate) const TABLES: [Table; 23] = [
+pub(crate) const TABLES: [Table; 24] = [
     index(b'A', "next-arrival"),
     index(b'B', "bundles"),
     truth(b'C', "chunks"),
@@ -38,6 +38,7 @@ pub(crate) const TABLES: [Table; 23] = [
     index(b'G', "store-names"),
     index(b'H', "chunk-hashes"),
     index(b'I', "objects"),
+    truth(b'K', "prepared"),
     truth(b'L', "log"),
     index(b'M', "marks"),
     truth(b'N', "certificates"),
@@ -72,6 +73,7 @@ pub(crate) fn place(key: &[u8]) -> String {
     let named = match key.first().copied() {
         Some(b'A') => Some("the number of the next arrival".to_owned()),
         Some(b'G') => Some("the names of this store".to_owned()),
+        Some(b'K') => Some("what this node prepared last".to_owned()),
         Some(b'M') => Some(format!("node {}", hex::encode(rest))),
         Some(b'Y') => Some(format!("notice {}", hex::encode(rest))),
         Some(b'Z') => table::epoch_of(key).map(|epoch| format!("epoch {epoch}")),

@@ -103,6 +103,7 @@ impl Held {
         let keys = &self.keys[number];
         let config = Config {
             links: Vec::new(),
+            prepared: None,
             roster: self.roster.clone(),
             genesis_file: self.genesis.to_bytes(),
             transport_key: keys.transport.public().to_bytes(),

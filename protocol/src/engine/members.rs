@@ -70,6 +70,7 @@ impl<S: Store> Engine<S> {
                 .put(table::notice(&taken.slot), notice.bytes().to_vec());
         }
         self.drop_notices(&taken.dropped);
+        self.prove_double_votes(notice)?;
         self.follows(now, taken.effect)?;
         Ok(Ok(()))
     }

@@ -21,6 +21,7 @@
 //! | `catch_up` | fetches what was missed, from whoever offers it |
 //! | `serve` | answers members and the door |
 //! | `restore` | what a start reads of the store |
+//! | `double_votes` | two votes of one member where one may be, and the proof of it |
 //! | `evidence` | what is kept against authors, and proofs of it |
 //! | `members` | takes notices, and goes from one roster to the next |
 //! | `notices` | asks peers for notices and links of the chain, and answers |
@@ -35,6 +36,7 @@
 //! | `rebuild` | makes every index again from the truth |
 
 mod catch_up;
+mod double_votes;
 mod evidence;
 mod frontier;
 mod healing;
@@ -81,7 +83,7 @@ use crate::membership::Membership;
 use crate::policy::Peer;
 use crate::roster::{Certificate, Roster};
 use crate::store::{Batch, CommitNo, Store, StoreError};
-use crate::table::{self, Arrival, StoreNames};
+use crate::table::{self, Arrival, Prepared, StoreNames};
 use crate::time::{Instant, Now};
 use crate::wire::card::Role;
 use crate::wire::exchange::{StoreId, StreamId};
@@ -113,6 +115,8 @@ pub struct Config {
     /// Links of the chain that are known beside the store, from epoch 1 on. The
     /// roster may have followed them already.
     pub links: Vec<Link>,
+    /// What this node prepared last, as it is known beside the store.
+    pub prepared: Option<Prepared>,
     /// This node's transport key.
     pub transport_key: [u8; 32],
     /// Signs this node's statements.
@@ -165,6 +169,8 @@ pub struct Engine<S> {
     suspended: BTreeSet<MemberId>,
     /// Proofs that are to be told when the step is done.
     unsaid: Vec<Vec<u8>>,
+    /// What this node prepared last.
+    prepared: Option<Prepared>,
     /// When to say next that this node is alive.
     alive_at: Instant,
     alive_said_at: Option<Instant>,
@@ -241,6 +247,14 @@ impl<S: Store> Engine<S> {
         let next_arrival = staged.get_as(&table::next_arrival(), 9)?.unwrap_or(0);
         let streams = restore_streams(&staged)?;
         let evidence = restore_evidence(&staged)?;
+        let stored: Option<Prepared> =
+            staged.get_as(&table::prepared(), table::PREPARED_BYTES_MAX)?;
+        // Either of the two may be an old copy.
+        let prepared = config
+            .prepared
+            .into_iter()
+            .chain(stored)
+            .max_by_key(|prepared| (prepared.epoch, prepared.round));
         // Whose suspension ended while this node did not run is seen at once.
         let suspended = roster.members().map(|member| member.id).collect();
         let mut engine = Self {
@@ -263,6 +277,7 @@ impl<S: Store> Engine<S> {
             author_quotas: BTreeMap::new(),
             suspended,
             unsaid: Vec::new(),
+            prepared,
             membership,
             alive_at: now.mono.plus_ms(ALIVE_SOON_MS),
             alive_said_at: None,

@@ -41,6 +41,13 @@ impl<S: Store> Engine<S> {
                 return Ok(Err(full));
             }
         }
+        // Its own root is shown what this node prepared, also where the store has
+        // lost it: what it then may not sign, it does not.
+        if let Some(frame) = self.own_prepare()
+            && let Err(full) = packet.add_notice(frame)
+        {
+            return Ok(Err(full));
+        }
         Ok(Ok(packet))
     }
 

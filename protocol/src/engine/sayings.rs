@@ -6,7 +6,7 @@ use super::messages::{ClientToken, Output};
 use super::receive::release_frame;
 use super::{Engine, Instant};
 use crate::gate::{NoticeRefusal, Slot, check_notice};
-use crate::ids::{MemberId, RosterId};
+use crate::ids::{MemberId, NodeId, RosterId};
 use crate::limits::{
     ALIVE_EVERY_MS, ALIVE_SOON_MS, FRAME_BYTES_MAX, MEMBERS_MAX, NOTICE_AGAIN_MS,
     SUSPENSION_LIFE_MS_MAX,
@@ -16,11 +16,12 @@ use crate::membership::{Arrival, NotNews};
 use crate::policy::Peer;
 use crate::roster::{Proposal, RosterError, Step, VoteRefusal};
 use crate::store::{Store, StoreError};
+use crate::table::{self, Prepared};
 use crate::time::Now;
 use crate::wire::envelope::{body_of, frame};
 use crate::wire::notice::{Alive, StreamHead, Suspension};
 use crate::wire::roster::{Change, RosterStatement, Vote, VoteBy, VoteFrame, VoteLine};
-use crate::wire::{Kind, List, SignedBytes, Text, codec};
+use crate::wire::{Kind, List, SignedBytes, Text, TooLong, codec};
 use watchfire_crypto::{Signed, Statement};
 
 /// What a person has this node say.
@@ -79,6 +80,26 @@ pub enum SayingRefusal {
     /// A vote against what was voted before.
     #[error(transparent)]
     Vote(#[from] VoteRefusal),
+    /// A prepare where another node of this member has prepared.
+    #[error(
+        "node {node} of this member prepared in round {round} already, and a member that prepares at two nodes may sign two rosters in one round; prepare there, or revoke that node first"
+    )]
+    OtherNode {
+        /// Which node.
+        node: NodeId,
+        /// The last round in which it did.
+        round: u32,
+    },
+    /// A commit of the own root, made when its node had not yet voted on.
+    #[error(
+        "this root signed in round {signed}, and its node has prepared in round {prepared} since: the packet it signed was older than that; destroy the vote, export a packet here, and sign that"
+    )]
+    Stale {
+        /// The round of the commit.
+        signed: u32,
+        /// The last round in which the node prepared.
+        prepared: u32,
+    },
     /// What was brought does not come through the gate.
     #[error(transparent)]
     Gate(#[from] NoticeRefusal),
@@ -103,15 +124,24 @@ impl<S: Store> Engine<S> {
     }
 
     fn say(&mut self, now: Now, saying: Saying) -> Result<Result<Said, SayingRefusal>, StoreError> {
+        let mut prepared = None;
         let made = match saying {
             Saying::Propose { reason, changes } => self.proposal(now, reason, changes),
-            Saying::Prepare { roster, round } => self.prepare(&roster, round),
+            Saying::Prepare { roster, round } => {
+                self.prepare(now, &roster, round).map(|(bytes, vote)| {
+                    prepared = Some(vote);
+                    (bytes, Some(roster))
+                })
+            }
             Saying::Suspend {
                 member,
                 life_ms,
                 reason,
             } => self.suspension(now, member, life_ms, reason),
-            Saying::Bring { frame } => Ok((self.with_prepares(frame)?, None)),
+            Saying::Bring { frame } => match self.stale_commit(&frame) {
+                Some(why) => Err(why),
+                None => Ok((self.with_prepares(frame)?, None)),
+            },
             Saying::Follow { link } => return self.bring_link(now, &link),
         };
         let (bytes, roster) = match made {
@@ -120,6 +150,11 @@ impl<S: Store> Engine<S> {
         };
         if let Err(why) = self.utter(now, bytes)? {
             return Ok(Err(why));
+        }
+        if let Some(prepared) = prepared {
+            // In the batch that holds the vote, which is let out after it.
+            self.staged.put_as(table::prepared(), &prepared);
+            self.prepared = Some(prepared);
         }
         Ok(Ok(Said {
             roster,
@@ -179,25 +214,111 @@ impl<S: Store> Engine<S> {
 
     fn prepare(
         &self,
+        now: Now,
         roster: &RosterId,
         round: Option<u32>,
-    ) -> Result<(Vec<u8>, Option<RosterId>), SayingRefusal> {
+    ) -> Result<(Vec<u8>, Prepared), SayingRefusal> {
         let deliberation = self.membership.deliberation();
         let thresholds = self.roster.thresholds();
-        let round = round.unwrap_or_else(|| deliberation.ballot().round(thresholds));
+        let last = self.last_prepared();
+        let round = round.unwrap_or_else(|| {
+            let present = deliberation.ballot().round(thresholds);
+            present.max(last.map_or(0, |last| last.round))
+        });
+        if let Some((node, round)) = self.other_preparer(now) {
+            return Err(SayingRefusal::OtherNode { node, round });
+        }
         deliberation.may_prepare(&self.roster, &self.own_member(), round, roster)?;
+        // What the store may have forgotten.
+        if let Some(last) = last {
+            if last.round > round {
+                return Err(VoteRefusal::RoundPast.into());
+            }
+            if last.round == round && last.roster != *roster {
+                return Err(VoteRefusal::OtherInRound.into());
+            }
+        }
+        let prepared = Prepared {
+            epoch: self.roster.epoch().saturating_add(1),
+            round,
+            roster: *roster,
+        };
+        let bytes = self
+            .prepare_frame(&prepared)
+            .map_err(|why| SayingRefusal::Form(why.to_string()))?;
+        Ok((bytes, prepared))
+    }
+
+    /// What this node prepared last, if that is for the next epoch.
+    fn last_prepared(&self) -> Option<Prepared> {
+        self.prepared
+            .filter(|last| Some(last.epoch) == self.roster.epoch().checked_add(1))
+    }
+
+    /// Another node of this member, still in use, that prepared in this epoch, and
+    /// the last round in which it did.
+    fn other_preparer(&self, now: Now) -> Option<(NodeId, u32)> {
+        self.membership
+            .deliberation()
+            .prepared_by(&self.own_member())
+            .filter_map(|(round, certificate)| {
+                let node = self.roster.certificate(&certificate)?.node;
+                let is_used = node != self.me.node
+                    && self
+                        .roster
+                        .node(&node)
+                        .is_some_and(|newest| newest.is_current(now.wall_ms));
+                is_used.then_some((node, round))
+            })
+            .max_by_key(|(_, round)| *round)
+    }
+
+    fn prepare_frame(&self, prepared: &Prepared) -> Result<Vec<u8>, TooLong> {
         let vote = Vote {
             federation: self.roster.federation(),
-            epoch: self.roster.epoch().saturating_add(1),
-            roster: *roster,
-            round,
+            epoch: prepared.epoch,
+            roster: prepared.roster,
+            round: prepared.round,
             by: VoteBy::Prepare {
                 certificate: self.me.id,
             },
         };
-        let signed = Signed::seal(codec::encode(&vote), &self.signing_key);
-        let bytes = VoteFrame::bare(signed).map_err(|why| SayingRefusal::Form(why.to_string()))?;
-        Ok((bytes, Some(*roster)))
+        VoteFrame::bare(Signed::seal(codec::encode(&vote), &self.signing_key))
+    }
+
+    /// The frame of what this node prepared last for the next epoch: a packet shows
+    /// it to the root, also where the store has lost it.
+    pub(super) fn own_prepare(&self) -> Option<Vec<u8>> {
+        self.prepare_frame(&self.last_prepared()?).ok()
+    }
+
+    /// Why a commit of the own root is not brought in: by its node's later prepare,
+    /// which the root was not shown, this member would say two things.
+    fn stale_commit(&self, bytes: &[u8]) -> Option<SayingRefusal> {
+        let frame = vote_of(bytes)?;
+        let said = frame.vote.to_signed::<Vote>().claims().ok()?;
+        let VoteBy::Commit { key } = said.by else {
+            return None;
+        };
+        let me = self.own_member();
+        let is_own = self
+            .roster
+            .member_of_root(&key)
+            .is_some_and(|member| member.id == me);
+        let ballot = self.membership.deliberation().ballot();
+        // What everybody knows is no news, and is not taken back.
+        let is_known = ballot.is_cast(Step::Commit, &me, said.round, &said.roster);
+        let is_next = Some(said.epoch) == self.roster.epoch().checked_add(1);
+        if !is_own || is_known || !is_next {
+            return None;
+        }
+        let prepared = ballot
+            .last_round(Step::Prepare, &me)
+            .max(self.last_prepared().map(|last| last.round))?;
+        (prepared > said.round).then_some(SayingRefusal::Stale {
+            signed: said.round,
+            prepared,
+        })
     }
 
     /// A commit that comes from a root's machine, with the prepares it stands on.
@@ -326,6 +447,7 @@ impl<S: Store> Engine<S> {
     }
 }
 
-fn vote_of(bytes: &[u8]) -> Option<VoteFrame> {
+/// A vote as its frame has it, none of it checked.
+pub(super) fn vote_of(bytes: &[u8]) -> Option<VoteFrame> {
     codec::decode(body_of(Kind::Vote, bytes)?, FRAME_BYTES_MAX).ok()
 }

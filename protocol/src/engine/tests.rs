@@ -25,6 +25,7 @@ mod packets;
 mod repairs;
 pub(crate) mod room;
 mod serving;
+mod votes;
 
 use super::*;
 use crate::founding::Keys;

@@ -2,7 +2,7 @@
 
 use super::NotNews;
 use crate::gate::Slot;
-use crate::ids::{MemberId, RosterId};
+use crate::ids::{CertificateId, MemberId, RosterId};
 use crate::limits::{FRAME_BYTES_MAX, ROUNDS_AHEAD_MAX};
 use crate::roster::{Ballot, Cast, Lack, Roster, Step, Successor, Thresholds, VoteRefusal};
 use crate::wire::envelope::body_of;
@@ -224,6 +224,51 @@ impl Deliberation {
             .collect();
         lines.sort_unstable();
         lines
+    }
+
+    /// What a member committed in a round but one roster.
+    pub fn other_commits(
+        &self,
+        member: &MemberId,
+        round: u32,
+        but: &RosterId,
+    ) -> impl Iterator<Item = (RosterId, VoteLine)> {
+        self.commits
+            .iter()
+            .filter(move |((roster, at), _)| *at == round && roster != but)
+            .filter_map(move |((roster, _), lines)| Some((*roster, *lines.get(member)?)))
+    }
+
+    /// The prepares of a round for other rosters than one.
+    pub fn prepares_but(
+        &self,
+        round: u32,
+        but: &RosterId,
+    ) -> impl Iterator<Item = (RosterId, impl Iterator<Item = VoteLine>)> {
+        self.prepares
+            .iter()
+            .filter(move |((roster, at), _)| *at == round && roster != but)
+            .map(|((roster, _), lines)| (*roster, lines.values().copied()))
+    }
+
+    /// One commit of a round for each of the other rosters than one.
+    pub fn commits_but(
+        &self,
+        round: u32,
+        but: &RosterId,
+    ) -> impl Iterator<Item = (RosterId, VoteLine)> {
+        self.commits
+            .iter()
+            .filter(move |((roster, at), _)| *at == round && roster != but)
+            .filter_map(|((roster, _), lines)| Some((*roster, *lines.values().next()?)))
+    }
+
+    /// In which rounds, and under which certificates, a member prepared.
+    pub fn prepared_by(&self, member: &MemberId) -> impl Iterator<Item = (u32, CertificateId)> {
+        self.prepares.iter().filter_map(move |((_, round), lines)| {
+            let line = lines.get(member)?;
+            Some((*round, CertificateId::from_bytes(line.key)))
+        })
     }
 
     /// A commit as a root's machine made it, with the prepares that are held here:

@@ -3,11 +3,14 @@
 //! other for ever.
 //!
 //! A member first *prepares* a roster and then *commits* it. It commits in a
-//! round only what a quorum prepared in that round, and once it has committed,
-//! it prepares something else only where a quorum has prepared that in a later
-//! round. So what a quorum committed in one round is the only thing that can
-//! be prepared by a quorum in any later one. Where a round is split, the next
-//! one begins; nothing that was signed has to be taken back.
+//! round only what a quorum prepared in that round, and it prepares only what a
+//! quorum prepared in the last earlier round in which it saw one do so: that
+//! quorum is a *lock*, whether or not its own root has committed on it. For a
+//! node may learn of the commit of its own root, which is elsewhere, later than
+//! it votes again; but it has seen the quorum that it handed to that root. So
+//! what a quorum committed in one round is the only thing that can be prepared
+//! by a quorum in any later one. Where a round is split, the next one begins;
+//! nothing that was signed has to be taken back.
 //!
 //! Generic in who votes and what for, so that the very rules a node follows are
 //! what a model checker explores.
@@ -73,12 +76,12 @@ pub enum VoteRefusal {
     /// Too few prepared it in this round.
     #[error("too few members have prepared it in this round; wait, or ask them")]
     NotPrepared,
-    /// It committed another that may have been decided.
+    /// A quorum prepared another, which may be decided.
     #[error(
-        "another roster was committed here, and no quorum has prepared this one since; \
-         the one committed may be decided"
+        "enough members prepared another roster in an earlier round, and none has been \
+         prepared by as many since: roots may have signed that one, so prepare it or wait"
     )]
-    Committed,
+    Locked,
 }
 
 impl<V, R> Default for Ballot<V, R> {
@@ -224,6 +227,11 @@ impl<V: Ord + Clone, R: Ord + Clone> Ballot<V, R> {
         Some((*round, rosters))
     }
 
+    /// The last round in which a voter cast a vote of a step, as far as it is kept.
+    pub fn last_round(&self, step: Step, voter: &V) -> Option<u32> {
+        self.last_of(step, voter).map(|(round, _)| round)
+    }
+
     /// Whether a voter may prepare a roster in a round, by all it has cast, which
     /// must be in here.
     ///
@@ -244,24 +252,59 @@ impl<V: Ord + Clone, R: Ord + Clone> Ballot<V, R> {
                 return Err(VoteRefusal::OtherInRound);
             }
         }
-        let Some((committed, rosters)) = self.last_of(Step::Commit, voter) else {
-            return Ok(());
-        };
+        let committed = self.last_of(Step::Commit, voter);
         // Nor behind its own commit, so that a prepare of something else is always
         // later, and a cheat is known by it.
-        if round <= committed && !self.is_cast(Step::Prepare, voter, round, roster) {
+        if committed.is_some_and(|(committed, _)| round <= committed)
+            && !self.is_cast(Step::Prepare, voter, round, roster)
+        {
             return Err(VoteRefusal::RoundPast);
         }
-        if rosters.contains(roster) && rosters.len() == 1 {
+        let Some((last, prepared)) = self.lock(round, thresholds.votes()) else {
             return Ok(());
-        }
-        let since = (committed.saturating_add(1)..round)
-            .any(|later| self.is_prepared(later, roster, thresholds.votes()));
-        if since {
+        };
+        // Where more lie than may, two can be prepared in one round: then what it
+        // committed there itself binds it.
+        let is_free = match committed {
+            Some((committed, rosters)) if committed == last => rosters.contains(roster),
+            Some(_) | None => prepared.contains(roster),
+        };
+        if is_free {
             Ok(())
         } else {
-            Err(VoteRefusal::Committed)
+            Err(VoteRefusal::Locked)
         }
+    }
+
+    /// The last round before this one in which a quorum prepared something, and
+    /// what: more than one only where more lie than may. A commit shows that too,
+    /// as in [`Ballot::is_prepared`].
+    pub fn lock(&self, round: u32, votes: usize) -> Option<(u32, BTreeSet<&R>)> {
+        let mut counts: BTreeMap<u32, BTreeMap<&R, usize>> = BTreeMap::new();
+        for (step, cast) in [
+            (Step::Prepare, &self.prepares),
+            (Step::Commit, &self.commits),
+        ] {
+            let counted = match step {
+                Step::Prepare => 1,
+                Step::Commit => votes,
+            };
+            for (at, rosters) in cast.values().flat_map(|rounds| rounds.range(..round)) {
+                let at = counts.entry(*at).or_default();
+                for roster in rosters {
+                    let count = at.entry(roster).or_default();
+                    *count = count.saturating_add(counted);
+                }
+            }
+        }
+        counts.into_iter().rev().find_map(|(at, rosters)| {
+            let prepared: BTreeSet<&R> = rosters
+                .into_iter()
+                .filter(|(_, count)| *count >= votes)
+                .map(|(roster, _)| roster)
+                .collect();
+            (!prepared.is_empty()).then_some((at, prepared))
+        })
     }
 
     /// Whether a voter may commit a roster in a round, by all it has cast, which
@@ -348,20 +391,53 @@ mod tests {
         let mut votes = ballot(&[(Step::Prepare, "at", 1, 'a'), (Step::Commit, "at", 1, 'a')]);
         let other = |votes: &Ballot<_, _>, round| votes.may_prepare(&"at", round, &'b', FOUR);
         assert_eq!(other(&votes, 1), Err(VoteRefusal::OtherInRound));
-        assert_eq!(other(&votes, 3), Err(VoteRefusal::Committed));
+        assert_eq!(other(&votes, 3), Err(VoteRefusal::Locked));
         for voter in ["be", "cy", "dk"] {
             votes.cast(Step::Prepare, voter, 2, 'b');
         }
-        assert_eq!(other(&votes, 2), Err(VoteRefusal::Committed));
+        assert_eq!(other(&votes, 2), Err(VoteRefusal::Locked));
         assert_eq!(other(&votes, 3), Ok(()));
-        assert_eq!(votes.may_prepare(&"at", 3, &'a', FOUR), Ok(()));
+        let own = votes.may_prepare(&"at", 3, &'a', FOUR);
+        assert_eq!(own, Err(VoteRefusal::Locked), "nor back");
+    }
+
+    #[test]
+    fn what_a_quorum_was_seen_to_prepare_last_is_all_that_may_be_prepared() {
+        let quorum =
+            |round, roster| ["be", "cy", "dk"].map(|voter| (Step::Prepare, voter, round, roster));
+        // This one committed nothing, and prepared nothing either.
+        let mut votes = ballot(&quorum(1, 'a'));
+        let may =
+            |votes: &Ballot<_, _>, round, roster| votes.may_prepare(&"at", round, &roster, FOUR);
+        assert_eq!(may(&votes, 2, 'b'), Err(VoteRefusal::Locked));
+        assert_eq!(may(&votes, 9, 'b'), Err(VoteRefusal::Locked));
+        assert_eq!(may(&votes, 2, 'a'), Ok(()));
+        // In that round itself it is only late.
+        assert_eq!(may(&votes, 1, 'b'), Ok(()));
+        for (step, voter, round, roster) in quorum(3, 'b') {
+            votes.cast(step, voter, round, roster);
+        }
+        assert_eq!(
+            may(&votes, 3, 'b'),
+            Err(VoteRefusal::Locked),
+            "not by its own round"
+        );
+        assert_eq!(may(&votes, 4, 'b'), Ok(()));
+        assert_eq!(
+            may(&votes, 4, 'a'),
+            Err(VoteRefusal::Locked),
+            "the last counts"
+        );
+        // One fewer binds nobody.
+        let fewer = ballot(&quorum(1, 'a')[..2]);
+        assert_eq!(may(&fewer, 2, 'b'), Ok(()));
     }
 
     #[test]
     fn a_commit_alone_shows_that_a_quorum_prepared() {
         let mut votes = ballot(&[(Step::Prepare, "at", 1, 'a'), (Step::Commit, "at", 1, 'a')]);
         let turn = |votes: &Ballot<_, _>, round| votes.may_prepare(&"at", round, &'b', FOUR);
-        assert_eq!(turn(&votes, 3), Err(VoteRefusal::Committed));
+        assert_eq!(turn(&votes, 3), Err(VoteRefusal::Locked));
         assert!(!votes.is_prepared(2, &'b', FOUR.votes()));
         votes.cast(Step::Commit, "be", 2, 'b');
         assert!(votes.is_prepared(2, &'b', FOUR.votes()));
@@ -379,12 +455,12 @@ mod tests {
             for roster in ['a', 'b'] {
                 let may = votes.may_prepare(&"at", round, &roster, FOUR);
                 let said = match (round, roster) {
-                    (1, 'b') => VoteRefusal::OtherInRound,
-                    // Said before, and no longer what it stands for.
-                    (1, _) => VoteRefusal::Committed,
-                    _ => VoteRefusal::RoundPast,
+                    (1, 'b') => Err(VoteRefusal::OtherInRound),
+                    // Said before: it may be said again.
+                    (1, _) => Ok(()),
+                    _ => Err(VoteRefusal::RoundPast),
                 };
-                assert_eq!(may, Err(said), "{roster} in {round}");
+                assert_eq!(may, said, "{roster} in {round}");
             }
         }
         assert_eq!(votes.may_prepare(&"at", 4, &'b', FOUR), Ok(()));

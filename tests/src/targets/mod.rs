@@ -9,6 +9,7 @@
 pub mod files;
 pub mod import;
 pub mod mutate;
+pub mod packet;
 pub mod requests;
 pub mod samples;
 pub mod stix;
@@ -39,7 +40,7 @@ pub struct Target {
 }
 
 /// Every parser that bytes from outside reach.
-pub const ALL: [Target; 14] = [
+pub const ALL: [Target; 15] = [
     Target {
         name: "frame",
         run: wire::fuzz_frame,
@@ -151,6 +152,14 @@ pub const ALL: [Target; 14] = [
         words: files::CONTROL_WORDS,
         memory_bytes: 64 * 1024,
         memory_per_byte: 256,
+    },
+    Target {
+        name: "packet",
+        run: packet::fuzz_packet,
+        samples: packet::packets,
+        words: packet::PACKET_WORDS,
+        memory_bytes: 512 * 1024,
+        memory_per_byte: 128,
     },
 ];
 

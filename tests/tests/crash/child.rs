@@ -80,6 +80,8 @@ pub(crate) struct Said {
     pub(crate) acknowledged: Vec<Acknowledged>,
     /// What the second node said is durable there.
     pub(crate) stored: Vec<BundleId>,
+    /// The round in which the first node said it prepared a roster; 0 for none.
+    pub(crate) prepared: u32,
     /// The epoch that the first node said it holds.
     pub(crate) epoch: u64,
 }
@@ -148,6 +150,7 @@ pub(crate) fn run(role: Role, place: &Path, until: Until<'_>) -> Said {
                 });
             }
             ["epoch", epoch] => said.epoch = epoch.parse().unwrap(),
+            ["prepared", round] => said.prepared = round.parse().unwrap(),
             ["stored", bundle] => said.stored.push(bundle.parse().unwrap()),
             ["done"] => said.is_done = true,
             _ => {}
@@ -327,6 +330,7 @@ fn govern(place: &Path) {
         roster: id,
         round: Some(1),
     });
+    println!("\nprepared 1");
     let vote = |by, key: &SigningKey| {
         let vote = Vote {
             federation: roster.federation(),

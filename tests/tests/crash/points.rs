@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use watchfire_node::disk::audit::audit;
-use watchfire_node::disk::{OpenError, SledStore, published, recovery};
+use watchfire_node::disk::{OpenError, SledStore, prepared, published, recovery};
 use watchfire_protocol::roster::Roster;
 use watchfire_protocol::store::{Batch, Entry, Store as _};
 use watchfire_protocol::table;
@@ -203,6 +203,10 @@ impl Case<'_> {
         // signed again.
         let noted = noted(&path, &table::stream(&self.author().stream));
         assert!(noted >= told, "{}: noted {noted}, told {told}", self.at);
+        // Nor a second roster prepared in one round.
+        let prepared = prepared::read(&path).unwrap_or_else(|why| panic!("{}: {why}", self.at));
+        let round = prepared.map_or(0, |prepared| prepared.round);
+        assert!(round >= self.said.prepared, "{}: round {round}", self.at);
         let mut held = Held::default();
         {
             let store = self.open(0);

@@ -9,7 +9,9 @@
 //! them, so they know the same, but for what a ballot has no room for.
 //!
 //! A state passes if there is a roster that all three, one after the other, may
-//! prepare in the round after and then may commit. What they could still cast
+//! prepare in the round after and then may commit, by all that they know; or may
+//! once each of them has committed what it still can, in the last round in which
+//! it can: a commit shows everybody what it stands on. What else they could cast
 //! in earlier rounds is not tried, so more is asked than need be; in the ways
 //! the checker finds nothing of that would help. Nor would later rounds: it
 //! takes all three to prepare anything, and who is bound stays bound.
@@ -98,9 +100,28 @@ impl Voting {
 
     /// Whether the honest can decide it among themselves in the next round.
     fn can_decide(&self, state: &State, roster: Successor) -> bool {
-        if !self.can_be_brought_in(state, roster) {
-            return false;
+        self.can_be_brought_in(state, roster)
+            && (self.can_decide_from(state, roster)
+                || self.can_decide_from(&self.committed(state), roster))
+    }
+
+    /// Where each of the honest commits what it still can, in the last round in
+    /// which it can.
+    fn committed(&self, state: &State) -> State {
+        let mut state = *state;
+        for member in 0..self.honest() {
+            let may = self.may_by_all(&state, member);
+            let commits = may.iter().filter(|vote| vote.step == Step::Commit);
+            if let Some(vote) = commits.max_by_key(|vote| vote.round) {
+                let seat = &mut state.seats[member];
+                seat.own = seat.own.with(vote);
+                seat.sent = seat.sent.with(vote);
+            }
         }
+        state
+    }
+
+    fn can_decide_from(&self, state: &State, roster: Successor) -> bool {
         let next = Self {
             rounds: self.rounds + 1,
             ..self.clone()
@@ -109,7 +130,7 @@ impl Voting {
         for vote in [Vote::prepare, Vote::commit] {
             let vote = vote(next.rounds, roster);
             for member in 0..next.honest() {
-                if !next.may(&state, member).has(vote) {
+                if !next.may_by_all(&state, member).has(vote) {
                     return false;
                 }
                 let seat = &mut state.seats[member];
@@ -225,6 +246,46 @@ fn mutant_community_asked_by_commits_blocks_for_ever() {
         ..silent(truth())
     };
     falls("dead ends, community", model, GOES_ON);
+}
+
+/// What a lock by what was seen costs. Two see the quorum of round 2 when they
+/// have prepared in round 3 already, so neither may commit on it any more and
+/// show it; the third has no room for the cheat's prepare in it, and is bound by
+/// that of round 1. It takes a cheat that signs three rosters in one round, which
+/// names it, and then says nothing more.
+#[test]
+fn open_quorum_that_nobody_can_show_any_more_binds_two_against_one() {
+    let of = truth().thresholds;
+    let mut told = Held::default();
+    for (round, votes) in [
+        (1, [(0, 'B'), (1, 'A'), (2, 'B'), (3, 'B')].as_slice()),
+        (2, &[(0, 'A'), (1, 'A'), (2, 'B')]),
+        (3, &[(0, 'A'), (1, 'A'), (2, 'B')]),
+    ] {
+        for (voter, roster) in votes {
+            told.cast(Step::Prepare, *voter, round, *roster);
+        }
+    }
+    let mut drowned = told.clone();
+    for junk in ['0', '1'] {
+        drowned.cast(Step::Prepare, 3, 2, junk);
+    }
+    for held in [&mut told, &mut drowned] {
+        held.cast(Step::Prepare, 3, 2, 'A');
+    }
+    for voter in [0, 1] {
+        let late = told.may_commit(&voter, 2, &'A', of);
+        assert_eq!(late, Err(VoteRefusal::RoundPast));
+    }
+    for round in 4..=limits::ROUNDS_MAX {
+        let may = |held: &Held, voter, roster| held.may_prepare(&voter, round, &roster, of);
+        for voter in [0, 1] {
+            assert_eq!(may(&told, voter, 'A'), Ok(()));
+            assert_eq!(may(&told, voter, 'B'), Err(VoteRefusal::Locked));
+        }
+        assert_eq!(may(&drowned, 2, 'B'), Ok(()));
+        assert_eq!(may(&drowned, 2, 'A'), Err(VoteRefusal::Locked));
+    }
 }
 
 /// The round in which a member votes that is told no other, when one cheat has

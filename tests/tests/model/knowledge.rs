@@ -2,12 +2,15 @@
 //! `Ballot`, asked once for every different question.
 //!
 //! Every vote that was sent may be known to a member or not, as messages come
-//! late or never. Who knows more may do no less
-//! (`who_knows_more_may_do_no_less`), so all that members can do with any part
-//! of what was sent, they can do with all of it. Votes of others are therefore
-//! not kept for each member: everybody acts on everything that was sent, or not
-//! at all. Only where a ballot does not keep what it is handed, members differ
-//! in what they know, and the models say so.
+//! late or never. What it may cast follows from its own votes and from which
+//! rosters it knows to be prepared by enough, and in which rounds
+//! (`what_enough_prepared_is_all_that_matters`). Who knows more may commit no
+//! less, but may prepare less: a quorum that it saw binds it. So a member may do
+//! here what it may by *any part* of what was sent, at every moment anew, as if
+//! it forgot again what it knew. That is more than a node can do, which forgets
+//! nothing; only for the question whether anything can still be decided, members
+//! know everything (`dead_ends`), and where a node and its root are told apart,
+//! what the node saw is kept (`voting`).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -79,23 +82,54 @@ impl Quorums {
 /// What a member may cast, by its own votes and what enough have prepared.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Verdicts {
-    known: Arc<Mutex<HashMap<(Votes, u8), Votes>>>,
+    by_all: Known,
+    by_any_part: Known,
+}
+
+type Known = Arc<Mutex<HashMap<(Votes, u8), Votes>>>;
+
+/// The bit of a round and roster in what is prepared.
+pub(crate) const fn bit(round: u32, roster: Successor) -> u8 {
+    1 << ((round - 1) * 2 + roster as u32)
+}
+
+/// Somebody of whom a member has commits alone, which show what is prepared.
+const WITNESS: usize = usize::MAX;
+
+/// A ballot that shows so much to be prepared.
+fn showing(prepared: u8) -> Held {
+    let mut held = Held::default();
+    for round in 1..=ROUNDS_MAX {
+        for roster in Successor::ALL {
+            if prepared & bit(round, roster) != 0 {
+                held.cast(Step::Commit, WITNESS, round, roster.id());
+            }
+        }
+    }
+    held
 }
 
 impl Verdicts {
-    /// `prepared` has a bit for each round and roster; what the others cast is
-    /// asked for where the question is new.
-    pub(crate) fn of(
-        &self,
-        rules: &Rules,
-        member: usize,
-        (own, prepared): (Votes, u8),
-        others: impl FnOnce() -> Held,
-    ) -> Votes {
-        let mut known = self.known.lock().unwrap();
+    /// By all that is prepared: `prepared` has a bit for each round and roster.
+    pub(crate) fn by_all(&self, rules: &Rules, (own, prepared): (Votes, u8)) -> Votes {
+        let mut known = self.by_all.lock().unwrap();
         *known
             .entry((own, prepared))
-            .or_insert_with(|| allowed(rules, &others(), member, own))
+            .or_insert_with(|| allowed(rules, &showing(prepared), 0, own))
+    }
+
+    /// By any part of it: what one part allows, a member may do.
+    pub(crate) fn by_any_part(&self, rules: &Rules, (own, prepared): (Votes, u8)) -> Votes {
+        if let Some(may) = self.by_any_part.lock().unwrap().get(&(own, prepared)) {
+            return *may;
+        }
+        let parts = (0..=prepared).filter(|part| part & !prepared == 0);
+        let may = parts.fold(Votes::default(), |may, part| {
+            Votes(may.0 | self.by_all(rules, (own, part)).0)
+        });
+        let mut known = self.by_any_part.lock().unwrap();
+        known.insert((own, prepared), may);
+        may
     }
 }
 
@@ -192,11 +226,13 @@ mod tests {
     }
 
     /// For whatever a member cast itself and whatever three others prepared:
-    /// another prepare takes nothing away of what it may cast, in which order
+    /// another prepare takes nothing away of what it may commit, in which order
     /// votes came does not matter, nor does anything but whether enough have
     /// prepared; and what somebody's commit shows is as good as their prepares.
     #[test]
-    fn who_knows_more_may_do_no_less() {
+    fn what_enough_prepared_is_all_that_matters() {
+        let commits =
+            |votes: Votes| Votes::of(votes.iter().filter(|vote| vote.step == Step::Commit));
         let rules = Rules::of(Thresholds::of(4));
         let prepares = prepares();
         let member = 0;
@@ -215,7 +251,7 @@ mod tests {
                         let allowed = allowed(&rules, &others, member, own);
                         for more in more(of) {
                             let more = may[&more];
-                            assert_eq!(allowed.0 & !more.0, 0, "{own:?} {of:?}");
+                            assert_eq!(commits(allowed).0 & !more.0, 0, "{own:?} {of:?}");
                         }
                         may.insert(of, allowed);
                         cast(&mut others, member, own);

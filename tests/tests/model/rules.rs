@@ -29,6 +29,12 @@ pub(crate) struct Rules {
     pub(crate) prepares_first: bool,
     /// Whether a vote is durable before anybody else can see it.
     pub(crate) durable_first: bool,
+    /// Whether what enough prepared binds a node that saw it, and not only what
+    /// it was told that its root committed.
+    pub(crate) seen_locks: bool,
+    /// Whether a root signs what its own member's node saw prepared, and not
+    /// what a packet of somebody else's shows.
+    pub(crate) own_packets: bool,
 }
 
 impl Rules {
@@ -44,6 +50,8 @@ impl Rules {
             commits_carry: true,
             prepares_first: true,
             durable_first: true,
+            seen_locks: true,
+            own_packets: true,
         }
     }
 

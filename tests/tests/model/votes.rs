@@ -12,6 +12,11 @@
 //! is complete; states that differ only in which honest member is which count
 //! once.
 //!
+//! A member is one here that knows all its votes. `apart` has a node that is
+//! never told what its root committed: its root signs, at once or never, what
+//! the node saw prepared when it made the packet, whatever the node prepared
+//! meanwhile; that is as much as a root can do that signs later.
+//!
 //! A suspension is not in here: it changes neither who votes nor what a vote
 //! counts, so the two have no variable in common; `suspension` has it.
 
@@ -85,6 +90,9 @@ impl Model for Voting {
         let mut state = *last;
         match action {
             Action::Cast(member, vote) => {
+                if self.apart {
+                    state.seats[member].seen = self.sees(last, member, vote)?;
+                }
                 let seat = &mut state.seats[member];
                 seat.own = seat.own.with(vote);
                 // One step: a crash between disk and network is a vote that
@@ -200,7 +208,7 @@ impl Voting {
             let others = self.others(state, member);
             let asked = allowed(&self.rules, &others, member, seat.own);
             let known = (seat.own, self.prepared(state, member));
-            same && asked == self.verdicts.of(&self.rules, member, known, || others)
+            same && asked == self.verdicts.by_all(&self.rules, known)
         });
         let mut all = self.others(state, 0);
         cast(&mut all, 0, state.seats[0].sent);

@@ -110,9 +110,53 @@ fn mutant_commit_without_a_prepared_quorum_decides_twice() {
 fn mutant_no_lock_decides_twice() {
     falls(
         "votes, no lock",
-        unheeded(VoteRefusal::Committed, 2),
+        unheeded(VoteRefusal::Locked, 2),
         ONE_SUCCESSOR,
     );
+}
+
+/// A node, and a root of whose commits it is never told.
+fn apart(rules: Rules, rounds: u32) -> Voting {
+    Voting {
+        apart: true,
+        ..Voting::new(rules, rounds)
+    }
+}
+
+#[test]
+fn what_a_node_saw_binds_it_whatever_its_root_committed() {
+    let model = apart(truth(), 3);
+    holds("apart, N 4, f 1, 3 rounds", model, 90_900);
+}
+
+/// The lock by what the own root committed, and not by what the node saw.
+#[test]
+fn mutant_lock_by_the_own_commit_decides_twice_while_the_node_is_not_told() {
+    let rules = Rules {
+        seen_locks: false,
+        ..truth()
+    };
+    falls("apart, own commit", apart(rules, 2), ONE_SUCCESSOR);
+}
+
+#[test]
+fn mutant_root_that_signs_the_packets_of_others_decides_twice() {
+    let rules = Rules {
+        own_packets: false,
+        ..truth()
+    };
+    falls("apart, packets of others", apart(rules, 2), ONE_SUCCESSOR);
+}
+
+/// What is refused where a vote is brought in: the root's packet is older than
+/// what its node prepared.
+#[test]
+fn mutant_commit_on_an_old_packet_decides_twice() {
+    let rules = Rules {
+        unheeded: Some(VoteRefusal::RoundPast),
+        ..truth()
+    };
+    falls("apart, old packet", apart(rules, 2), ONE_SUCCESSOR);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use watchfire_protocol::limits;
 use watchfire_protocol::roster::{Step, VoteRefusal};
 
-use super::knowledge::{Held, Quorums, Verdicts, cast};
+use super::knowledge::{Held, Quorums, Verdicts, bit, cast};
 use super::naming::Naming;
 use super::rules::Rules;
 use super::vote::{Successor, Vote, Votes};
@@ -42,6 +42,8 @@ pub(crate) struct Voting {
     pub(crate) restarts: bool,
     /// Whether every verdict is asked of the ballot of everything as well.
     pub(crate) checked: bool,
+    /// Whether a node is never told what its root committed.
+    pub(crate) apart: bool,
     /// By what members are named when two successors are decided.
     pub(crate) naming: Option<Naming>,
     pub(crate) quorums: Arc<Quorums>,
@@ -81,6 +83,7 @@ impl Voting {
             new_key: false,
             restarts: false,
             checked: false,
+            apart: false,
             naming: None,
             quorums: Arc::new(Quorums::of(&rules)),
             verdicts: Verdicts::default(),
@@ -139,7 +142,7 @@ impl Voting {
             for roster in Successor::ALL {
                 let is = self.quorums.has(Step::Prepare, column, roster)
                     || self.is_shown(state, member, Vote::commit(round, roster));
-                bits |= u8::from(is) << ((round - 1) * 2 + roster as u32);
+                bits |= if is { bit(round, roster) } else { 0 };
             }
         }
         bits
@@ -213,13 +216,67 @@ impl Voting {
         cast(ballot, teller, state.told);
     }
 
-    /// What an honest member may cast next, if it knows all that was sent.
+    /// What an honest member may cast next, by any part of what was sent.
     pub(crate) fn may(&self, state: &State, member: usize) -> Votes {
         let own = state.seats[member].own;
+        let may = if self.apart {
+            let new = Vote::all(self.rounds).filter(|vote| !own.has(*vote));
+            Votes::of(new.filter(|vote| self.sees(state, member, *vote).is_some()))
+        } else {
+            let known = (own, self.prepared(state, member));
+            self.verdicts.by_any_part(&self.rules, known)
+        };
+        self.consented(state, may)
+    }
+
+    /// What it may cast next, if it knows all that was sent.
+    pub(crate) fn may_by_all(&self, state: &State, member: usize) -> Votes {
+        let own = state.seats[member].own;
         let known = (own, self.prepared(state, member));
-        let may = self
-            .verdicts
-            .of(&self.rules, member, known, || self.others(state, member));
+        self.consented(state, self.verdicts.by_all(&self.rules, known))
+    }
+
+    /// What a node has seen prepared once its member casts a vote; none, where it
+    /// may not. It sees what the vote needs and no more, and of that the earliest:
+    /// whatever else it saw would bind it more, and let it do nothing that it
+    /// cannot see when it does it. With the packet that its root commits on, it
+    /// has seen what that shows.
+    pub(crate) fn sees(&self, state: &State, member: usize, vote: Vote) -> Option<u8> {
+        let seat = &state.seats[member];
+        let of_node = |commits_in: Option<u32>| {
+            Votes::of(seat.own.iter().filter(|own| match own.step {
+                Step::Prepare => true,
+                Step::Commit => Some(own.round) == commits_in,
+            }))
+        };
+        let prepared = self.prepared(state, member);
+        let needed = bit(vote.round, vote.roster);
+        match vote.step {
+            Step::Commit => {
+                let known = (of_node(Some(vote.round)), prepared);
+                let after = if self.rules.own_packets { needed } else { 0 };
+                self.verdicts
+                    .by_all(&self.rules, known)
+                    .has(vote)
+                    .then_some(seat.seen | after)
+            }
+            Step::Prepare => {
+                let later = (1..vote.round).map(|round| bit(round, vote.roster));
+                let more = later.filter(|one| prepared & one != 0);
+                [0].into_iter()
+                    .chain(more)
+                    .map(|more| seat.seen | more)
+                    .find(|seen| {
+                        let binds = if self.rules.seen_locks { *seen } else { 0 };
+                        let may = self.verdicts.by_all(&self.rules, (of_node(None), binds));
+                        may.has(vote)
+                    })
+            }
+        }
+    }
+
+    /// Of votes those that wait for no consent.
+    fn consented(&self, state: &State, may: Votes) -> Votes {
         let consent =
             !self.new_key || state.consented || self.rules.unheeded == Some(VoteRefusal::NoConsent);
         let may = may.iter().filter(|vote| {
@@ -242,6 +299,9 @@ pub(crate) struct Seat {
     pub(crate) restarted: bool,
     /// A bit for each round of which it has no room for the teller's prepares.
     pub(crate) drowned: u8,
+    /// What its node has seen prepared, a bit each; only where it is told apart
+    /// from its root.
+    pub(crate) seen: u8,
 }
 
 /// What was sent, and whether the new key's owner has consented.

@@ -52,7 +52,7 @@ fn mutant_one_vote_fewer_decides_twice() {
 #[test]
 fn mutant_no_lock_decides_twice() {
     let rules = Rules {
-        unheeded: Some(VoteRefusal::Committed),
+        unheeded: Some(VoteRefusal::Locked),
         ..truth()
     };
     falls("wide, no lock", Voting::new(rules, ROUNDS), ONE_SUCCESSOR);

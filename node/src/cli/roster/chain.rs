@@ -131,6 +131,20 @@ impl Chain {
         })
     }
 
+    /// Members who voted twice where one vote may be: those of whom the packet
+    /// holds a proof, and those whose votes in it are one.
+    pub(crate) fn double_voters(&self) -> Vec<String> {
+        let membership = &self.rebuilt.membership;
+        let mut named = membership.double_voters().clone();
+        named.extend(membership.deliberation().ballot().double_voters());
+        let mut slugs: Vec<String> = named
+            .iter()
+            .map(|member| slug_of(&self.rebuilt.roster, member))
+            .collect();
+        slugs.sort_unstable();
+        slugs
+    }
+
     /// Of a file.
     pub(crate) fn of_file(path: &Path) -> Result<Self, CliError> {
         Self::of(packet_file(path)?)

@@ -123,6 +123,8 @@ pub(super) fn history(context: &Context, args: &HistoryArgs) -> Result<(), CliEr
     struct History<'a> {
         federation: String,
         epochs: &'a [EpochView],
+        /// Members who voted twice where one vote may be, as far as it is proven.
+        double_voters: Vec<String>,
     }
     let ui = &context.ui;
     let chain = chain_of(context, args.packet.as_ref())?;
@@ -130,6 +132,7 @@ pub(super) fn history(context: &Context, args: &HistoryArgs) -> Result<(), CliEr
         let history = History {
             federation: chain.rebuilt.roster.federation().to_string(),
             epochs: &chain.epochs,
+            double_voters: chain.double_voters(),
         };
         return ui.document("roster-history", &history);
     }
@@ -151,7 +154,15 @@ pub(super) fn history(context: &Context, args: &HistoryArgs) -> Result<(), CliEr
         Some("epoch"),
         &["EPOCH", "ID", "PROPOSED", "CHANGES", "REASON", "SIGNED BY"],
         &rows,
-    )
+    )?;
+    let named = chain.double_voters();
+    if !named.is_empty() {
+        ui.note(&format!(
+            "note: voted twice where one vote may be, which is proven: {}",
+            named.join(", ")
+        ));
+    }
+    Ok(())
 }
 
 fn of_epoch(ui: &Ui, view: &EpochView) -> Result<(), CliError> {

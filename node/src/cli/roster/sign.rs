@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
-use watchfire_crypto::{PublicKey, Signed, SigningKey};
+use watchfire_crypto::{PublicKey, Signed, Statement as _};
 use watchfire_protocol::gate::check_notice;
 use watchfire_protocol::limits::ROUNDS_AHEAD_MAX;
 use watchfire_protocol::membership::{Arrival, Candidate, NotNews};
@@ -18,11 +18,14 @@ use watchfire_protocol::wire::roster::{Vote, VoteBy, VoteFrame};
 use super::import::bring;
 use super::{Chain, candidate, fields_of, next_of};
 use crate::cli::error::{CliError, Code};
+use crate::cli::key::{TokenArgs, open_root};
 use crate::cli::{Context, TIMEOUT_DEFAULT, files};
 use crate::clock::wall_ms;
 use crate::control::Op;
 use crate::driver::membership::ProposalView;
-use crate::keystore::{FileError, MODE_PUBLIC, PassphraseSource, write_atomic, write_new};
+use crate::keystore::{
+    FileError, MODE_PUBLIC, PassphraseSource, RootSigner, write_atomic, write_new,
+};
 use crate::votes::{Committed, VoteRecord};
 
 /// Sign a proposed roster with your root key, once enough members have prepared it
@@ -32,12 +35,14 @@ use crate::votes::{Committed, VoteRecord};
 /// sign there, and carry it back to "roster import". The key of an organisation
 /// that would enter consents, before anybody prepares. What a root has signed is
 /// noted beside its key file first, so that it never signs two rosters in one
-/// round; keep that record with the key.
+/// round; keep that record with the key. A packet must come from a node of your
+/// own member: it shows what that node prepared.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   watchfire roster sign --packet epoch-2.packet --root-key /media/offline/root.key
   watchfire roster sign 4f1c90ab77d20e35 --packet epoch-2.packet --root-key root.key -o signed.packet
-  watchfire roster sign 4f1c90ab77d20e35")]
+  watchfire roster sign 4f1c90ab77d20e35
+  watchfire roster sign --packet epoch-2.packet --record at-cert.votes --pkcs11-module /usr/lib/softhsm/libsofthsm2.so --pkcs11-token at-cert --pkcs11-key root")]
 pub(crate) struct SignArgs {
     /// Id of the proposal, or its first digits [default: the only one]
     #[arg(value_name = "ID")]
@@ -49,15 +54,20 @@ pub(crate) struct SignArgs {
     #[arg(short, long, value_name = "FILE", requires = "packet")]
     output: Option<PathBuf>,
     /// Root key [default: keys/root.key in the data directory]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "pkcs11_module")]
     root_key: Option<PathBuf>,
+    #[command(flatten)]
+    token: TokenArgs,
+    /// Where it is noted what the key of a token has signed [default: keys/root.key.votes in the data directory]
+    #[arg(long, value_name = "FILE", requires = "pkcs11_module")]
+    record: Option<PathBuf>,
     /// Round [default: the last one in which enough members prepared it]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     round: Option<u32>,
     /// Sign although this root committed another roster in an earlier round of the epoch
     #[arg(long)]
     instead: bool,
-    /// Read the passphrase of the root key from this file, which only you may read
+    /// Read the passphrase of the root key, or the PIN of its token, from this file, which only you may read
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }
@@ -113,14 +123,17 @@ pub(super) fn run(context: &Context, args: SignArgs) -> Result<(), CliError> {
         ])?;
         ui.fields(&fields_of(&before, roster.thresholds().votes()))?;
     }
-    let path = match &args.root_key {
-        Some(path) => path.clone(),
-        None => context.home()?.root_key(),
+    let key = args.token.key();
+    let path = match (&args.root_key, &key) {
+        (Some(path), _) => Some(path.clone()),
+        (None, Some(_)) => None,
+        (None, None) => Some(context.home()?.root_key()),
     };
+    let record = record_of(context, &args, path.as_deref())?;
     let source = PassphraseSource::choose(args.passphrase_file.clone(), files::env);
-    let root = files::root_key(&path, &source, ui)?;
+    let root = open_root(key, path.as_deref(), &source, ui)?;
     let planned = plan(&chain, chosen, &root.public(), args.round)?;
-    let vote = sign(&path, &root, &planned, args.instead)?;
+    let vote = sign(record, &*root, &planned, args.instead)?;
     let vote = chain.rebuilt.membership.deliberation().complete(vote);
     drop(root);
     let epoch = planned.vote.epoch;
@@ -184,7 +197,7 @@ pub(super) fn run(context: &Context, args: SignArgs) -> Result<(), CliError> {
                 ui.note("note: compare the fingerprint of the federation with a member by telephone before you send this");
             } else {
                 ui.note(&format!(
-                    "note: until the node of {} has this file it does not know that its root has voted: let it prepare nothing else before",
+                    "note: this packet must be one of a node of {0}: where it is not, let the node of {0} prepare nothing before it has this file",
                     view.by
                 ));
             }
@@ -271,10 +284,32 @@ fn plan(
     })
 }
 
-/// The frame of the vote. A commit is noted beside the key before it is signed.
+/// Where is noted what the root has signed. That of a token is always the same
+/// file: a fresh one would know of nothing.
+fn record_of(
+    context: &Context,
+    args: &SignArgs,
+    key_file: Option<&Path>,
+) -> Result<PathBuf, CliError> {
+    match (key_file, &args.record) {
+        (Some(key_file), _) => Ok(VoteRecord::place(key_file)),
+        (None, Some(record)) => Ok(record.clone()),
+        (None, None) => match context.home() {
+            Ok(home) => Ok(VoteRecord::place(&home.root_key())),
+            Err(error) if error.code == Code::NotInitialised => Err(CliError::new(
+                Code::Usage,
+                "here is no data directory in which to note what the key of the token signs",
+            )
+            .hint("name a file with --record, always the same for this key, and keep it with the token")),
+            Err(error) => Err(error),
+        },
+    }
+}
+
+/// The frame of the vote. A commit is noted before it is signed.
 fn sign(
-    path: &Path,
-    root: &SigningKey,
+    record: PathBuf,
+    root: &dyn RootSigner,
     planned: &Planned,
     instead: bool,
 ) -> Result<Vec<u8>, CliError> {
@@ -282,7 +317,7 @@ fn sign(
     // Held until the signature is made.
     let _record = match vote.by {
         VoteBy::Commit { .. } => {
-            let mut record = VoteRecord::open(path, &root.public())?;
+            let mut record = VoteRecord::open_at(record, &root.public())?;
             if let Some(known) = planned.known {
                 record.learn(vote.federation, known)?;
             }
@@ -297,7 +332,9 @@ fn sign(
         // Of two consents neither contradicts the other.
         VoteBy::Consent { .. } | VoteBy::Prepare { .. } => None,
     };
-    let signed: Signed<Vote> = Signed::seal(codec::encode(vote), root);
+    let bytes = codec::encode(vote);
+    let signature = root.sign(Vote::DOMAIN, &bytes)?;
+    let signed: Signed<Vote> = Signed::new(bytes, signature);
     VoteFrame::bare(signed).map_err(|why| CliError::new(Code::Failure, why.to_string()))
 }
 

@@ -4,7 +4,9 @@ use watchfire_protocol::engine::Quarantine;
 use watchfire_protocol::gate::{Slot, is_notice};
 use watchfire_protocol::ids::EnvelopeId;
 use watchfire_protocol::limits::{CHUNK_BYTES, DOOR_BYTES_MAX, FRAME_BYTES_MAX, REMAINS_BYTES_MAX};
-use watchfire_protocol::table::{self, LogEntry, Outcome, StoreNames, StreamRow, rows};
+use watchfire_protocol::table::{
+    self, LogEntry, Outcome, PREPARED_BYTES_MAX, Prepared, StoreNames, StreamRow, rows,
+};
 use watchfire_protocol::wire::card::CertificateBytes;
 use watchfire_protocol::wire::codec;
 use watchfire_protocol::wire::exchange::{Mark, RangeItem, Remains};
@@ -86,6 +88,10 @@ pub(super) fn check(key: &[u8], value: &[u8]) -> Result<(), &'static str> {
         Some(b'Z') => {
             key_is(1 + 8)?;
             reads(Link::from_bytes(value).is_ok())
+        }
+        Some(b'K') => {
+            key_is(1)?;
+            reads(codec::decode::<Prepared>(value, PREPARED_BYTES_MAX).is_ok())
         }
         Some(b'E' | b'B') => {
             key_is(HASH_KEY_BYTES)?;

@@ -20,7 +20,7 @@ use watchfire_crypto::Signed;
 /// A client of the node.
 const CLIENT: ClientToken = ClientToken(9);
 
-fn say(node: &mut Node, saying: Saying) -> (Vec<Output>, Result<Said, SayingRefusal>) {
+pub(super) fn say(node: &mut Node, saying: Saying) -> (Vec<Output>, Result<Said, SayingRefusal>) {
     let mut outputs = node.feed(Input::Say {
         client: CLIENT,
         saying: Box::new(saying),
@@ -60,7 +60,7 @@ pub(super) fn tell(node: &mut Node, from: u64, notice: &[u8]) -> Vec<Output> {
     outputs
 }
 
-fn commit_by(number: u64, node: &Node, roster: RosterId, round: u32) -> Vec<u8> {
+pub(super) fn commit_by(number: u64, node: &Node, roster: RosterId, round: u32) -> Vec<u8> {
     let keys = keys(number);
     let vote = Vote {
         federation: node.engine.roster().federation(),
@@ -75,7 +75,7 @@ fn commit_by(number: u64, node: &Node, roster: RosterId, round: u32) -> Vec<u8> 
     VoteFrame::bare(signed).unwrap()
 }
 
-fn member(number: u64) -> MemberId {
+pub(super) fn member(number: u64) -> MemberId {
     MemberId::of_root(&keys(number).root.public())
 }
 
@@ -90,7 +90,7 @@ pub(super) fn observer(number: u64) -> Saying {
     }
 }
 
-fn expel(number: u64) -> Saying {
+pub(super) fn expel(number: u64) -> Saying {
     Saying::Propose {
         reason: "it left".to_owned(),
         changes: vec![Change::Expel {
@@ -110,7 +110,7 @@ fn members() -> u64 {
 }
 
 /// Lets everybody hear a notice but the one it is of.
-fn spread(nodes: &mut [Node], from: usize, notice: &[u8]) {
+pub(super) fn spread(nodes: &mut [Node], from: usize, notice: &[u8]) {
     for (at, node) in nodes.iter_mut().enumerate() {
         if at != from {
             tell(node, from as u64, notice);

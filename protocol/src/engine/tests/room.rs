@@ -125,6 +125,7 @@ pub(super) fn config_of(number: u64) -> Config {
         roster,
         genesis_file: file.to_bytes(),
         links: Vec::new(),
+        prepared: None,
         transport_key: keys(number).transport.public().to_bytes(),
         signing_key: keys(number).signing,
         seed: [u8::try_from(number).unwrap(); 32],
@@ -160,9 +161,13 @@ impl Node {
     }
 
     pub(super) fn on(store: MemoryStore, number: u64) -> Self {
+        Self::with(store, config_of(number))
+    }
+
+    pub(super) fn with(store: MemoryStore, config: Config) -> Self {
         let engine = Engine::open(
             store,
-            config_of(number),
+            config,
             Now {
                 mono: Instant::ZERO,
                 wall_ms: WALL_MS,

@@ -222,10 +222,15 @@ fn a_split_round_is_resolved_in_the_next() {
     for round in 3..6 {
         assert_eq!(
             may_prepare(&desk, &four, 0, &other, round),
-            Err(VoteRefusal::Committed)
+            Err(VoteRefusal::Locked)
         );
     }
-    prepare(&mut desk, &four, &[3], &other, 5);
+    // Nor does who did not, and a cheat that does decides nothing.
+    assert_eq!(
+        may_prepare(&desk, &four, 3, &other, 5),
+        Err(VoteRefusal::Locked)
+    );
+    desk.later(&four.prepare(3, other.id(), 5)).unwrap();
     assert_eq!(
         may_commit(&desk, &four, 3, &other, 5),
         Err(VoteRefusal::NotPrepared)
@@ -366,12 +371,15 @@ fn who_committed_learns_from_a_later_commit_that_others_turned() {
         let junk = crate::ids::RosterId::from_bytes([least; 32]);
         desk.later(&four.prepare(3, junk, 2)).unwrap();
     }
-    prepare(&mut desk, &four, &[1, 2], &other, 2);
+    // Members 1 and 2 had not seen that enough prepared the first.
+    for by in [1, 2] {
+        desk.later(&four.prepare(by, other.id(), 2)).unwrap();
+    }
     let no_room = desk.later(&four.prepare(3, other.id(), 2)).unwrap_err();
     assert_eq!(no_room, Turned::Back(NotNews::TooMany));
     assert_eq!(
         may_prepare(&desk, &four, 0, &other, 3),
-        Err(VoteRefusal::Committed)
+        Err(VoteRefusal::Locked)
     );
     // Members 1 and 2 hold the cheat's prepare, and what they commit shows it.
     desk.later(&four.commit_on(1, other.id(), 2, [1, 2, 3]))
