@@ -265,6 +265,16 @@ impl<S: Store> Engine<S> {
         Ok((bytes, None))
     }
 
+    /// When this node last said that it is alive, by its clock then; 0 where it never
+    /// did.
+    pub(super) fn last_alive(&self) -> Result<u64, StoreError> {
+        let said = notice_bytes(&self.staged, &Slot::Alive(self.me.node))?;
+        Ok(said
+            .and_then(|said| check_notice(said.as_slice(), &self.roster).ok())
+            .and_then(|said| said.made_ms())
+            .unwrap_or(0))
+    }
+
     /// When to say next that this node is alive.
     pub(super) const fn alive_deadline(&self) -> Instant {
         self.alive_at
