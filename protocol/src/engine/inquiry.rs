@@ -15,7 +15,7 @@
 use crate::ids::NodeId;
 use crate::limits::{
     ALIVE_MISSED_MS, ALIVES_PAUSE_FIRST_MS, ALIVES_PAUSE_LAST_MS, NOTICE_PAGES_MAX,
-    NOTICES_AGAIN_FIRST_MS, NOTICES_AGAIN_LAST_MS,
+    NOTICES_AGAIN_FIRST_MS, NOTICES_AGAIN_LAST_MS, NOTICES_EVERY_MS,
 };
 use crate::membership::{NotNews, NoticeScope};
 use crate::time::Instant;
@@ -142,7 +142,8 @@ impl Inquiry {
             asked: None,
             pages: 0,
             ask_at: now,
-            alives_at: now,
+            // At the meeting it is asked for what lasts.
+            alives_at: now.plus_ms(NOTICES_EVERY_MS),
             epoch: 0,
             is_link_asked: false,
             link_at: now,

@@ -1,12 +1,13 @@
 //! What a node doubts: its own clock, and peers that serve less of their streams than
 //! they say there is.
 
-use super::catching_up::{entry, page};
+use super::catching_up::{STORE, entry, page};
 use super::pages::alive_after;
 use super::room::*;
 use super::*;
 use crate::engine::MayNotDestroy;
 use crate::limits::{ALIVE_EVERY_MS, ALIVE_SOON_MS, CLOCK_JUMP_MS, CLOCK_REST_MS};
+use crate::wire::exchange::{FrontierEntry, head_of};
 
 /// An author of three, what it says of itself then, and a node that holds as many of
 /// them.
@@ -30,13 +31,26 @@ fn tell(node: &mut Node, notice: &[u8]) {
     node.commit();
 }
 
-/// Answers the question for the frontier that is among the outputs.
-fn look(node: &mut Node, outputs: &[Output], change: u64, through: Option<u64>) -> Vec<Output> {
+/// Answers the question for the frontier that is among the outputs: nothing changed,
+/// or the author's stream ends at one of these.
+fn look(
+    node: &mut Node,
+    outputs: &[Output],
+    change: u64,
+    end: Option<(u64, &[Vec<u8>])>,
+) -> Vec<Output> {
     let id = asked(outputs, 0)
         .into_iter()
         .find_map(|(id, request)| matches!(request, Request::Frontier { .. }).then_some(id))
         .expect("it looks");
-    let entries = through.map(|through| entry(public_of(0, 1), through));
+    let entries = end.map(|(through, frames)| {
+        let last = &frames[usize::try_from(through).unwrap() - 1];
+        let head = id_of(last, &node.engine.roster());
+        FrontierEntry {
+            head: Some(head_of(&STORE, &head)),
+            ..entry(public_of(0, 1), through)
+        }
+    });
     node.answered(id, page(change, entries.into_iter().collect(), false))
 }
 
@@ -51,7 +65,7 @@ fn whoever_lists_less_than_it_says_there_is_withholds_until_it_serves_it() {
     let (mut node, frames, _) = told_of_three(2);
     let outputs = node.meet(0);
     assert_eq!(withheld(&node), []);
-    let outputs = look(&mut node, &outputs, 2, Some(2));
+    let outputs = look(&mut node, &outputs, 2, Some((2, &frames)));
     assert_eq!(withheld(&node), [(3, 2)]);
     // It is told to people, and nothing else follows.
     assert_eq!(reconnects(&outputs), 0);
@@ -64,15 +78,15 @@ fn whoever_lists_less_than_it_says_there_is_withholds_until_it_serves_it() {
     node.gossip(0, &frames[2]);
     node.commit();
     let outputs = node.later(2 * PROBE_EVERY_MS);
-    look(&mut node, &outputs, 3, Some(3));
+    look(&mut node, &outputs, 3, Some((3, &frames)));
     assert_eq!(withheld(&node), []);
 }
 
 #[test]
 fn whoever_lists_what_it_does_not_serve_withholds_it() {
-    let (mut node, ..) = told_of_three(2);
+    let (mut node, frames, _) = told_of_three(2);
     let outputs = node.meet(0);
-    let outputs = look(&mut node, &outputs, 3, Some(3));
+    let outputs = look(&mut node, &outputs, 3, Some((3, &frames)));
     assert_eq!(withheld(&node), []);
     let (id, request) = asked(&outputs, 0).remove(0);
     assert!(matches!(request, Request::Range { from: 3, to: 3, .. }));
@@ -82,12 +96,12 @@ fn whoever_lists_what_it_does_not_serve_withholds_it() {
 
 #[test]
 fn what_others_brought_is_withheld_by_its_author_all_the_same() {
-    let (mut node, ..) = told_of_three(3);
+    let (mut node, frames, _) = told_of_three(3);
     let outputs = node.meet(0);
-    look(&mut node, &outputs, 2, Some(2));
+    look(&mut node, &outputs, 2, Some((2, &frames)));
     assert_eq!(withheld(&node), [(3, 2)]);
     let outputs = node.later(2 * PROBE_EVERY_MS);
-    look(&mut node, &outputs, 3, Some(3));
+    look(&mut node, &outputs, 3, Some((3, &frames)));
     assert_eq!(withheld(&node), []);
 }
 
@@ -102,7 +116,7 @@ fn what_is_said_while_a_look_is_under_way_is_for_the_next_one() {
     node.pass(ALIVE_SOON_MS);
     let outputs = node.meet(0);
     tell(&mut node, &alive);
-    look(&mut node, &outputs, 2, Some(2));
+    look(&mut node, &outputs, 2, Some((2, &frames)));
     assert_eq!(withheld(&node), []);
     let outputs = node.later(2 * PROBE_EVERY_MS);
     look(&mut node, &outputs, 2, None);

@@ -7,7 +7,7 @@ use crate::engine::inquiry::{AlivesTurn, Inquiry, PageOutcome, Passing};
 use crate::gate::NoticeRefusal;
 use crate::ids::RosterId;
 use crate::limits::{
-    ALIVE_EVERY_MS, ALIVE_MISSED_MS, ALIVES_PAUSE_FIRST_MS, NOTICE_PAGES_MAX,
+    ALIVE_MISSED_MS, ALIVE_SOON_MS, ALIVES_PAUSE_FIRST_MS, NOTICE_PAGES_MAX,
     NOTICES_AGAIN_FIRST_MS, NOTICES_EVERY_MS,
 };
 use crate::membership::{NotNews, NoticeScope};
@@ -74,18 +74,24 @@ fn answer_with(node: &mut Node, id: RequestId, answer: Answer) -> Vec<Output> {
     outputs
 }
 
-/// A node that has met peer 0 and asks it for lasting notices; it asks for signs of
-/// life first, of which there are none.
+/// A node that has met peer 0 and asks it for lasting notices.
 fn reading() -> (Node, RequestId) {
     let mut node = Node::start(1);
     let outputs = node.meet(0);
     node.commit();
-    let (id, scope, since) = questions(&outputs, 0).remove(0);
-    assert_eq!((scope, since), (NoticeScope::Alives, None));
-    let outputs = answer_with(&mut node, id, page(0, &[], false));
     let (id, since) = lasting(&outputs, 0).unwrap();
     assert_eq!(since, None);
     (node, id)
+}
+
+/// The question for what lasts in the next minute; signs of life may come first.
+fn next_minute(node: &mut Node) -> (RequestId, Option<Mark>) {
+    let mut outputs = node.later(NOTICES_EVERY_MS);
+    while lasting(&outputs, 0).is_none() {
+        let (id, ..) = questions(&outputs, 0).remove(0);
+        outputs = answer_with(node, id, page(0, &[], false));
+    }
+    lasting(&outputs, 0).unwrap()
 }
 
 /// A certificate whose root belongs to nobody here.
@@ -127,8 +133,7 @@ fn what_was_refused_is_read_again_when_something_came_and_then_not_before_more_i
     assert_eq!(since, None);
     let outputs = answer_with(&mut node, id, page(2, &[strange(1)], false));
     assert_eq!(questions(&outputs, 0), []);
-    let outputs = node.later(NOTICES_EVERY_MS);
-    let (id, since) = lasting(&outputs, 0).unwrap();
+    let (id, since) = next_minute(&mut node);
     assert_eq!(since, Some(mark(2)));
     answer_with(&mut node, id, page(2, &[], false));
     // Another certificate, from wherever.
@@ -137,9 +142,7 @@ fn what_was_refused_is_read_again_when_something_came_and_then_not_before_more_i
     let outputs = node.feed(Input::gossip(node_id(2), GossipToken(1), &frame, &roster));
     assert_eq!(verdict(&outputs), Verdict::Accept);
     assert!(knows(&node, &new));
-    let outputs = node.later(NOTICES_EVERY_MS);
-    let (_, since) = lasting(&outputs, 0).unwrap();
-    assert_eq!(since, None);
+    assert_eq!(next_minute(&mut node).1, None);
 }
 
 #[test]
@@ -161,25 +164,23 @@ fn a_mark_is_kept_over_a_link_that_ends_with_what_was_refused_before_it() {
 
 #[test]
 fn what_only_time_lets_pass_is_read_again_at_growing_intervals() {
-    let (mut node, mut id) = reading();
+    let (mut node, id) = reading();
     let mut starts = Vec::new();
     let mut passed_ms = 0;
     answer_with(&mut node, id, page(2, &[strange(1)], false));
     while passed_ms < 16 * NOTICES_AGAIN_FIRST_MS {
         passed_ms += NOTICES_EVERY_MS;
         let outputs = node.later(NOTICES_EVERY_MS);
-        for (asked, scope, since) in questions(&outputs, 0) {
-            if scope == NoticeScope::Alives {
-                answer_with(&mut node, asked, page(0, &[], false));
-                continue;
-            }
-            id = asked;
-            if since.is_none() {
+        let mut asked = questions(&outputs, 0);
+        while let Some((id, scope, since)) = asked.pop() {
+            let is_start = scope == NoticeScope::Lasting && since.is_none();
+            if is_start {
                 starts.push(passed_ms / NOTICES_EVERY_MS);
             }
             let refused = [strange(1)];
-            let frames = if since.is_none() { &refused[..] } else { &[] };
-            answer_with(&mut node, id, page(2, frames, false));
+            let frames = if is_start { &refused[..] } else { &[] };
+            let outputs = answer_with(&mut node, id, page(2, frames, false));
+            asked.extend(questions(&outputs, 0));
         }
     }
     let minutes = NOTICES_AGAIN_FIRST_MS / NOTICES_EVERY_MS;
@@ -213,8 +214,7 @@ fn more_behind_a_page_of_nothing_is_not_asked_for_at_once() {
     let (mut node, id) = reading();
     let outputs = answer_with(&mut node, id, page(7, &[], true));
     assert_eq!(questions(&outputs, 0), []);
-    let outputs = node.later(NOTICES_EVERY_MS);
-    assert_eq!(lasting(&outputs, 0).unwrap().1, Some(mark(7)));
+    assert_eq!(next_minute(&mut node).1, Some(mark(7)));
 }
 
 #[test]
@@ -234,8 +234,7 @@ fn a_list_that_never_ends_is_read_a_bounded_number_of_pages_a_minute() {
             assert!(pages < 1_000, "it is asked for without an end");
         }
         assert_eq!(pages, NOTICE_PAGES_MAX, "{minute}");
-        let outputs = node.later(NOTICES_EVERY_MS);
-        id = lasting(&outputs, 0).unwrap().0;
+        id = next_minute(&mut node).0;
     }
 }
 
@@ -296,30 +295,35 @@ fn signs_of_life_are_asked_of_one_peer_at_a_time_until_nobody_is_missing() {
             .find(|(_, scope, _)| *scope == NoticeScope::Alives)
             .map(|(id, ..)| id)
     };
-    let mut outputs = node.meet(0);
-    outputs.extend(node.meet(2));
-    outputs.extend(node.meet(3));
-    node.commit();
-    let first = alives(&outputs, 0).expect("the first is asked");
-    assert!(alives(&outputs, 2).is_none() && alives(&outputs, 3).is_none());
+    for of in [0, 2, 3] {
+        let outputs = node.meet(of);
+        let (id, _) = lasting(&outputs, of).unwrap();
+        let outputs = answer_with(&mut node, id, page(0, &[], false));
+        assert_eq!(questions(&outputs, of), [], "what lasts comes first");
+    }
+    let outputs = node.later(NOTICES_EVERY_MS);
+    let mut of = [0, 2, 3];
+    of.sort_by_key(|number| node_id(*number));
+    let first = alives(&outputs, of[0]).expect("the first is asked");
+    for other in [of[1], of[2]] {
+        assert!(alives(&outputs, other).is_none());
+        let (id, _) = lasting(&outputs, other).unwrap();
+        answer_with(&mut node, id, page(0, &[], false));
+    }
     // It brings one of three: another is asked for the rest, at once.
-    let said = alive_of(0, ALIVE_EVERY_MS);
+    let said = alive_of(2, ALIVE_SOON_MS);
     let outputs = answer_with(&mut node, first, page(1, &[said], false));
-    let of = [2, 3].map(|of| alives(&outputs, of));
-    let second = match of {
-        [Some(second), None] => (2, second),
-        other => panic!("one other is asked: {other:?}"),
-    };
+    let second = alives(&outputs, of[1]).expect("another is asked");
+    assert!(alives(&outputs, of[2]).is_none());
     // It brings nothing: nobody is asked for a while.
-    let outputs = answer_with(&mut node, second.1, page(0, &[], false));
-    assert!(alives(&outputs, 3).is_none());
-    // Its question for what is lasting was asked at the meeting.
+    let outputs = answer_with(&mut node, second, page(0, &[], false));
+    assert!(alives(&outputs, of[2]).is_none());
     let mut at_ms = 0;
     let third = loop {
         let outputs = node.later(NOTICES_EVERY_MS);
         at_ms += NOTICES_EVERY_MS;
         let mut third = None;
-        for of in [0, 2, 3] {
+        for of in of {
             for (id, scope, _) in questions(&outputs, of) {
                 match scope {
                     NoticeScope::Lasting => drop(answer_with(&mut node, id, page(0, &[], false))),
@@ -332,7 +336,7 @@ fn signs_of_life_are_asked_of_one_peer_at_a_time_until_nobody_is_missing() {
         }
         assert!(at_ms < ALIVE_MISSED_MS, "nobody is asked any more");
     };
-    assert_eq!(third.0, 3, "who was not asked yet");
+    assert_eq!(third.0, of[2], "who was not asked yet");
     assert!(at_ms >= ALIVES_PAUSE_FIRST_MS, "{at_ms}");
 }
 
@@ -422,7 +426,7 @@ fn a_commit_that_is_held_is_not_checked_again_whatever_it_carries() {
     assert_eq!(refused, Some(NoticeRefusal::Held));
     // Nor where a peer lists it.
     let outputs = node.meet(0);
-    let (id, ..) = questions(&outputs, 0).remove(0);
+    let (id, _) = lasting(&outputs, 0).unwrap();
     let outputs = node.answered(id, Some(page(1, &[commit(2)], false)));
     let is_work = |output: &Output| matches!(output, Output::Work(Work::Notices { .. }));
     assert!(!outputs.iter().any(is_work));
@@ -431,7 +435,7 @@ fn a_commit_that_is_held_is_not_checked_again_whatever_it_carries() {
 #[test]
 fn what_an_alive_says_is_not_taken_as_news_by_who_lists_it_again() {
     let (mut node, id) = reading();
-    let said = alive_of(2, ALIVE_EVERY_MS);
+    let said = alive_of(2, ALIVE_SOON_MS);
     let outputs = answer_with(&mut node, id, page(1, &[said.clone(), said], false));
     // The second copy is nobody's news, and nobody is told.
     let told = not_taken(&outputs);
