@@ -199,9 +199,10 @@ pub const NOTICE_TOKEN_BYTES: u64 = 256;
 /// again.
 pub const NOTICE_TOKENS_BURST: u64 = 16_384;
 
-/// Signs of life are asked of one peer at a time. After an answer that brought none of
-/// those that are missing, the next is asked after this, then after twice as long: who
-/// is silent for everybody is heard of by gossip when it is back.
+/// Signs of life are asked of one peer at a time, while some are missing. After an
+/// answer that brought some the next is asked when everybody has spoken again, after
+/// [`ALIVE_EVERY_MS`]; after one that brought none, after this, then after twice as
+/// long: who is silent for everybody is heard of by gossip when it is back.
 pub const ALIVES_PAUSE_FIRST_MS: u64 = 5 * 60 * 1_000;
 
 /// But no later than this.

@@ -33,6 +33,7 @@ pub(crate) fn run(context: &Context, _args: &StatusArgs) -> Result<(), CliError>
         };
         return ui.document("status", &document);
     }
+    let doubts = doubts(&status);
     let connected = status
         .peers
         .iter()
@@ -55,7 +56,7 @@ pub(crate) fn run(context: &Context, _args: &StatusArgs) -> Result<(), CliError>
         ("store", space(&status.store, free)),
     ])?;
     ui.fields(&troubles(&status.store))?;
-    ui.fields(&doubts(&status))?;
+    ui.fields(&doubts)?;
     if !status.listening.is_empty() {
         // Own addresses, which a person may want to copy.
         let text = status.listening.join(" ");

@@ -14,7 +14,7 @@
 
 use crate::ids::NodeId;
 use crate::limits::{
-    ALIVE_MISSED_MS, ALIVES_PAUSE_FIRST_MS, ALIVES_PAUSE_LAST_MS, NOTICE_PAGES_MAX,
+    ALIVE_EVERY_MS, ALIVE_MISSED_MS, ALIVES_PAUSE_FIRST_MS, ALIVES_PAUSE_LAST_MS, NOTICE_PAGES_MAX,
     NOTICES_AGAIN_FIRST_MS, NOTICES_AGAIN_LAST_MS, NOTICES_EVERY_MS,
 };
 use crate::membership::{NotNews, NoticeScope};
@@ -273,11 +273,14 @@ pub(super) fn read_refused_again(marks: &mut NoticeMarks, why: Passing) -> bool 
     is_any
 }
 
-/// Whose turn it is to be asked for signs of life: one peer at a time. Several would
-/// each list the same, since what one brought is not held yet when the next is asked.
+/// Whose turn it is to be asked for signs of life: one peer at a time, in a circle,
+/// with a pause after each. Several would each list the same, since nearly all of them
+/// change every quarter of an hour everywhere.
 #[derive(Debug, Default)]
 pub(super) struct AlivesTurn {
     asked: Option<NodeId>,
+    /// Who was asked last.
+    last: Option<NodeId>,
     /// How many members were silent when the question was put.
     silent: usize,
     /// Nobody is asked before.
@@ -290,26 +293,34 @@ impl AlivesTurn {
         self.asked.is_none() && self.next_at <= now
     }
 
+    /// Whose turn it is of those who may be asked, ascending: who comes behind the one
+    /// that was asked last, so that nobody is asked for ever who lists nothing.
+    pub(super) fn next(&self, of: &[NodeId]) -> Option<NodeId> {
+        let behind = of.iter().find(|node| Some(**node) > self.last);
+        behind.or_else(|| of.first()).copied()
+    }
+
     pub(super) const fn begin(&mut self, node: NodeId, silent: usize) {
         self.asked = Some(node);
+        self.last = Some(node);
         self.silent = silent;
     }
 
-    /// The last page came: so many are silent now. Gives whether another should be
-    /// asked at once.
-    pub(super) fn end(&mut self, node: &NodeId, silent: usize, now: Instant) -> bool {
+    /// The last page came: so many are silent now.
+    pub(super) fn end(&mut self, node: &NodeId, silent: usize, now: Instant) {
         if self.asked != Some(*node) {
-            return false;
+            return;
         }
         self.asked = None;
-        if silent < self.silent || silent == 0 {
+        if silent < self.silent {
+            // There is more once everybody has spoken again.
             self.pause_ms = 0;
-            self.next_at = now;
-            return silent > 0;
+            self.next_at = now.plus_ms(ALIVE_EVERY_MS);
+            return;
         }
+        // Another may know more.
         self.pause_ms = (2 * self.pause_ms).clamp(ALIVES_PAUSE_FIRST_MS, ALIVES_PAUSE_LAST_MS);
         self.next_at = now.plus_ms(self.pause_ms);
-        false
     }
 
     /// The peer whose turn it was is gone, or did not answer: the next.

@@ -178,6 +178,8 @@ pub struct Engine<S> {
     /// When to say next that this node is alive.
     alive_at: Instant,
     alives_said: u64,
+    /// Somebody was there when the last was said.
+    alive_was_told: bool,
     peers: Peers,
     pulls: Pulls,
     opening: Opening,
@@ -278,6 +280,7 @@ impl<S: Store> Engine<S> {
             clock: ClockWatch::new(now, 0),
             alive_at: now.mono.plus_ms(ALIVE_SOON_MS),
             alives_said: 0,
+            alive_was_told: false,
             peers: Peers::default(),
             pulls: Pulls::default(),
             opening: Opening::default(),

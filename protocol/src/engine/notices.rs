@@ -98,22 +98,21 @@ impl<S: Store> Engine<S> {
     }
 
     pub(super) fn ask_for_notices(&mut self, now: Now, node: NodeId) {
-        let silent = self.silent_members(now);
-        let is_free = silent > 0 && self.peers.alives_turn.is_free(now.mono);
+        let turn = self.alives_turn_of(now, &node);
         let Some(inquiry) = self.peers.inquiry(&node) else {
             return;
         };
         if inquiry.is_asked() {
             return;
         }
-        let scope = if is_free && inquiry.has_turn(now.mono) {
+        let scope = if turn.is_some() {
             NoticeScope::Alives
         } else {
             NoticeScope::Lasting
         };
         let since = inquiry.ask(scope, now.mono);
         inquiry.ask_at = now.mono.plus_ms(NOTICES_EVERY_MS);
-        if scope == NoticeScope::Alives {
+        if let Some(silent) = turn {
             self.peers.alives_turn.begin(node, silent);
         }
         let request = Request::Notices {
@@ -123,6 +122,24 @@ impl<S: Store> Engine<S> {
         };
         self.ask(node, request, Asked::Notices);
         self.ask_for_link(now, node);
+    }
+
+    /// Whether it is this peer's turn to be asked for signs of life: then, of how many
+    /// members they are missing.
+    fn alives_turn_of(&self, now: Now, node: &NodeId) -> Option<usize> {
+        if !self.peers.alives_turn.is_free(now.mono) {
+            return None;
+        }
+        let able: Vec<NodeId> = self
+            .peers
+            .inquiries()
+            .filter(|(_, inquiry)| inquiry.has_turn(now.mono))
+            .map(|(able, _)| able)
+            .collect();
+        if self.peers.alives_turn.next(&able) != Some(*node) {
+            return None;
+        }
+        Some(self.silent_members(now)).filter(|silent| *silent > 0)
     }
 
     /// Of how many members no sign of life is as young as it ought to be.
@@ -283,25 +300,13 @@ impl<S: Store> Engine<S> {
         Ok(())
     }
 
-    /// A peer's signs of life have been read: the rest is asked of it at once, and
-    /// where it brought some of those that are missing, another peer for those that
-    /// still are.
+    /// A peer's signs of life have been read: what lasts is asked of it now.
     fn alives_came(&mut self, now: Now, from: &NodeId) {
         if let Some(inquiry) = self.peers.inquiry(from) {
             inquiry.ask_at = now.mono;
         }
         let silent = self.silent_members(now);
-        if !self.peers.alives_turn.end(from, silent, now.mono) {
-            return;
-        }
-        let next = self
-            .peers
-            .inquiries()
-            .find(|(_, inquiry)| !inquiry.is_asked() && inquiry.has_turn(now.mono))
-            .map(|(node, _)| node);
-        if let Some(next) = next {
-            self.ask_for_notices(now, next);
-        }
+        self.peers.alives_turn.end(from, silent, now.mono);
     }
 
     /// Answers what changed since a mark, if it is one of this life of the store.

@@ -203,6 +203,7 @@ impl<S: Store> Engine<S> {
         self.event(Event::PeerReady { node });
         self.probe(now, node);
         self.ask_for_notices(now, node);
+        self.say_alive_if_untold(now);
         self.retry_pulls_early();
         self.start_pulls(now)
     }

@@ -285,12 +285,21 @@ impl<S: Store> Engine<S> {
         self.alive_at = self.alive_at.min(now.mono.plus_ms(ALIVE_SOON_MS));
     }
 
+    /// A peer is there. Where the last sign of life was said to nobody, it comes anew:
+    /// everybody hears of it by gossip, instead of asking for all of them.
+    pub(super) fn say_alive_if_untold(&mut self, now: Now) {
+        if !self.alive_was_told {
+            self.say_alive_soon(now);
+        }
+    }
+
     /// Says that this node is alive, if it is time.
     pub(super) fn say_alive(&mut self, now: Now) -> Result<(), StoreError> {
         if self.alive_at > now.mono {
             return Ok(());
         }
         self.alives_said += 1;
+        self.alive_was_told = self.peers.ready().next().is_some();
         // Spread, so that a federation does not speak in step.
         let jitter_ms = self.chance.below(
             "alive",

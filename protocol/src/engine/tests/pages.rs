@@ -7,7 +7,7 @@ use crate::engine::inquiry::{AlivesTurn, Inquiry, PageOutcome, Passing};
 use crate::gate::NoticeRefusal;
 use crate::ids::RosterId;
 use crate::limits::{
-    ALIVE_MISSED_MS, ALIVE_SOON_MS, ALIVES_PAUSE_FIRST_MS, NOTICE_PAGES_MAX,
+    ALIVE_EVERY_MS, ALIVE_MISSED_MS, ALIVE_SOON_MS, ALIVES_PAUSE_FIRST_MS, NOTICE_PAGES_MAX,
     NOTICES_AGAIN_FIRST_MS, NOTICES_EVERY_MS,
 };
 use crate::membership::{NotNews, NoticeScope};
@@ -287,57 +287,86 @@ fn alive_of(number: u64, ms: u64) -> Vec<u8> {
 }
 
 #[test]
-fn signs_of_life_are_asked_of_one_peer_at_a_time_until_nobody_is_missing() {
+fn signs_of_life_are_asked_of_one_peer_at_a_time_in_a_circle_and_with_pauses() {
     let mut node = Node::start(1);
-    let alives = |outputs: &[Output], of: u64| {
-        questions(outputs, of)
-            .into_iter()
-            .find(|(_, scope, _)| *scope == NoticeScope::Alives)
-            .map(|(id, ..)| id)
-    };
     for of in [0, 2, 3] {
         let outputs = node.meet(of);
         let (id, _) = lasting(&outputs, of).unwrap();
         let outputs = answer_with(&mut node, id, page(0, &[], false));
         assert_eq!(questions(&outputs, of), [], "what lasts comes first");
     }
-    let outputs = node.later(NOTICES_EVERY_MS);
-    let mut of = [0, 2, 3];
-    of.sort_by_key(|number| node_id(*number));
-    let first = alives(&outputs, of[0]).expect("the first is asked");
-    for other in [of[1], of[2]] {
-        assert!(alives(&outputs, other).is_none());
-        let (id, _) = lasting(&outputs, other).unwrap();
-        answer_with(&mut node, id, page(0, &[], false));
-    }
-    // It brings one of three: another is asked for the rest, at once.
-    let said = alive_of(2, ALIVE_SOON_MS);
-    let outputs = answer_with(&mut node, first, page(1, &[said], false));
-    let second = alives(&outputs, of[1]).expect("another is asked");
-    assert!(alives(&outputs, of[2]).is_none());
-    // It brings nothing: nobody is asked for a while.
-    let outputs = answer_with(&mut node, second, page(0, &[], false));
-    assert!(alives(&outputs, of[2]).is_none());
-    let mut at_ms = 0;
-    let third = loop {
-        let outputs = node.later(NOTICES_EVERY_MS);
-        at_ms += NOTICES_EVERY_MS;
-        let mut third = None;
-        for of in of {
-            for (id, scope, _) in questions(&outputs, of) {
-                match scope {
-                    NoticeScope::Lasting => drop(answer_with(&mut node, id, page(0, &[], false))),
-                    NoticeScope::Alives => third = Some((of, id)),
+    let mut circle = [0, 2, 3];
+    circle.sort_by_key(|number| node_id(*number));
+    let mut asked_ms = Vec::new();
+    let mut passed_ms = 0;
+    while passed_ms < 5 * ALIVE_MISSED_MS {
+        node.pass(NOTICES_EVERY_MS);
+        passed_ms += NOTICES_EVERY_MS;
+        let mut outputs = node.feed(Input::Wake);
+        let mut alives = 0;
+        while !outputs.is_empty() {
+            let mut next = Vec::new();
+            for of in circle {
+                for (id, scope, since) in questions(&outputs, of) {
+                    let mut frames = Vec::new();
+                    if scope == NoticeScope::Alives {
+                        alives += 1;
+                        asked_ms.push((of, passed_ms));
+                        // The first that is asked brings one of three.
+                        if asked_ms.len() == 1 {
+                            frames.push(alive_of(circle[2], ALIVE_SOON_MS));
+                        }
+                    }
+                    let change = since.map_or(0, |since| since.change);
+                    let answer = page(change + 1, &frames, false);
+                    next.extend(answer_with(&mut node, id, answer));
                 }
             }
+            outputs = next;
         }
-        if let Some(third) = third {
-            break third;
-        }
-        assert!(at_ms < ALIVE_MISSED_MS, "nobody is asked any more");
+        assert!(alives <= 1, "one at a time");
+    }
+    let of: Vec<u64> = asked_ms.iter().map(|(of, _)| *of).collect();
+    assert!(
+        of.starts_with(&[circle[0], circle[1], circle[2], circle[0]]),
+        "{of:?}"
+    );
+    let pauses: Vec<u64> = asked_ms.windows(2).map(|two| two[1].1 - two[0].1).collect();
+    // What it brought is enough for a while; in vain, it is tried elsewhere sooner,
+    // and then ever later.
+    assert!(pauses[0] >= ALIVE_EVERY_MS, "{pauses:?}");
+    assert!(
+        pauses[1] >= ALIVES_PAUSE_FIRST_MS && pauses[1] < ALIVE_EVERY_MS,
+        "{pauses:?}"
+    );
+    assert!(pauses[2] >= 2 * ALIVES_PAUSE_FIRST_MS, "{pauses:?}");
+    let slack_ms = 2 * NOTICES_EVERY_MS;
+    assert!(
+        pauses.iter().all(|ms| *ms <= ALIVE_MISSED_MS + slack_ms),
+        "{pauses:?}"
+    );
+}
+
+#[test]
+fn what_was_said_to_nobody_is_said_to_the_first_who_comes() {
+    let mut node = Node::start(1);
+    let is_said = |mut outputs: Vec<Output>, node: &mut Node| {
+        outputs.extend(node.commit());
+        let is_gossip = |output: &Output| matches!(output, Output::Gossip { .. });
+        outputs.iter().any(is_gossip)
     };
-    assert_eq!(third.0, of[2], "who was not asked yet");
-    assert!(at_ms >= ALIVES_PAUSE_FIRST_MS, "{at_ms}");
+    let outputs = node.later(ALIVE_SOON_MS);
+    assert!(is_said(outputs, &mut node));
+    node.pass(2 * NOTICES_EVERY_MS);
+    let outputs = node.meet(0);
+    assert!(!is_said(outputs, &mut node));
+    let outputs = node.later(ALIVE_SOON_MS);
+    assert!(is_said(outputs, &mut node));
+    // Whoever comes then has it from those who are there.
+    let outputs = node.meet(2);
+    assert!(!is_said(outputs, &mut node));
+    let outputs = node.later(ALIVE_SOON_MS);
+    assert!(!is_said(outputs, &mut node));
 }
 
 #[test]
@@ -351,7 +380,7 @@ fn a_peer_that_leaves_while_it_is_asked_gives_its_turn_away() {
     assert!(turn.is_free(Instant::ZERO));
     // And its late answer ends nobody else's.
     turn.begin(node_id(2), 3);
-    assert!(!turn.end(&node_id(0), 0, Instant::ZERO));
+    turn.end(&node_id(0), 0, Instant::ZERO);
     assert!(!turn.is_free(Instant::ZERO));
 }
 
