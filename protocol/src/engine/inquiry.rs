@@ -293,6 +293,11 @@ impl AlivesTurn {
         self.asked.is_none() && self.next_at <= now
     }
 
+    /// Whether a peer has been asked and not been read to the last page.
+    pub(super) fn is_of(&self, node: &NodeId) -> bool {
+        self.asked == Some(*node)
+    }
+
     /// Whose turn it is of those who may be asked, ascending: who comes behind the one
     /// that was asked last, so that nobody is asked for ever who lists nothing.
     pub(super) fn next(&self, of: &[NodeId]) -> Option<NodeId> {

@@ -98,6 +98,7 @@ impl<S: Store> Engine<S> {
     }
 
     pub(super) fn ask_for_notices(&mut self, now: Now, node: NodeId) {
+        let goes_on = self.peers.alives_turn.is_of(&node);
         let turn = self.alives_turn_of(now, &node);
         let Some(inquiry) = self.peers.inquiry(&node) else {
             return;
@@ -105,7 +106,7 @@ impl<S: Store> Engine<S> {
         if inquiry.is_asked() {
             return;
         }
-        let scope = if turn.is_some() {
+        let scope = if goes_on || turn.is_some() {
             NoticeScope::Alives
         } else {
             NoticeScope::Lasting

@@ -348,6 +348,26 @@ fn signs_of_life_are_asked_of_one_peer_at_a_time_in_a_circle_and_with_pauses() {
 }
 
 #[test]
+fn signs_of_life_on_several_pages_are_read_to_the_end() {
+    let (mut node, id) = reading();
+    answer_with(&mut node, id, page(0, &[], false));
+    let mut outputs = node.later(NOTICES_EVERY_MS);
+    let all = (NOTICE_PAGES_MAX as u64) + 3;
+    for at in 1..=all {
+        let (id, scope, since) = questions(&outputs, 0).remove(0);
+        assert_eq!(scope, NoticeScope::Alives, "page {at}");
+        assert_eq!(since, (at > 1).then(|| mark(at - 1)));
+        outputs = answer_with(&mut node, id, page(at, &[strange(at)], at < all));
+        if questions(&outputs, 0).is_empty() {
+            assert_eq!(at, NOTICE_PAGES_MAX as u64, "a pause");
+            outputs = node.later(NOTICES_EVERY_MS);
+        }
+    }
+    // And then what lasts.
+    assert!(lasting(&outputs, 0).is_some());
+}
+
+#[test]
 fn what_was_said_to_nobody_is_said_to_the_first_who_comes() {
     let mut node = Node::start(1);
     let is_said = |mut outputs: Vec<Output>, node: &mut Node| {
