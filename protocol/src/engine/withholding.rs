@@ -55,15 +55,15 @@ impl<S: Store> Engine<S> {
         };
         let began = peer.frontier.began;
         let mut withheld = Vec::new();
-        if let Some((incarnation, heads, taken_at)) = self.membership.alives().heads(node) {
-            if taken_at >= began {
+        if let Some(ends) = self.membership.alives().ends(node) {
+            if ends.taken_at >= began {
                 // It was said while the look was under way: the next look judges.
                 return;
             }
-            for (tag, (said, _)) in heads {
+            for (tag, (said, _)) in ends.heads {
                 let stream = StreamId {
                     node: *node,
-                    incarnation,
+                    incarnation: ends.incarnation,
                     tag: *tag,
                 };
                 let held = self.streams.sequence(&stream);

@@ -40,6 +40,17 @@ struct Known {
     taken_at: Instant,
 }
 
+/// Where the streams of a node end by its own word.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ends<'a> {
+    /// In which life.
+    pub(crate) incarnation: u64,
+    /// The last sequence of each, and the envelope there.
+    pub(crate) heads: &'a BTreeMap<Tag, (u64, EnvelopeId)>,
+    /// When the newest of what it said was taken here.
+    pub(crate) taken_at: Instant,
+}
+
 /// How fresh this node's view of the roster is, for a marking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Freshness {
@@ -268,13 +279,12 @@ impl Alives {
 
     /// Where the streams of the present life of a node end by its own word, and when
     /// it was taken here.
-    pub(crate) fn heads(
-        &self,
-        node: &NodeId,
-    ) -> Option<(u64, &BTreeMap<Tag, (u64, EnvelopeId)>, Instant)> {
-        self.nodes
-            .get(node)
-            .map(|known| (known.incarnation, &known.heads, known.taken_at))
+    pub(crate) fn ends(&self, node: &NodeId) -> Option<Ends<'_>> {
+        self.nodes.get(node).map(|known| Ends {
+            incarnation: known.incarnation,
+            heads: &known.heads,
+            taken_at: known.taken_at,
+        })
     }
 
     /// The newest sign of life of a node.

@@ -243,7 +243,7 @@ fn whoever_lists_what_is_held_pays_for_it() {
     let (mut node, id) = reading();
     let (_, frame) = second_node(2, 1);
     let before = *node.engine.peers.quota(&node_id(0)).unwrap();
-    let outputs = answer_with(&mut node, id, page(1, &[frame.clone()], true));
+    let outputs = answer_with(&mut node, id, page(1, std::slice::from_ref(&frame), true));
     let taken = *node.engine.peers.quota(&node_id(0)).unwrap();
     assert_eq!(format!("{before:?}"), format!("{taken:?}"));
     let (id, _) = lasting(&outputs, 0).unwrap();
@@ -428,7 +428,7 @@ fn a_commit_that_is_held_is_not_checked_again_whatever_it_carries() {
                 let certificate = roster.node(&node).unwrap().id;
                 let said = Vote {
                     by: VoteBy::Prepare { certificate },
-                    ..vote.clone()
+                    ..vote
                 };
                 let signed: Signed<Vote> = Signed::seal(codec::encode(&said), &keys.signing);
                 let mut signature = signed.signature().to_bytes();
