@@ -7,7 +7,9 @@
 
 mod notice;
 
-pub use notice::{Matter, Notice, NoticeRefusal, Order, Slot, check_notice, is_notice};
+pub use notice::{
+    Matter, Notice, NoticeRefusal, Order, Slot, check_notice, commit_claimed, is_notice,
+};
 
 use crate::ids::{BundleId, EnvelopeId};
 use crate::limits::{ANSWER_BYTES_MAX, FRAME_BYTES_MAX, REQUEST_BYTES_MAX};

@@ -62,8 +62,11 @@ pub const SEQUENCE_AHEAD_MAX: u64 = 4_096;
 /// Streams one life of a node may have.
 pub const STREAMS_PER_NODE_MAX: usize = 64;
 
-/// Certificates held of one member: five years of four a year for three nodes.
-pub const CERTIFICATES_PER_MEMBER_MAX: usize = 64;
+/// Certificates held that one root signed, those with the greatest serials. A bundle
+/// lives five years at most, so what is not over was signed under one of the last
+/// five years: 256 are one a month for four nodes. Of some 400 bytes each, 100 KB a
+/// member.
+pub const CERTIFICATES_PER_MEMBER_MAX: usize = 256;
 
 /// A chunk of payload. An answer carries one with its path.
 pub const CHUNK_BYTES: usize = 262_144;
@@ -191,6 +194,43 @@ pub const ALIVE_MISSED_MS: u64 = 20 * 60 * 1_000;
 /// Notices in one answer.
 pub const NOTICES_MAX: usize = 1_024;
 
+/// Pages of one peer's notices without a pause: the certificates of 128 members who
+/// have as many as may be. Then the next page waits for [`NOTICES_EVERY_MS`], so that
+/// a peer whose list never ends costs 32 answers a minute.
+pub const NOTICE_PAGES_MAX: usize = 32;
+
+/// What of a peer's notices was refused for a reason that passes with time alone is
+/// asked for again, from the beginning, after this, then after twice as long: that
+/// somebody's clock is ahead ends after [`CLOCK_SKEW_MS_MAX`].
+pub const NOTICES_AGAIN_FIRST_MS: u64 = CLOCK_SKEW_MS_MAX;
+
+/// But no later than this.
+pub const NOTICES_AGAIN_LAST_MS: u64 = LIST_ALL_EVERY_MS;
+
+/// What taking a notice costs the member that signed it, beside one for each
+/// [`NOTICE_TOKEN_BYTES`], in tokens of which it has one a second. A member of ten
+/// nodes says 960 signs of life a day, 10,000 of 86,400 tokens.
+pub const NOTICE_TOKENS: u64 = 10;
+
+/// Bytes of a notice that cost one token more: the largest proposal costs 106, so
+/// that of one member one in 106 seconds is taken.
+pub const NOTICE_TOKEN_BYTES: u64 = 256;
+
+/// Tokens that a member has at once: who comes anew takes all that is held of it, 256
+/// certificates of 12, votes of 16 rounds with 25 KB of prepares each, 64 revocations
+/// and 64 signs of life of 8 KB = 3,072 + 1,760 + 2,688 + 2,688, and half as much
+/// again.
+pub const NOTICE_TOKENS_BURST: u64 = 16_384;
+
+/// Signs of life are asked of one peer at a time, while some are missing. After an
+/// answer that brought some the next is asked when everybody has spoken again, after
+/// [`ALIVE_EVERY_MS`]; after one that brought none, after this, then after twice as
+/// long: who is silent for everybody is heard of by gossip when it is back.
+pub const ALIVES_PAUSE_FIRST_MS: u64 = 5 * 60 * 1_000;
+
+/// But no later than this.
+pub const ALIVES_PAUSE_LAST_MS: u64 = ALIVE_MISSED_MS;
+
 /// How often a peer is asked which notices changed; gossip brings most at once.
 pub const NOTICES_EVERY_MS: u64 = 60_000;
 
@@ -218,6 +258,17 @@ pub const BUNDLE_LIFE_MS_MAX: u64 = 1_830 * 24 * 60 * 60 * 1_000;
 
 /// How far ahead of this node's clock a statement may claim to be made.
 pub const CLOCK_SKEW_MS_MAX: u64 = 10 * 60 * 1_000;
+
+/// A wall clock that goes on by so much more, or less, than the monotonic one has
+/// jumped: as much as clocks may differ.
+pub const CLOCK_JUMP_MS: u64 = CLOCK_SKEW_MS_MAX;
+
+/// The two clocks are compared over this long at most, so that a clock which drifts by
+/// seconds a day is never taken for one that jumped.
+pub const CLOCK_COMPARED_MS: u64 = 60 * 60 * 1_000;
+
+/// For so long after a jump of the clock nothing is destroyed.
+pub const CLOCK_REST_MS: u64 = 60 * 60 * 1_000;
 
 /// Request of the exchange protocol.
 pub const REQUEST_BYTES_MAX: usize = 16_384;
@@ -254,7 +305,7 @@ pub const FRONTIER_RUNS_MAX: usize = 2_048;
 pub const FRONTIER_BYTES_MAX: usize = 262_144;
 
 /// Pages of one peer's frontier in a row: as many as the two open streams of
-/// 256 members with 64 certificates each fill, 256 × 64 × 2 / 1,024.
+/// 256 members with 64 lives of nodes each fill, 256 × 64 × 2 / 1,024.
 pub const FRONTIER_PAGES_MAX: usize = 32;
 
 /// Streams of one peer that wait to be dealt with: four pages. Then the next

@@ -129,14 +129,14 @@ impl World {
         let Brain::Engine(engine) = &host.brain else {
             return None;
         };
-        let wall_ms = host.now(self.now_us).wall_ms;
+        let now = host.now(self.now_us);
         let roster = engine.roster();
         let membership = engine.membership();
         let freshness = membership.alives().freshness(
             &roster,
             membership.suspensions(),
             engine.me(),
-            wall_ms,
+            now,
             Marking::Amber,
         );
         Some(freshness.is_fresh())

@@ -166,6 +166,9 @@ fn show(context: &Context, reply: &MembersReply, slug: &str) -> Result<(), CliEr
                 ),
             ),
         ]);
+        for withheld in &node.withholding {
+            fields.push(("withholding", withheld.told()));
+        }
     }
     ui.fields(&fields)?;
     // Addresses are copied, and are no indicators.
@@ -260,11 +263,14 @@ fn ping(context: &Context, reply: &MembersReply, slug: &str) -> Result<(), CliEr
 }
 
 fn state(member: &MemberReport, node: &NodeReport) -> String {
+    let mut state = node.state.clone();
     if member.suspended {
-        format!("{}, suspended", node.state)
-    } else {
-        node.state.clone()
+        state.push_str(", suspended");
     }
+    if !node.withholding.is_empty() {
+        state.push_str(", withholding");
+    }
+    state
 }
 
 fn heard(node: &NodeReport) -> String {

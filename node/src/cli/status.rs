@@ -33,6 +33,7 @@ pub(crate) fn run(context: &Context, _args: &StatusArgs) -> Result<(), CliError>
         };
         return ui.document("status", &document);
     }
+    let doubts = doubts(&status);
     let connected = status
         .peers
         .iter()
@@ -55,6 +56,7 @@ pub(crate) fn run(context: &Context, _args: &StatusArgs) -> Result<(), CliError>
         ("store", space(&status.store, free)),
     ])?;
     ui.fields(&troubles(&status.store))?;
+    ui.fields(&doubts)?;
     if !status.listening.is_empty() {
         // Own addresses, which a person may want to copy.
         let text = status.listening.join(" ");
@@ -122,6 +124,23 @@ fn troubles(store: &StoreView) -> Vec<(&'static str, String)> {
             .map(|aside| ("set aside", format!("{}: {}", aside.path, aside.why))),
     );
     troubles
+}
+
+/// What makes this node, or another, less believable than it ought to be.
+fn doubts(status: &StatusReply) -> Vec<(&'static str, String)> {
+    let jump = status.clock_jump_ms.map(|ms| {
+        let side = if ms < 0 { "back" } else { "ahead" };
+        let text = format!(
+            "the clock jumped by {} {side}: nobody counts as fresh until heard of again, and nothing is destroyed for an hour; check that it is right",
+            duration(ms.unsigned_abs())
+        );
+        ("clock", text)
+    });
+    let withheld = status.withholding.iter().map(|withheld| {
+        let text = format!("{}: {}", withheld.member, withheld.told());
+        ("withholding", text)
+    });
+    jump.into_iter().chain(withheld).collect()
 }
 
 /// The two largest units: `3 d 4 h`.

@@ -176,4 +176,7 @@ pub struct NodeReport {
     /// How long ago its answer came, in milliseconds.
     #[serde(default)]
     pub probed_ms_ago: Option<u64>,
+    /// Streams of its own of which it serves less than it says there is.
+    #[serde(default)]
+    pub withholding: Vec<super::WithheldView>,
 }

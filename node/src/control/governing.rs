@@ -16,7 +16,7 @@ use super::governance::{
     BroughtReply, ChangeOp, MemberReport, MembersReply, NodeReport, PacketReply, ProposeOp, RuleOp,
     SaidReply,
 };
-use super::{Failure, Reply, failure};
+use super::{Failure, Reply, WithheldView, failure};
 use crate::clock::{moment, wall_ms};
 use crate::driver::membership::MembershipView;
 use crate::node::{Ended, Node};
@@ -353,6 +353,13 @@ pub(super) async fn members(node: &Node) -> Result<Reply, Failure> {
             roster: alive.map(|alive| alive.roster.clone()),
             round_trip_us: trip.map(|trip| whole(trip.took.as_micros())),
             probed_ms_ago: trip.map(|trip| whole(trip.at.elapsed().as_millis())),
+            withholding: status
+                .engine
+                .withheld
+                .iter()
+                .filter(|withheld| withheld.stream.node == certificate.node)
+                .map(|withheld| WithheldView::of(withheld, &roster))
+                .collect(),
             node: id,
         }
     };

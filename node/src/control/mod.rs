@@ -18,7 +18,9 @@ mod governing;
 pub mod server;
 
 use serde::{Deserialize, Serialize};
+use watchfire_protocol::engine::Withheld;
 use watchfire_protocol::policy::{Action, Decision, Step, Verdict};
+use watchfire_protocol::roster::Roster;
 
 use crate::driver::membership::MembershipView;
 use governance::{BroughtReply, MembersReply, PacketReply, ProposeOp, SaidReply};
@@ -388,6 +390,51 @@ pub struct StatusReply {
     /// Its store.
     #[serde(default)]
     pub store: StoreView,
+    /// By how much this node's clock jumped within the last hour, in milliseconds;
+    /// negative where it was set back.
+    #[serde(default)]
+    pub clock_jump_ms: Option<i64>,
+    /// Streams of which their own authors serve less than they say there is.
+    #[serde(default)]
+    pub withholding: Vec<WithheldView>,
+}
+
+/// A stream of which its own author serves less than it says there is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WithheldView {
+    /// Slug of its author.
+    pub member: String,
+    /// Which node of it.
+    pub node: String,
+    /// `control`, `public`, or another stream's tag.
+    pub stream: String,
+    /// Where it ends, by a sign of life of that node.
+    pub sequence: u64,
+    /// Up to where the node serves it.
+    pub served: u64,
+}
+
+impl WithheldView {
+    /// As an engine sees it.
+    pub(super) fn of(withheld: &Withheld, roster: &Roster) -> Self {
+        let node = withheld.stream.node;
+        let member = roster.owner(&node).and_then(|id| roster.member(&id));
+        Self {
+            member: member.map_or_else(|| node.to_string(), |member| member.slug.to_string()),
+            node: node.to_string(),
+            stream: format!("{:?}", withheld.stream.tag),
+            sequence: withheld.said,
+            served: withheld.served,
+        }
+    }
+
+    /// For a person: which stream, and how much of it.
+    pub(crate) fn told(&self) -> String {
+        format!(
+            "its {} stream goes to {} by its own word, and it serves {}",
+            self.stream, self.sequence, self.served
+        )
+    }
 }
 
 /// What a person should know of the store.

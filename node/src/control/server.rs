@@ -17,7 +17,7 @@ use super::connection::{Times, encoded, serve};
 use super::governing;
 use super::{
     AsideView, Failure, Op, PeerView, PublishOp, PublishReply, RecoveringView, Reply, SearchReply,
-    StatusReply, StoreView, SyncView, failure,
+    StatusReply, StoreView, SyncView, WithheldView, failure,
 };
 use crate::clock::moment;
 use crate::disk::{recovery, space};
@@ -366,5 +366,12 @@ async fn status(node: &Node) -> Result<StatusReply, Failure> {
         listening: status.listening,
         counters,
         store: store_view(node)?,
+        clock_jump_ms: status.clock_jump.map(|jump| jump.by_ms),
+        withholding: status
+            .engine
+            .withheld
+            .iter()
+            .map(|withheld| WithheldView::of(withheld, &roster))
+            .collect(),
     })
 }

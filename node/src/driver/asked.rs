@@ -48,6 +48,7 @@ impl Driver {
         let trips = self.transport.round_trips().into_iter();
         NodeStatus {
             engine: self.engine.status(),
+            clock_jump: self.engine.clock_jump(self.clock.now()),
             uptime_ms: self.clock.now().mono.as_ms(),
             counters: self.transport.counters(),
             refusals: self.book.refusals.clone(),

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 use watchfire_protocol::engine::{
-    Event, PublishRefusal, Published, Said, Saying, SayingRefusal, Status,
+    ClockJump, Event, PublishRefusal, Published, Said, Saying, SayingRefusal, Status,
 };
 use watchfire_protocol::ids::{MemberId, NodeId};
 use watchfire_protocol::opening::{PrepareError, Wish};
@@ -128,6 +128,8 @@ pub enum PublishFailure {
 pub struct NodeStatus {
     /// The engine's view.
     pub engine: Status,
+    /// Whether its clock jumped within the last hour.
+    pub clock_jump: Option<ClockJump>,
     /// How long it has run.
     pub uptime_ms: u64,
     /// What the transport dropped or refused.

@@ -140,7 +140,7 @@ impl MembershipView {
                     &roster,
                     membership.suspensions(),
                     engine.me(),
-                    now.wall_ms,
+                    now,
                     marking,
                 );
                 FreshnessView {

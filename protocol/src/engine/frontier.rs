@@ -3,6 +3,7 @@
 
 use super::catch_up::Offer;
 use super::messages::{ClientToken, Output};
+use super::withholding::Listed;
 use super::{Asked, Engine};
 use crate::ids::{EnvelopeId, NodeId};
 use crate::limits::{
@@ -42,6 +43,10 @@ pub(super) struct Frontier {
     pub(super) missed_gossip: bool,
     /// Somebody waits for a look that begins later than this one.
     pub(super) again: bool,
+    /// When this look began.
+    pub(super) began: Instant,
+    /// Where the peer's own streams end.
+    pub(super) listed: Listed,
 }
 
 /// How a frontier was asked for.
@@ -65,6 +70,8 @@ impl Frontier {
             list_all_at: now.plus_ms(LIST_ALL_EVERY_MS),
             missed_gossip: false,
             again: false,
+            began: now,
+            listed: Listed::default(),
         }
     }
 
@@ -85,6 +92,8 @@ impl Frontier {
 #[derive(Debug, Default)]
 struct PageOffers {
     offers: Vec<(StreamId, Offer)>,
+    /// Where streams of the peer's own end.
+    own: Vec<(StreamId, u64)>,
     /// Short names that stand for no stream here, or for two.
     has_unknown_names: bool,
     unknown_lives: BTreeSet<(NodeId, u64)>,
@@ -192,7 +201,7 @@ impl<S: Store> Engine<S> {
             // A sign of life, and no more: what is open comes first.
             return Ok(());
         }
-        let Some(page) = self.offers_in(&at.store, &entries)? else {
+        let Some(page) = self.offers_in(&from, &at.store, &entries)? else {
             // Senseless: nobody who keeps to the protocol says so.
             self.on_no_frontier(now, from);
             self.outputs.push_back(Output::Reconnect { node: from });
@@ -218,6 +227,9 @@ impl<S: Store> Engine<S> {
         }
         if let Some(peer) = self.peers.peers.get_mut(&from) {
             let frontier = &mut peer.frontier;
+            for (stream, through) in page.own {
+                frontier.listed.note(&stream, through);
+            }
             frontier.open.extend(open);
             frontier.open.retain(|stream| !refused.contains(stream));
             let room = UNKNOWN_LIVES_MAX.saturating_sub(frontier.unknown_lives.len());
@@ -238,6 +250,7 @@ impl<S: Store> Engine<S> {
     /// What a page offers that is missing here; none if it is senseless.
     fn offers_in(
         &self,
+        from: &NodeId,
         store: &StoreId,
         entries: &[FrontierEntry],
     ) -> Result<Option<PageOffers>, StoreError> {
@@ -264,6 +277,9 @@ impl<S: Store> Engine<S> {
             };
             if !listed.insert(stream) || !stream.tag.is_reserved() {
                 return Ok(None);
+            }
+            if stream.node == *from {
+                page.own.push((stream, entry.through));
             }
             // Only streams that a certificate stands for: invented ones cost
             // nobody a question.
@@ -350,7 +366,12 @@ impl<S: Store> Engine<S> {
             if peer.mark.replace(reached) != Some(reached) {
                 self.staged.put_as(table::mark(&node), &reached);
             }
+            self.look_for_withheld(&node);
         }
+        let Some(peer) = self.peers.peers.get_mut(&node) else {
+            return;
+        };
+        let frontier = &mut peer.frontier;
         if core::mem::take(&mut frontier.missed_gossip) {
             peer.silent += 1;
         }

@@ -13,7 +13,7 @@ use crate::store::{Store, StoreError};
 use crate::table;
 use crate::time::Now;
 use crate::wire::Bytes;
-use crate::wire::roster::Link;
+use crate::wire::roster::{Link, VoteBy};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -27,6 +27,7 @@ impl<S: Store> Engine<S> {
         checked: Result<Box<Notice>, NoticeRefusal>,
     ) -> Result<(), StoreError> {
         let taken = match checked {
+            Err(NoticeRefusal::Held) => Err(NotTaken::Notice(NotNews::Held)),
             Err(refusal) => {
                 if refusal == NoticeRefusal::NotKnown {
                     self.notices_may_be_missing(now, &from);
@@ -71,8 +72,44 @@ impl<S: Store> Engine<S> {
         }
         self.drop_notices(&taken.dropped);
         self.prove_double_votes(notice)?;
+        self.note_commits(taken.slot, &taken.dropped);
+        let is_vote = matches!(taken.effect, Effect::Voted);
         self.follows(now, taken.effect)?;
+        if is_vote {
+            self.votes_changed();
+        }
         Ok(Ok(()))
+    }
+
+    /// Whoever checks frames knows which commits need no second check.
+    fn note_commits(&mut self, taken: Slot, dropped: &[Slot]) {
+        let changed: Vec<_> = dropped
+            .iter()
+            .map(|slot| (slot, false))
+            .chain([(&taken, true)])
+            .filter_map(|(slot, is_held)| match slot {
+                Slot::Vote(VoteBy::Commit { key }, round, id) => {
+                    Some(((*key, *round, *id), is_held))
+                }
+                Slot::Vote(VoteBy::Prepare { .. } | VoteBy::Consent { .. }, ..)
+                | Slot::Card(_)
+                | Slot::Proposal(_)
+                | Slot::Certificate(_)
+                | Slot::Revocation(..)
+                | Slot::Suspension(..)
+                | Slot::Alive(_)
+                | Slot::Fork(..)
+                | Slot::DoubleVote(_) => None,
+            })
+            .collect();
+        if changed.is_empty() {
+            return;
+        }
+        let mut roster = (*self.roster).clone();
+        for (commit, is_held) in changed {
+            roster.note_commit(commit, is_held);
+        }
+        self.roster_is(roster);
     }
 
     fn drop_notices(&mut self, slots: &[Slot]) {
@@ -94,9 +131,15 @@ impl<S: Store> Engine<S> {
                     certificate: certificate.id,
                     member: certificate.member,
                 });
-                roster.keep_certificate(certificate);
+                let displaced = roster.keep_certificate(certificate);
                 self.roster_is(roster);
+                if let Some(displaced) = displaced {
+                    self.membership.forget_certificate(&displaced);
+                    self.staged.remove(table::certificate(&displaced));
+                }
                 self.learned_life(now, life);
+                // What it signed was of no use before.
+                self.read_refused_again(now);
             }
             Effect::Card(card) => {
                 let mut roster = (*self.roster).clone();
@@ -173,13 +216,16 @@ impl<S: Store> Engine<S> {
             .filter(|node| next.node(node).is_none())
             .collect();
         let epoch = next.epoch();
+        self.peers
+            .withheld
+            .retain(|node, _| next.node(node).is_some());
         self.roster_is(next);
         for node in &gone {
             self.quarantine_beyond_cuts(node)?;
         }
         self.event(Event::Epoch { epoch });
         // What came for the next epoch and was not understood comes again.
-        self.ask_for_notices_again(now);
+        self.read_refused_again(now);
         self.say_alive_soon(now);
         Ok(Ok(()))
     }
@@ -250,7 +296,9 @@ pub(super) fn restore<S: Store>(
                         Effect::Revoked(revocation) => {
                             roster.revoke(&revocation);
                         }
-                        Effect::Certificate(known) => roster.keep_certificate(known.1),
+                        Effect::Certificate(known) => {
+                            roster.keep_certificate(known.1);
+                        }
                         Effect::Nothing
                         | Effect::Voted
                         | Effect::Suspension(_)
@@ -263,6 +311,9 @@ pub(super) fn restore<S: Store>(
             }
         });
         if frames.is_empty() || frames.len() == before {
+            for commit in membership.commits() {
+                roster.note_commit(commit, true);
+            }
             return Ok(membership);
         }
     }

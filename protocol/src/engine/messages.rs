@@ -147,11 +147,18 @@ impl Input {
     pub fn gossip(from: NodeId, token: GossipToken, bytes: &[u8], roster: &Roster) -> Self {
         let length = bytes.len() as u64;
         if crate::gate::is_notice(bytes) {
+            let is_held = crate::gate::commit_claimed(bytes)
+                .is_some_and(|commit| roster.holds_commit(&commit));
+            let checked = if is_held {
+                Err(NoticeRefusal::Held)
+            } else {
+                crate::gate::check_notice(bytes, roster)
+            };
             Self::GossipNotice {
                 from,
                 token,
                 length,
-                checked: crate::gate::check_notice(bytes, roster).map(Box::new),
+                checked: checked.map(Box::new),
             }
         } else {
             Self::Gossip {

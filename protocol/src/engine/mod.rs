@@ -25,6 +25,9 @@
 //! | `evidence` | what is kept against authors, and proofs of it |
 //! | `members` | takes notices, and goes from one roster to the next |
 //! | `notices` | asks peers for notices and links of the chain, and answers |
+//! | `inquiry` | how far the notices of each peer have been read |
+//! | `clock` | whether this node's clock can be believed |
+//! | `withholding` | who serves less than it says there is |
 //! | `sayings` | what this node says about membership in its own name |
 //! | `quarantine` | what is held and not believed, since its key has ended |
 //! | `not_taken` | why something was not taken, and who pays |
@@ -37,9 +40,11 @@
 
 mod catch_up;
 mod double_votes;
+mod clock;
 mod evidence;
 mod frontier;
 mod healing;
+mod inquiry;
 mod kept;
 mod members;
 mod messages;
@@ -62,9 +67,11 @@ mod staged;
 mod streams;
 #[cfg(test)]
 pub(crate) mod tests;
+mod withholding;
 mod work;
 
 pub use catch_up::Progress;
+pub use clock::{ClockJump, MayNotDestroy};
 pub use healing::{Damage, examine, is_searched_for};
 pub use messages::*;
 pub use not_taken::NotTaken;
@@ -74,6 +81,7 @@ pub use quota::{Bucket, Quota, Rate};
 pub use rebuild::{Rebuilt, rebuild};
 pub use restore::{admit_held, certificate_of};
 pub use sayings::{Said, Saying, SayingRefusal};
+pub use withholding::Withheld;
 pub use work::{CheckedItem, Done, OpenFrame, Work};
 
 use crate::chance::Chance;
@@ -91,6 +99,7 @@ use crate::wire::roster::Link;
 use crate::wire::{List, Tag};
 use catch_up::CatchUp;
 pub(crate) use catch_up::Way;
+use clock::ClockWatch;
 use opening::Opening;
 use peers::Peers;
 use pulls::Pulls;
@@ -165,6 +174,7 @@ pub struct Engine<S> {
     own_created_ms: u64,
     author_quotas: BTreeMap<(NodeId, Way), Quota>,
     membership: Membership,
+    clock: ClockWatch,
     /// Members of whom something is quarantined because they are suspended.
     suspended: BTreeSet<MemberId>,
     /// Proofs that are to be told when the step is done.
@@ -175,6 +185,8 @@ pub struct Engine<S> {
     alive_at: Instant,
     alive_said_at: Option<Instant>,
     alives_said: u64,
+    /// Somebody was there when the last was said.
+    alive_was_told: bool,
     peers: Peers,
     pulls: Pulls,
     opening: Opening,
@@ -227,6 +239,8 @@ pub struct Status {
     pub behind: Vec<NodeId>,
     /// How catching up goes.
     pub catch_up: Progress,
+    /// Streams of which their own authors serve less than they say there is.
+    pub withheld: Vec<Withheld>,
 }
 
 impl<S: Store> Engine<S> {
@@ -279,9 +293,11 @@ impl<S: Store> Engine<S> {
             unsaid: Vec::new(),
             prepared,
             membership,
+            clock: ClockWatch::new(now, 0),
             alive_at: now.mono.plus_ms(ALIVE_SOON_MS),
             alive_said_at: None,
             alives_said: 0,
+            alive_was_told: false,
             peers: Peers::default(),
             pulls: Pulls::default(),
             opening: Opening::default(),
@@ -294,6 +310,8 @@ impl<S: Store> Engine<S> {
         };
         engine.names = engine.named_anew()?;
         engine.own_created_ms = engine.last_created()?;
+        let said_ms = engine.own_created_ms.max(engine.last_alive()?);
+        engine.clock = ClockWatch::new(now, said_ms);
         engine.restore_pulls(now)?;
         engine.restore_unopened()?;
         Ok(engine)
@@ -305,6 +323,7 @@ impl<S: Store> Engine<S> {
     /// When the store fails; the engine must then not be used further.
     pub fn handle(&mut self, now: Now, input: Input) -> Result<(), StoreError> {
         self.staged.failure()?;
+        self.look_at_clock(now);
         self.step(now, input)?;
         for proof in core::mem::take(&mut self.unsaid) {
             // One that is known already is no news.
@@ -443,6 +462,7 @@ impl<S: Store> Engine<S> {
             peers: self.peers.ready().collect(),
             behind: self.peers.behind().collect(),
             catch_up: self.catch_up.progress(&self.streams),
+            withheld: self.withheld().copied().collect(),
         }
     }
 

@@ -1,11 +1,12 @@
 //! Notices and links of the chain by request: what a node that was away missed.
 
+use super::inquiry::{PageOutcome, Passing, read_refused_again};
 use super::members::{link_bytes, notice_bytes};
 use super::messages::Output;
 use super::requests::Asked;
 use super::{Done, Work};
 use super::{Engine, NotTaken};
-use crate::gate::{Matter, Notice, NoticeRefusal, Refusal};
+use crate::gate::{Matter, Notice, NoticeRefusal, Refusal, Slot, commit_claimed};
 use crate::ids::{MemberId, NodeId};
 use crate::limits::{
     ALIVE_MISSED_MS, FRAME_BYTES_MAX, LINK_AGAIN_MS, NOTICES_EVERY_MS, NOTICES_MAX, PROBE_AGAIN_MS,
@@ -14,57 +15,11 @@ use crate::limits::{
 use crate::membership::{Arrival, NotNews, NoticeScope};
 use crate::roster::RosterError;
 use crate::store::{Store, StoreError};
-use crate::time::{Instant, Now};
+use crate::time::Now;
 use crate::wire::exchange::{Answer, Mark, NoticeScopeNumber, Request, Unavailable};
-use crate::wire::roster::Link;
+use crate::wire::roster::{Link, VoteBy};
 use crate::wire::{Bytes, List};
 use std::collections::BTreeSet;
-
-/// What is asked of one peer about membership.
-#[derive(Debug)]
-pub(super) struct Inquiry {
-    lasting: Option<Mark>,
-    alives: Option<Mark>,
-    /// Which answer is awaited.
-    asked: Option<NoticeScope>,
-    pub(super) ask_at: Instant,
-    alives_at: Instant,
-    /// The epoch it says it holds.
-    epoch: u64,
-    is_link_asked: bool,
-    link_at: Instant,
-}
-
-/// Up to where a peer's notices have been read, of either scope. Kept while the
-/// peer is away: its store counts on, and what it listed is held.
-pub(super) type NoticeMarks = (Option<Mark>, Option<Mark>);
-
-impl Inquiry {
-    pub(super) const fn new(now: Instant, (lasting, alives): NoticeMarks) -> Self {
-        Self {
-            lasting,
-            alives,
-            asked: None,
-            ask_at: now,
-            alives_at: now,
-            epoch: 0,
-            is_link_asked: false,
-            link_at: now,
-        }
-    }
-
-    /// When the peer is to be asked again: not while its answer is awaited, or
-    /// the engine would want to be woken at once, again and again, until it comes.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.asked.is_none().then_some(self.ask_at)
-    }
-}
-
-impl Inquiry {
-    pub(super) const fn marks(&self) -> NoticeMarks {
-        (self.lasting, self.alives)
-    }
-}
 
 impl<S: Store> Engine<S> {
     /// A peer said which epoch it holds.
@@ -134,7 +89,7 @@ impl<S: Store> Engine<S> {
         let due: Vec<NodeId> = self
             .peers
             .inquiries()
-            .filter(|(_, inquiry)| inquiry.asked.is_none() && inquiry.ask_at <= now.mono)
+            .filter(|(_, inquiry)| !inquiry.is_asked() && inquiry.ask_at <= now.mono)
             .map(|(node, _)| node)
             .collect();
         for node in due {
@@ -143,25 +98,24 @@ impl<S: Store> Engine<S> {
     }
 
     pub(super) fn ask_for_notices(&mut self, now: Now, node: NodeId) {
-        let some_are_silent = self.is_anybody_silent(now.wall_ms);
+        let goes_on = self.peers.alives_turn.is_of(&node);
+        let turn = self.alives_turn_of(now, &node);
         let Some(inquiry) = self.peers.inquiry(&node) else {
             return;
         };
-        if inquiry.asked.is_some() {
+        if inquiry.is_asked() {
             return;
         }
-        let scope = if some_are_silent && inquiry.alives_at <= now.mono {
-            inquiry.alives_at = now.mono.plus_ms(ALIVE_MISSED_MS);
+        let scope = if goes_on || turn.is_some() {
             NoticeScope::Alives
         } else {
             NoticeScope::Lasting
         };
-        let since = match scope {
-            NoticeScope::Lasting => inquiry.lasting,
-            NoticeScope::Alives => inquiry.alives,
-        };
-        inquiry.asked = Some(scope);
+        let since = inquiry.ask(scope, now.mono);
         inquiry.ask_at = now.mono.plus_ms(NOTICES_EVERY_MS);
+        if let Some(silent) = turn {
+            self.peers.alives_turn.begin(node, silent);
+        }
         let request = Request::Notices {
             scope: NoticeScopeNumber::of(scope),
             since,
@@ -171,19 +125,37 @@ impl<S: Store> Engine<S> {
         self.ask_for_link(now, node);
     }
 
-    /// Whether there is a member of whom no sign of life is as young as it ought
-    /// to be.
-    fn is_anybody_silent(&self, wall_ms: u64) -> bool {
+    /// Whether it is this peer's turn to be asked for signs of life: then, of how many
+    /// members they are missing.
+    fn alives_turn_of(&self, now: Now, node: &NodeId) -> Option<usize> {
+        if !self.peers.alives_turn.is_free(now.mono) {
+            return None;
+        }
+        let able: Vec<NodeId> = self
+            .peers
+            .inquiries()
+            .filter(|(_, inquiry)| inquiry.has_turn(now.mono))
+            .map(|(able, _)| able)
+            .collect();
+        if self.peers.alives_turn.next(&able) != Some(*node) {
+            return None;
+        }
+        Some(self.silent_members(now)).filter(|silent| *silent > 0)
+    }
+
+    /// Of how many members no sign of life is as young as it ought to be.
+    fn silent_members(&self, now: Now) -> usize {
         let heard: BTreeSet<MemberId> = self
             .membership
             .alives()
             .all()
-            .filter(|(_, _, alive)| wall_ms.saturating_sub(alive.wall_ms) < ALIVE_MISSED_MS)
+            .filter(|(_, _, alive)| now.wall_ms.saturating_sub(alive.wall_ms) < ALIVE_MISSED_MS)
             .map(|(_, member, _)| *member)
             .collect();
         self.roster
             .members()
-            .any(|member| member.id != self.me.member && !heard.contains(&member.id))
+            .filter(|member| member.id != self.me.member && !heard.contains(&member.id))
+            .count()
     }
 
     /// Something came that only a notice which is not here explains.
@@ -194,21 +166,37 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    /// What peers hold is asked for from the beginning: what was of no use here
-    /// before may be now.
-    pub(super) fn ask_for_notices_again(&mut self, now: Now) {
-        self.peers.forget_notice_marks();
+    /// A roster or a certificate is known that was not: what was refused for want of
+    /// it is asked for again, soon.
+    pub(super) fn read_refused_again(&mut self, now: Now) {
+        let soon = now.mono.plus_ms(PROBE_AGAIN_MS);
+        self.read_again(Passing::Knowledge, |inquiry| {
+            inquiry.ask_at = inquiry.ask_at.min(soon);
+        });
+    }
+
+    /// A vote or proposal is held that was not: what was refused for want of it comes
+    /// when its peer is asked again anyway, since there may be many.
+    pub(super) fn votes_changed(&mut self) {
+        self.read_again(Passing::Votes, |_| {});
+    }
+
+    fn read_again(&mut self, why: Passing, hasten: impl Fn(&mut super::inquiry::Inquiry)) {
+        for marks in self.peers.notice_marks.values_mut() {
+            read_refused_again(marks, why);
+        }
         for inquiry in self.peers.inquiries_mut() {
-            inquiry.lasting = None;
-            inquiry.alives = None;
-            inquiry.ask_at = now.mono;
+            if inquiry.read_refused_again(why) {
+                hasten(inquiry);
+            }
         }
     }
 
     pub(super) fn no_notices(&mut self, node: &NodeId) {
         if let Some(inquiry) = self.peers.inquiry(node) {
-            inquiry.asked = None;
+            inquiry.no_answer();
         }
+        self.peers.alives_turn.give_up(node);
     }
 
     /// A page of notices came: it is checked off this thread.
@@ -220,17 +208,45 @@ impl<S: Store> Engine<S> {
         frames: Vec<Bytes<FRAME_BYTES_MAX>>,
         more: bool,
     ) -> Result<(), StoreError> {
-        if frames.is_empty() {
+        let makes_sense = self
+            .peers
+            .inquiry(&from)
+            .is_none_or(|inquiry| inquiry.makes_sense(at, more));
+        if !makes_sense {
+            // A list that does not go on: nobody who keeps to the protocol says so.
+            self.no_notices(&from);
+            self.outputs.push_back(Output::Reconnect { node: from });
+            return Ok(());
+        }
+        // Where nothing of a page could be read there is no more worth asking for.
+        let more = more && !frames.is_empty();
+        let mut unknown = Vec::with_capacity(frames.len());
+        for frame in frames {
+            if self.is_held_commit(frame.as_slice()) {
+                self.charge_peer(now, from, frame.as_slice().len() as u64);
+            } else {
+                unknown.push(frame.into_vec());
+            }
+        }
+        if unknown.is_empty() {
             return self.on_checked_notices(now, from, (at, more), Vec::new());
         }
         self.outputs.push_back(Output::Work(Work::Notices {
             from,
             at,
             more,
-            frames: frames.into_iter().map(Bytes::into_vec).collect(),
+            frames: unknown,
             roster: self.roster(),
         }));
         Ok(())
+    }
+
+    /// Whether a frame says it is a commit that is held, whatever else it carries.
+    fn is_held_commit(&self, frame: &[u8]) -> bool {
+        commit_claimed(frame).is_some_and(|(key, round, id)| {
+            let slot = Slot::Vote(VoteBy::Commit { key }, round, id);
+            self.membership.is_held(&slot, (0, 0, [0; 32]))
+        })
     }
 
     /// What the gate said of a page.
@@ -241,31 +257,34 @@ impl<S: Store> Engine<S> {
         (at, more): (Mark, bool),
         items: Vec<(u64, Result<Box<Notice>, NoticeRefusal>)>,
     ) -> Result<(), StoreError> {
-        let mut is_dealt_with = true;
-        let mut news = false;
+        let mut outcome = PageOutcome::default();
         for (length, item) in items {
             let taken = match item {
                 Ok(notice) => {
                     self.heard_alive(now, from, &notice);
                     self.take_notice(now, &notice, Arrival::Later)?
-                        .map_err(|why| (why.passes(), NotTaken::Notice(why)))
+                        .map_err(|why| (Passing::of(why), NotTaken::Notice(why)))
                 }
                 // What the chain holds already is no news, and never will be.
-                Err(NoticeRefusal::NotHere(RosterError::Superseded)) => {
-                    Err((false, NotTaken::Notice(NotNews::Held)))
+                Err(NoticeRefusal::NotHere(RosterError::Superseded) | NoticeRefusal::Held) => {
+                    Err((None, NotTaken::Notice(NotNews::Held)))
                 }
                 Err(refusal) => {
                     let passes =
                         matches!(refusal, NoticeRefusal::NotKnown | NoticeRefusal::NotHere(_));
-                    Err((passes, NotTaken::Gate(Refusal::Notice(refusal))))
+                    let refusal = NotTaken::Gate(Refusal::Notice(refusal));
+                    Err((passes.then_some(Passing::Knowledge), refusal))
                 }
             };
             match taken {
-                Ok(()) => news = true,
+                Ok(()) => outcome.has_news = true,
                 Err((passes, why)) => {
-                    is_dealt_with &= !passes;
+                    if let Some(passing) = passes {
+                        outcome.refuses(passing);
+                    }
+                    // Repeats too: a list that is read on end could consist of them.
+                    self.charge_peer(now, from, length);
                     if why != NotTaken::Notice(NotNews::Held) {
-                        self.charge_peer(now, from, length);
                         self.note_not_taken(from, Err(why));
                     }
                 }
@@ -274,20 +293,21 @@ impl<S: Store> Engine<S> {
         let Some(inquiry) = self.peers.inquiry(&from) else {
             return Ok(());
         };
-        let scope = inquiry.asked.take();
-        if is_dealt_with {
-            match scope {
-                Some(NoticeScope::Lasting) => inquiry.lasting = Some(at),
-                Some(NoticeScope::Alives) => inquiry.alives = Some(at),
-                None => {}
-            }
-        }
-        // What did not fit may fit now that something else is known.
-        if (more && is_dealt_with) || (news && !is_dealt_with) {
-            inquiry.ask_at = now.mono;
+        let read = inquiry.read(now.mono, (at, more), outcome);
+        if let Some((NoticeScope::Alives, true)) = read {
+            self.alives_came(now, &from);
         }
         self.inquire(now);
         Ok(())
+    }
+
+    /// A peer's signs of life have been read: what lasts is asked of it now.
+    fn alives_came(&mut self, now: Now, from: &NodeId) {
+        if let Some(inquiry) = self.peers.inquiry(from) {
+            inquiry.ask_at = now.mono;
+        }
+        let silent = self.silent_members(now);
+        self.peers.alives_turn.end(from, silent, now.mono);
     }
 
     /// Answers what changed since a mark, if it is one of this life of the store.

@@ -6,9 +6,10 @@
 //! and dead: it is closed and dialled again.
 
 use super::frontier::Frontier;
+use super::inquiry::{AlivesTurn, Inquiry, NoticeMarks};
 use super::messages::{ClientToken, Event, Output};
-use super::notices::{Inquiry, NoticeMarks};
 use super::quota::Quota;
+use super::withholding::Withheld;
 use super::{Asked, Engine};
 use crate::gate::{Content, Frame};
 use crate::ids::NodeId;
@@ -30,7 +31,11 @@ pub(crate) struct Peers {
     /// comes again, and what it owes stays. The roster bounds them too.
     quotas: BTreeMap<NodeId, Quota>,
     /// How far the notices of those who are away have been read.
-    notice_marks: BTreeMap<NodeId, NoticeMarks>,
+    pub(super) notice_marks: BTreeMap<NodeId, NoticeMarks>,
+    /// Who is asked for signs of life.
+    pub(super) alives_turn: AlivesTurn,
+    /// Streams of which their own authors serve less than they say there is.
+    pub(super) withheld: BTreeMap<NodeId, Vec<Withheld>>,
     /// People who wait until every peer has been looked at.
     pub(super) waiting: BTreeMap<ClientToken, BTreeSet<NodeId>>,
 }
@@ -60,11 +65,6 @@ impl Peers {
     /// What is asked of a peer about membership.
     pub(super) fn inquiry(&mut self, node: &NodeId) -> Option<&mut Inquiry> {
         self.peers.get_mut(node).map(|peer| &mut peer.inquiry)
-    }
-
-    /// What was read of those who are away counts no more.
-    pub(super) fn forget_notice_marks(&mut self) {
-        self.notice_marks.clear();
     }
 
     pub(super) fn inquiries_mut(&mut self) -> impl Iterator<Item = &mut Inquiry> {
@@ -179,6 +179,7 @@ impl<S: Store> Engine<S> {
         if let Some(peer) = self.peers.peers.remove(&node) {
             self.peers.notice_marks.insert(node, peer.inquiry.marks());
         }
+        self.peers.alives_turn.give_up(&node);
         self.catch_up.forget(&node);
         self.looked_at(&node);
         self.fetch(now);
@@ -202,6 +203,7 @@ impl<S: Store> Engine<S> {
         self.event(Event::PeerReady { node });
         self.probe(now, node);
         self.ask_for_notices(now, node);
+        self.say_alive_if_untold(now);
         self.retry_pulls_early();
         self.start_pulls(now)
     }
@@ -255,6 +257,9 @@ impl<S: Store> Engine<S> {
                 return;
             }
             frontier.pages = 0;
+            if frontier.is_quiet() {
+                frontier.began = now.mono;
+            }
             if frontier.list_all_at <= now.mono {
                 frontier.list_all_at = now.mono.plus_ms(LIST_ALL_EVERY_MS);
                 peer.mark = None;

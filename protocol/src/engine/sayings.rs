@@ -387,6 +387,16 @@ impl<S: Store> Engine<S> {
         Ok((bytes, None))
     }
 
+    /// When this node last said that it is alive, by its clock then; 0 where it never
+    /// did.
+    pub(super) fn last_alive(&self) -> Result<u64, StoreError> {
+        let said = notice_bytes(&self.staged, &Slot::Alive(self.me.node))?;
+        Ok(said
+            .and_then(|said| check_notice(said.as_slice(), &self.roster).ok())
+            .and_then(|said| said.made_ms())
+            .unwrap_or(0))
+    }
+
     /// When to say next that this node is alive.
     pub(super) const fn alive_deadline(&self) -> Instant {
         self.alive_at
@@ -403,12 +413,21 @@ impl<S: Store> Engine<S> {
         self.alive_at = self.alive_at.min(soon.max(taken));
     }
 
+    /// A peer is there. Where the last sign of life was said to nobody, it comes anew:
+    /// everybody hears of it by gossip, instead of asking for all of them.
+    pub(super) fn say_alive_if_untold(&mut self, now: Now) {
+        if !self.alive_was_told {
+            self.say_alive_soon(now);
+        }
+    }
+
     /// Says that this node is alive, if it is time.
     pub(super) fn say_alive(&mut self, now: Now) -> Result<(), StoreError> {
         if self.alive_at > now.mono {
             return Ok(());
         }
         self.alives_said += 1;
+        self.alive_was_told = self.peers.ready().next().is_some();
         // Spread, so that a federation does not speak in step.
         let jitter_ms = self.chance.below(
             "alive",

@@ -10,10 +10,10 @@ use crate::limits::{
     ALIVE_BYTES_MAX, CARD_BYTES_MAX, CLOCK_SKEW_MS_MAX, FRAME_BYTES_MAX, REVOCATION_BYTES_MAX,
     ROSTER_BYTES_MAX, SUSPENSION_BYTES_MAX,
 };
-use crate::roster::{Certificate, Roster, RosterError, Successor, check_card};
+use crate::roster::{Certificate, HeldCommit, Roster, RosterError, Successor, check_card};
 use crate::wire::card::{Card, CertificateBytes};
 use crate::wire::codec::{self, CodecError};
-use crate::wire::envelope::{FRAME_VERSION, Header};
+use crate::wire::envelope::{FRAME_VERSION, Header, body_of};
 use crate::wire::exchange::StreamId;
 use crate::wire::notice::{Alive, Proof, Revocation, Suspension};
 use crate::wire::roster::{RosterStatement, Vote, VoteBy, VoteFrame, VoteLine};
@@ -170,6 +170,9 @@ pub enum NoticeRefusal {
     /// Its signer, or what it is about, is not known here or not any more.
     #[error("who signed the notice, or what it is about, is not known here")]
     NotKnown,
+    /// What its frame says it is, is held already: nothing of it was checked.
+    #[error("held already")]
+    Held,
     /// A commit of what no quorum prepared, as far as it shows.
     #[error("the commit does not show that a quorum prepared it in its round")]
     NotPrepared,
@@ -183,7 +186,7 @@ impl NoticeRefusal {
     /// Who pays.
     pub const fn blame(&self) -> Blame {
         match self {
-            Self::Unknown { .. } | Self::NotKnown | Self::NotHere(_) => Blame::Nobody,
+            Self::Unknown { .. } | Self::NotKnown | Self::NotHere(_) | Self::Held => Blame::Nobody,
             Self::TooLong { .. }
             | Self::Form(_)
             | Self::Signature
@@ -209,6 +212,19 @@ pub fn is_notice(bytes: &[u8]) -> bool {
                 | Kind::Proof
         )
     ))
+}
+
+/// Which commit a frame claims to be, nothing checked; nothing if it is none. The
+/// prepares behind it are for whoever brings it to choose: by other ones a commit that
+/// everybody holds would cost a quorum of signature checks again and again.
+pub fn commit_claimed(bytes: &[u8]) -> Option<HeldCommit> {
+    let body = body_of(Kind::Vote, bytes)?;
+    let VoteFrame { vote, .. } = codec::decode(body, FRAME_BYTES_MAX).ok()?;
+    let said = vote.to_signed::<Vote>().claims().ok()?;
+    match said.by {
+        VoteBy::Commit { key } => Some((key, said.round, said.roster)),
+        VoteBy::Prepare { .. } | VoteBy::Consent { .. } => None,
+    }
 }
 
 /// Checks a notice against the roster held.
@@ -476,7 +492,16 @@ fn alive(body: &[u8], roster: &Roster) -> Read {
     let claimed = claims(&signed)?;
     same_federation(&claimed.federation, roster)?;
     let once = |pair: &[crate::wire::notice::StreamHead]| matches!(pair, [a, b] if a.tag < b.tag);
-    if !claimed.heads.as_slice().windows(2).all(once) || !claimed.groups.is_set() {
+    let is_one_of_each =
+        |pair: &[crate::wire::notice::GroupVersion]| matches!(pair, [a, b] if a.group < b.group);
+    // What is added later is carried and not read, but nobody adds twice.
+    let more = claimed.more.as_slice();
+    let ascends = claimed.heads.as_slice().windows(2).all(once)
+        && claimed.groups.as_slice().windows(2).all(is_one_of_each)
+        && more
+            .windows(2)
+            .all(|pair| matches!(pair, [a, b] if a.0 < b.0));
+    if !ascends {
         return Err(NoticeRefusal::Contradiction("its lists do not ascend"));
     }
     let node = standing(roster, &claimed.certificate)?;

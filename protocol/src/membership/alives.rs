@@ -24,6 +24,9 @@ pub struct Alives {
     /// Of which node what was heard so, by certificate and its clock then: what
     /// is gossiped again says nothing of what time it is now.
     last_heard: BTreeMap<NodeId, (MemberId, u64, u64)>,
+    /// When this clock last jumped: what was taken before says nothing of how long
+    /// ago that is.
+    taken_from: Instant,
 }
 
 #[derive(Clone, Debug)]
@@ -34,6 +37,18 @@ struct Known {
     /// Where its streams end, by the most that it said.
     heads: BTreeMap<Tag, (u64, EnvelopeId)>,
     said: Alive,
+    taken_at: Instant,
+}
+
+/// Where the streams of a node end by its own word.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ends<'a> {
+    /// In which life.
+    pub(crate) incarnation: u64,
+    /// The last sequence of each, and the envelope there.
+    pub(crate) heads: &'a BTreeMap<Tag, (u64, EnvelopeId)>,
+    /// When the newest of what it said was taken here.
+    pub(crate) taken_at: Instant,
 }
 
 /// How fresh this node's view of the roster is, for a marking.
@@ -89,7 +104,14 @@ impl Alives {
             .insert(member, (now.mono, theirs.saturating_sub(ours)));
     }
 
-    pub(super) fn take(&mut self, certificate: &Certificate, said: &Alive) {
+    /// This clock jumped: what was heard before tells neither how old it is nor how
+    /// far other clocks are from this one.
+    pub(super) fn clock_jumped(&mut self, now: Instant) {
+        self.taken_from = now;
+        self.offsets.clear();
+    }
+
+    pub(super) fn take(&mut self, now: Now, certificate: &Certificate, said: &Alive) {
         // Of each stream what was said last of its end, whatever came in between:
         // cuts must not depend on the order.
         let mut heads = match self.nodes.remove(&certificate.node) {
@@ -112,6 +134,7 @@ impl Alives {
                 serial: certificate.serial,
                 heads,
                 said: said.clone(),
+                taken_at: now.mono,
             },
         );
     }
@@ -135,16 +158,16 @@ impl Alives {
         &self,
         roster: &Roster,
         suspensions: &Suspensions,
-        wall_ms: u64,
+        now: Now,
         age_ms_max: u64,
     ) -> BTreeSet<MemberId> {
         let mut heard = BTreeSet::new();
         let mut silent = BTreeSet::new();
         for certificate in roster.nodes() {
-            if !certificate.is_current(wall_ms) {
+            if !certificate.is_current(now.wall_ms) {
                 continue;
             }
-            if self.holds(&certificate.node, roster, wall_ms, age_ms_max) {
+            if self.holds(&certificate.node, roster, now, age_ms_max) {
                 heard.insert(certificate.member);
             } else {
                 silent.insert(certificate.member);
@@ -152,19 +175,24 @@ impl Alives {
         }
         heard
             .difference(&silent)
-            .filter(|member| !suspensions.is_suspended(roster, member, wall_ms))
+            .filter(|member| !suspensions.is_suspended(roster, member, now.wall_ms))
             .copied()
             .collect()
     }
 
-    /// Whether a node was lately heard to hold this very roster.
-    fn holds(&self, node: &NodeId, roster: &Roster, wall_ms: u64, age_ms_max: u64) -> bool {
-        self.of(node).is_some_and(|said| {
+    /// Whether a node was lately heard to hold this very roster: by what it said of
+    /// the time, and by how long ago it was taken here, since a wall clock can be set
+    /// back.
+    fn holds(&self, node: &NodeId, roster: &Roster, now: Now, age_ms_max: u64) -> bool {
+        self.nodes.get(node).is_some_and(|known| {
+            let said = &known.said;
             said.epoch == roster.epoch()
                 && said.roster == roster.id()
                 // A clock that was set back makes nobody younger.
-                && said.wall_ms <= wall_ms.saturating_add(CLOCK_SKEW_MS_MAX)
-                && wall_ms.saturating_sub(said.wall_ms) < age_ms_max
+                && said.wall_ms <= now.wall_ms.saturating_add(CLOCK_SKEW_MS_MAX)
+                && now.wall_ms.saturating_sub(said.wall_ms) < age_ms_max
+                && known.taken_at >= self.taken_from
+                && now.mono.since_ms(known.taken_at) < age_ms_max
         })
     }
 
@@ -175,7 +203,7 @@ impl Alives {
         roster: &Roster,
         suspensions: &Suspensions,
         me: &Certificate,
-        wall_ms: u64,
+        now: Now,
         marking: Marking,
     ) -> Freshness {
         let age_ms_max = match marking {
@@ -189,16 +217,16 @@ impl Alives {
             Marking::Amber | Marking::AmberStrict => FRESH_AMBER_MS,
             Marking::Red => FRESH_RED_MS,
         };
-        let mut heard = self.heard(roster, suspensions, wall_ms, age_ms_max);
+        let mut heard = self.heard(roster, suspensions, now, age_ms_max);
         // This node knows what it holds; its member's other nodes are heard like
         // everybody else's.
         let others_hold_it = roster
             .nodes()
             .filter(|other| {
-                other.member == me.member && other.node != me.node && other.is_current(wall_ms)
+                other.member == me.member && other.node != me.node && other.is_current(now.wall_ms)
             })
-            .all(|other| self.holds(&other.node, roster, wall_ms, age_ms_max));
-        let is_suspended = suspensions.is_suspended(roster, &me.member, wall_ms);
+            .all(|other| self.holds(&other.node, roster, now, age_ms_max));
+        let is_suspended = suspensions.is_suspended(roster, &me.member, now.wall_ms);
         if others_hold_it && !is_suspended && roster.member(&me.member).is_some() {
             heard.insert(me.member);
         }
@@ -247,6 +275,16 @@ impl Alives {
             .get(node)
             .filter(|known| known.incarnation == incarnation)?;
         known.heads.get(tag).copied()
+    }
+
+    /// Where the streams of the present life of a node end by its own word, and when
+    /// it was taken here.
+    pub(crate) fn ends(&self, node: &NodeId) -> Option<Ends<'_>> {
+        self.nodes.get(node).map(|known| Ends {
+            incarnation: known.incarnation,
+            heads: &known.heads,
+            taken_at: known.taken_at,
+        })
     }
 
     /// The newest sign of life of a node.

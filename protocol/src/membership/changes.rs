@@ -38,6 +38,8 @@ pub struct NoticePage {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Changes {
     newest: u64,
+    /// The newest of each scope.
+    newest_of: BTreeMap<NoticeScope, u64>,
     by_number: BTreeMap<u64, Slot>,
     by_slot: BTreeMap<Slot, u64>,
 }
@@ -45,6 +47,7 @@ pub(super) struct Changes {
 impl Changes {
     pub(super) fn changed(&mut self, slot: Slot) {
         self.newest += 1;
+        self.newest_of.insert(NoticeScope::of(&slot), self.newest);
         if let Some(before) = self.by_slot.insert(slot, self.newest) {
             self.by_number.remove(&before);
         }
@@ -75,7 +78,7 @@ impl Changes {
         slots.truncate(count_max);
         NoticePage {
             slots,
-            newest: self.newest,
+            newest: self.newest_of.get(&scope).copied().unwrap_or(0),
             more,
         }
     }

@@ -17,10 +17,13 @@ pub use deliberation::{Candidate, Deliberation};
 pub use rebuilt::{Left, Rebuilt};
 pub use suspensions::Suspensions;
 
+use crate::engine::{Bucket, Rate};
 use crate::gate::{Matter, Notice, Order, Slot};
-use crate::ids::{MemberId, NodeId};
-use crate::limits::NOTICE_AGAIN_MS;
-use crate::roster::{Certificate, Roster};
+use crate::ids::{CertificateId, MemberId, NodeId};
+use crate::limits::{
+    MEMBERS_MAX, NOTICE_AGAIN_MS, NOTICE_TOKEN_BYTES, NOTICE_TOKENS, NOTICE_TOKENS_BURST,
+};
+use crate::roster::{Certificate, HeldCommit, Roster};
 use crate::time::{Instant, Now};
 use crate::wire::card::CertificateBytes;
 use crate::wire::kind::NOTICES;
@@ -42,7 +45,16 @@ pub struct Membership {
     alives: Alives,
     forks: BTreeSet<(NodeId, u64)>,
     double_voters: BTreeSet<MemberId>,
+    /// What more may be taken of what each member signs.
+    signers: BTreeMap<MemberId, Bucket>,
 }
+
+/// How much of what one member signs is taken: each notice that is news has to be
+/// kept, told to everybody and checked by everybody.
+const SIGNER: Rate = Rate {
+    burst: NOTICE_TOKENS_BURST,
+    per_second: 1,
+};
 
 #[derive(Clone, Copy, Debug)]
 struct Held {
@@ -109,6 +121,9 @@ pub enum NotNews {
     /// Over what is kept of one signer.
     #[error("too many of one signer")]
     TooMany,
+    /// Over what is taken of one member at a time.
+    #[error("its member signed more of late than is taken of one; it comes again later")]
+    TooOften,
     /// A vote of a round that the others are far from.
     #[error("a vote of a round far ahead")]
     TooFar,
@@ -122,7 +137,12 @@ impl NotNews {
     /// again.
     pub const fn passes(self) -> bool {
         match self {
-            Self::Ahead | Self::TooSoon | Self::NoProposal | Self::TooMany | Self::TooFar => true,
+            Self::Ahead
+            | Self::TooSoon
+            | Self::TooOften
+            | Self::NoProposal
+            | Self::TooMany
+            | Self::TooFar => true,
             Self::Held | Self::NotCurrent => false,
         }
     }
@@ -162,7 +182,17 @@ impl Membership {
                 return Err(NotNews::TooSoon);
             }
         }
+        let tokens = NOTICE_TOKENS + notice.bytes().len() as u64 / NOTICE_TOKEN_BYTES;
+        let signer = signer_of(notice);
+        if let Some(signer) = signer
+            && !self.signer(signer, now).has(tokens, now.mono)
+        {
+            return Err(NotNews::TooOften);
+        }
         let (effect, dropped) = self.take_matter(now, roster, notice)?;
+        if let Some(signer) = signer {
+            self.signer(signer, now).take(tokens);
+        }
         self.held.insert(
             slot,
             Held {
@@ -179,6 +209,19 @@ impl Membership {
             dropped,
             effect,
         })
+    }
+
+    /// What more may be taken of a member. Members alone sign what comes so far, and
+    /// former ones records of who their nodes were.
+    fn signer(&mut self, member: MemberId, now: Now) -> &mut Bucket {
+        if self.signers.len() >= 2 * MEMBERS_MAX && !self.signers.contains_key(&member) {
+            // Whose bucket is full again has signed little.
+            self.signers
+                .retain(|_, bucket| !bucket.has(NOTICE_TOKENS_BURST, now.mono));
+        }
+        self.signers
+            .entry(member)
+            .or_insert_with(|| Bucket::new(SIGNER, now.mono))
     }
 
     fn take_matter(
@@ -234,7 +277,7 @@ impl Membership {
                 if !certificate.is_current(now.wall_ms) {
                     return Err(NotNews::NotCurrent);
                 }
-                self.alives.take(certificate, alive.value());
+                self.alives.take(now, certificate, alive.value());
                 Effect::Nothing
             }
             Matter::Fork(stream, sequence) => {
@@ -279,6 +322,8 @@ impl Membership {
         self.alives.retain(|member| roster.member(member).is_some());
         self.double_voters
             .retain(|member| roster.member(member).is_some());
+        self.signers
+            .retain(|member, _| roster.member(member).is_some());
         let is_member = |member: &MemberId| roster.member(member).is_some();
         let dropped: Vec<Slot> = self
             .held
@@ -288,7 +333,13 @@ impl Membership {
                 Slot::Card(member) | Slot::DoubleVote(member) => !is_member(member),
                 Slot::Suspension(by, of) => !is_member(by) || !is_member(of),
                 Slot::Alive(node) => roster.node(node).is_none(),
-                Slot::Certificate(_) | Slot::Revocation(..) | Slot::Fork(..) => false,
+                // What who comes now would not take, nobody lists: it would be
+                // refused anew at every meeting.
+                Slot::Certificate(id) => roster
+                    .certificate(id)
+                    .is_none_or(|held| roster.is_record(held).is_err()),
+                Slot::Revocation(member, node) => roster.revocation(*member, node).is_none(),
+                Slot::Fork(node, incarnation) => !roster.has_record(node, *incarnation),
             })
             .copied()
             .collect();
@@ -309,6 +360,34 @@ impl Membership {
             });
             self.changes.changed(slot);
         }
+    }
+
+    /// A certificate is kept no longer, since its root signed many with greater
+    /// serials.
+    pub fn forget_certificate(&mut self, id: &CertificateId) {
+        self.forget(&Slot::Certificate(*id));
+    }
+
+    /// The clock of this node jumped: nobody counts as fresh before being heard anew.
+    pub(crate) fn clock_jumped(&mut self, now: Now) {
+        self.alives.clock_jumped(now.mono);
+    }
+
+    /// The commits that are held.
+    pub(crate) fn commits(&self) -> Vec<HeldCommit> {
+        let commit = |slot: &Slot| match slot {
+            Slot::Vote(VoteBy::Commit { key }, round, id) => Some((*key, *round, *id)),
+            Slot::Vote(VoteBy::Prepare { .. } | VoteBy::Consent { .. }, ..)
+            | Slot::Card(_)
+            | Slot::Proposal(_)
+            | Slot::Certificate(_)
+            | Slot::Revocation(..)
+            | Slot::Suspension(..)
+            | Slot::Alive(_)
+            | Slot::Fork(..)
+            | Slot::DoubleVote(_) => None,
+        };
+        self.held.keys().filter_map(commit).collect()
     }
 
     /// Whether a notice for this slot is held that is as new.
@@ -389,6 +468,22 @@ fn is_of(roster: &Roster, notice: &Notice) -> bool {
         | Matter::Revocation(_)
         | Matter::Fork(..)
         | Matter::DoubleVote(_) => true,
+    }
+}
+
+/// The member that signed a notice, where one did: whoever carries a proof, or the
+/// consent of a key that would enter, signed nothing.
+fn signer_of(notice: &Notice) -> Option<MemberId> {
+    match (notice.matter(), notice.slot()) {
+        (Matter::Card(_), Slot::Card(member)) => Some(member),
+        (Matter::Proposal(successor), _) => Some(successor.statement().proposer),
+        (Matter::Vote(_, member) | Matter::Suspension(_, member), _) => Some(*member),
+        (Matter::Certificate(known), _) => Some(known.1.member),
+        (Matter::Revocation(revocation), _) => Some(revocation.value().member),
+        (Matter::Alive(_, certificate), _) => Some(certificate.member),
+        (Matter::Card(_) | Matter::Consent(_) | Matter::Fork(..) | Matter::DoubleVote(_), _) => {
+            None
+        }
     }
 }
 

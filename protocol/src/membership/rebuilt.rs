@@ -110,7 +110,9 @@ impl Rebuilt {
                 Effect::Revoked(revocation) => {
                     self.roster.revoke(&revocation);
                 }
-                Effect::Certificate(known) => self.roster.keep_certificate(known.1),
+                Effect::Certificate(known) => {
+                    self.roster.keep_certificate(known.1);
+                }
                 Effect::Nothing
                 | Effect::Voted
                 | Effect::Suspension(_)

@@ -9,6 +9,8 @@ use crate::limits::CERTIFICATES_PER_MEMBER_MAX;
 use crate::wire::card::{CertificateBytes, CertificateRefused, Role};
 use crate::wire::notice::{Revocation, StreamCut};
 
+const TOO_MANY: &str = "its root has signed too many with greater serials";
+
 /// A node certificate that holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
@@ -80,7 +82,8 @@ impl Roster {
     ///
     /// # Errors
     /// When no member's root signed it, it is not current, its role is not the
-    /// member's, it is not newer, its keys are another's, or there are too many.
+    /// member's, it is not newer, its keys are another's, or its root signed too many
+    /// that come before it.
     pub fn check_certificate(
         &self,
         signed: &CertificateBytes,
@@ -99,11 +102,8 @@ impl Roster {
         if !(claimed.not_before_ms..=claimed.not_after_ms).contains(&wall_ms) {
             return Err(contradiction(WHAT, "it is not valid now"));
         }
-        let of_root = self
-            .certificates_of(member.id)
-            .filter(|held| held.root_key == member.root_key);
-        if of_root.count() >= CERTIFICATES_PER_MEMBER_MAX {
-            return Err(contradiction(WHAT, "the member has too many already"));
+        if !self.has_room(&new) {
+            return Err(contradiction(WHAT, TOO_MANY));
         }
         let keys = [&claimed.signing_key, &claimed.transport_key];
         if self.roots.contains(&claimed.signing_key) || self.roots.contains(&claimed.transport_key)
@@ -148,8 +148,8 @@ impl Roster {
     ///
     /// # Errors
     /// When no member's root signed it, one of its keys is another's by the chain,
-    /// it is of a former root and of no life that a cut names, or there are too
-    /// many.
+    /// it is of a former root and of no life that a cut names, or its root signed too
+    /// many that come before it.
     pub fn check_record(&self, signed: &CertificateBytes) -> Result<Certificate, RosterError> {
         const WHAT: &str = "the certificate";
         let claimed = signed.claims().map_err(malformed(WHAT))?;
@@ -159,39 +159,77 @@ impl Roster {
         let root = PublicKey::enrol(&claimed.root_key)
             .map_err(|why| contradiction(WHAT, why.to_string()))?;
         let certificate = verify_certificate(signed, owner, &root, WHAT)?;
-        for key in [&claimed.signing_key, &claimed.transport_key] {
-            if self.keys.get(key).is_some_and(|other| *other != owner) || self.roots.contains(key) {
-                return Err(contradiction(WHAT, "one of its keys is another's"));
-            }
-        }
-        let is_root_now = self
-            .members
-            .get(&owner)
-            .is_some_and(|member| member.root_key == root);
-        if !is_root_now {
-            let life = (certificate.node, certificate.incarnation);
-            let is_named = self
-                .cuts
-                .keys()
-                .any(|stream| (stream.node, stream.incarnation) == life);
-            if !is_named {
-                return Err(RosterError::NotAMember);
-            }
-        }
+        self.is_record(&certificate)?;
         if self.certificates.contains_key(&certificate.id) {
             return Err(RosterError::Superseded);
         }
-        let of_root = self
-            .certificates_of(owner)
-            .filter(|held| held.root_key == root);
-        if of_root.count() >= CERTIFICATES_PER_MEMBER_MAX {
-            return Err(contradiction(WHAT, "the member has too many already"));
+        if !self.has_room(&certificate) {
+            return Err(contradiction(WHAT, TOO_MANY));
         }
         Ok(certificate)
     }
 
-    /// Takes a certificate that [`Roster::check_record`] let through.
-    pub fn keep_certificate(&mut self, certificate: Certificate) {
+    /// Whether a certificate whose signatures hold is a record to who holds this
+    /// roster, held already or not.
+    pub(crate) fn is_record(&self, certificate: &Certificate) -> Result<(), RosterError> {
+        let owner = self.root_owner(certificate.root_key.as_bytes());
+        if owner != Some(certificate.member) {
+            return Err(RosterError::NotAMember);
+        }
+        for key in [
+            certificate.signing_key.as_bytes(),
+            &certificate.transport_key,
+        ] {
+            let is_anothers = |other: &MemberId| *other != certificate.member;
+            if self.keys.get(key).is_some_and(is_anothers) || self.roots.contains(key) {
+                return Err(contradiction(
+                    "the certificate",
+                    "one of its keys is another's",
+                ));
+            }
+        }
+        let is_root_now = self
+            .members
+            .get(&certificate.member)
+            .is_some_and(|member| member.root_key == certificate.root_key);
+        let life = (certificate.node, certificate.incarnation);
+        let is_named = |stream: &crate::wire::StreamId| (stream.node, stream.incarnation) == life;
+        if is_root_now || self.cuts.keys().any(is_named) {
+            Ok(())
+        } else {
+            Err(RosterError::NotAMember)
+        }
+    }
+
+    /// Whether a certificate of this life is known that is a record to who holds this
+    /// roster.
+    pub(crate) fn has_record(&self, node: &NodeId, incarnation: u64) -> bool {
+        self.certificates.values().any(|held| {
+            (held.node, held.incarnation) == (*node, incarnation)
+                && (self.of_chain.contains(&held.id) || self.is_record(held).is_ok())
+        })
+    }
+
+    /// Whether a certificate is among those kept of its root: those of the chain, and
+    /// of the others the greatest by serial and id, whatever came first.
+    fn has_room(&self, new: &Certificate) -> bool {
+        let order = (new.serial, new.id);
+        let before = self
+            .of_root(new)
+            .filter(|held| self.of_chain.contains(&held.id) || (held.serial, held.id) > order);
+        before.count() < CERTIFICATES_PER_MEMBER_MAX
+    }
+
+    /// What is held that the same root signed.
+    fn of_root(&self, certificate: &Certificate) -> impl Iterator<Item = &Certificate> {
+        let root = certificate.root_key;
+        self.certificates_of(certificate.member)
+            .filter(move |held| held.root_key == root)
+    }
+
+    /// Takes a certificate that [`Roster::check_record`] let through. Gives the one
+    /// that is kept no longer for it, if there are too many of its root.
+    pub fn keep_certificate(&mut self, certificate: Certificate) -> Option<CertificateId> {
         let newest = self
             .nodes
             .get(&certificate.node)
@@ -202,7 +240,40 @@ impl Roster {
         }
         self.lives
             .insert((certificate.node, certificate.incarnation));
-        self.certificates.insert(certificate.id, certificate);
+        let id = certificate.id;
+        self.certificates.insert(id, certificate);
+        let kept = self.certificates.get(&id)?;
+        if self.of_root(kept).count() <= CERTIFICATES_PER_MEMBER_MAX {
+            return None;
+        }
+        let least = self
+            .of_root(kept)
+            .filter(|held| !self.of_chain.contains(&held.id))
+            .min_by_key(|held| order(held))?
+            .id;
+        self.drop_certificate(&least);
+        Some(least)
+    }
+
+    fn drop_certificate(&mut self, id: &CertificateId) {
+        let Some(gone) = self.certificates.remove(id) else {
+            return;
+        };
+        let of_node = || {
+            self.certificates
+                .values()
+                .filter(|held| held.node == gone.node)
+        };
+        let newest = of_node().max_by_key(|held| (held.serial, held.id));
+        let newest = newest.map(|held| held.id);
+        let has_life = of_node().any(|held| held.incarnation == gone.incarnation);
+        match newest {
+            Some(newest) => self.nodes.insert(gone.node, newest),
+            None => self.nodes.remove(&gone.node),
+        };
+        if !has_life {
+            self.lives.remove(&(gone.node, gone.incarnation));
+        }
     }
 
     /// A certificate, if it spoke for its member in this epoch: the member stood

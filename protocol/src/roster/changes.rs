@@ -37,6 +37,7 @@ impl Changed {
             named: BTreeSet::new(),
         };
         changed.roster.epoch = statement.epoch;
+        changed.roster.commits.clear();
         for change in statement.changes.iter() {
             changed.apply(change)?;
         }
@@ -66,6 +67,7 @@ impl Changed {
             Change::Expel { member, cuts } => {
                 let expelled = self.current(member)?;
                 self.cut(&expelled, cuts)?;
+                self.forget_revocations(member);
                 self.roster.members.remove(member);
                 self.roster.end_term(member);
                 self.roster.former.insert(*member, expelled);
@@ -78,6 +80,7 @@ impl Changed {
             } => {
                 let mut rekeyed = self.current(member)?;
                 self.cut(&rekeyed, cuts)?;
+                self.forget_revocations(member);
                 self.is_new_key(root_key, rekeyed.slug.as_str())?;
                 let key = PublicKey::enrol(root_key)
                     .map_err(|why| contradiction(WHAT, why.to_string()))?;
@@ -112,6 +115,11 @@ impl Changed {
             Change::Community { name, rule } => self.set_rule(name.as_str(), rule)?,
         }
         Ok(())
+    }
+
+    /// What a root said that is none any more: who comes later takes nothing of it.
+    fn forget_revocations(&mut self, member: &MemberId) {
+        self.roster.revoked.retain(|(of, _), _| of != member);
     }
 
     /// A member that no change has named yet.

@@ -58,11 +58,19 @@ pub struct Roster {
     /// their streams count.
     cuts: BTreeMap<StreamId, Cut>,
     certificates: BTreeMap<CertificateId, Certificate>,
+    /// Those of them that came with a card: they stay, whatever else is signed.
+    of_chain: BTreeSet<CertificateId>,
     /// Each life of each node for which a certificate stands.
     lives: BTreeSet<(NodeId, u64)>,
     nodes: BTreeMap<NodeId, CertificateId>,
     revoked: BTreeMap<(MemberId, NodeId), Revoked>,
+    /// Commits of the next roster that are held: what they stand on need not be
+    /// checked a second time.
+    commits: BTreeSet<HeldCommit>,
 }
+
+/// A commit, by its root key, its round and what it is for.
+pub type HeldCommit = ([u8; 32], u32, RosterId);
 
 /// An organisation in the roster.
 #[derive(Clone, Debug)]
@@ -175,6 +183,8 @@ impl Roster {
             lives: BTreeSet::new(),
             nodes: BTreeMap::new(),
             revoked: BTreeMap::new(),
+            of_chain: BTreeSet::new(),
+            commits: BTreeSet::new(),
         };
         for (member, checked) in state.genesis.members.iter().zip(state.cards) {
             let communities = strings(&member.communities);
@@ -200,6 +210,7 @@ impl Roster {
         self.roots.insert(*member.root_key.as_bytes());
         self.begin_term(&member);
         self.members.insert(member.id, member);
+        self.of_chain.insert(certificate.id);
         self.keep_certificate(certificate);
     }
 
@@ -323,6 +334,20 @@ impl Roster {
     /// How many members it takes, for what.
     pub fn thresholds(&self) -> Thresholds {
         Thresholds::of(self.members.len())
+    }
+
+    /// Whether a commit of the next roster is held.
+    pub fn holds_commit(&self, commit: &HeldCommit) -> bool {
+        self.commits.contains(commit)
+    }
+
+    /// A commit of the next roster is held from now on, or no longer.
+    pub(crate) fn note_commit(&mut self, commit: HeldCommit, is_held: bool) {
+        if is_held {
+            self.commits.insert(commit);
+        } else {
+            self.commits.remove(&commit);
+        }
     }
 
     /// A member by its id.

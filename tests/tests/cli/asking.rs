@@ -193,6 +193,29 @@ fn status_names_peers_and_what_was_refused() {
 }
 
 #[test]
+fn status_says_that_the_clock_jumped_and_who_withholds() {
+    let status = json!({"ok": {"status": {
+        "slug": "at-cert", "role": "agency", "federation": "EU exercise", "federation_id": "ab",
+        "uptime_ms": 1, "envelopes": 5, "waiting": 1, "pulls": 0, "peers": [],
+        "certificate_until": "c", "listening": [], "counters": {},
+        "clock_jump_ms": -7_200_000,
+        "withholding": [{
+            "member": "fr-cert", "node": "cd", "stream": "public", "sequence": 12, "served": 7,
+        }],
+    }}});
+    let (said, _) = ask(status, &["status"]);
+    let said = said.ends(0);
+    assert!(
+        said.field("clock")
+            .starts_with("the clock jumped by 2 h 0 min back: ")
+    );
+    assert_eq!(
+        said.field("withholding"),
+        "fr-cert: its public stream goes to 12 by its own word, and it serves 7"
+    );
+}
+
+#[test]
 fn publishing_sends_the_bytes_and_the_wish() {
     let world = World::new();
     let published = json!({"ok": {"published": {

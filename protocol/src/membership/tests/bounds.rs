@@ -1,10 +1,13 @@
 //! However much a member signs, what is kept of it is bounded.
 
-use super::federation::{Desk, FOUNDED_MS, Federation, HOUR_MS, NOW_MS, Turned, head, list};
+use super::federation::{Desk, FOUNDED_MS, Federation, HOUR_MS, NOW_MS, Turned, at, head, list};
 use crate::gate::Slot;
 use crate::ids::RosterId;
-use crate::limits::{ROUNDS_AHEAD_MAX, ROUNDS_MAX, SUSPENSIONS_PER_MEMBER_MAX, VOTE_ROUNDS_MAX};
-use crate::membership::NotNews;
+use crate::limits::{
+    NOTICE_TOKEN_BYTES, NOTICE_TOKENS, NOTICE_TOKENS_BURST, ROUNDS_AHEAD_MAX, ROUNDS_MAX,
+    SUSPENSIONS_PER_MEMBER_MAX, VOTE_ROUNDS_MAX,
+};
+use crate::membership::{Arrival, NotNews};
 use crate::wire::Tag;
 use crate::wire::card::Role;
 use crate::wire::roster::VoteBy;
@@ -278,4 +281,41 @@ fn a_proof_of_a_cheat_is_kept_once() {
         desk.membership.double_voters(),
         &BTreeSet::from([four.id(3)])
     );
+}
+
+#[test]
+fn whoever_signs_something_new_each_moment_is_taken_seldom_and_nobody_else_is_held_up() {
+    let four = Federation::of(4);
+    let mut desk = Desk::of(&four);
+    let propose = |desk: &mut Desk, by: usize, created_ms: u64, wall_ms: u64| {
+        let next = four.propose(by, created_ms, vec![four.settle(2, Role::Observer)]);
+        desk.take(at(wall_ms), &four.proposal(by, &next), Arrival::Live)
+    };
+    let mut taken = 0;
+    let flood = 3_000;
+    for each in 0..flood {
+        taken += u64::from(propose(&mut desk, 1, NOW_MS - flood + each, NOW_MS).is_ok());
+    }
+    let cost = NOTICE_TOKENS + four_bytes(&four) / NOTICE_TOKEN_BYTES;
+    assert_eq!(taken, NOTICE_TOKENS_BURST / cost);
+    let refused = propose(&mut desk, 1, NOW_MS, NOW_MS).unwrap_err();
+    assert_eq!(refused, Turned::Back(NotNews::TooOften));
+    assert!(NotNews::TooOften.passes());
+    // Nor by page instead of gossip.
+    let next = four.propose(1, NOW_MS, vec![four.settle(2, Role::Observer)]);
+    let refused = desk.later(&four.proposal(1, &next)).unwrap_err();
+    assert_eq!(refused, Turned::Back(NotNews::TooOften));
+    propose(&mut desk, 3, NOW_MS, NOW_MS).unwrap();
+    // A token a second, beside those that are left.
+    let later_ms = NOW_MS + 1_000 * (cost - NOTICE_TOKENS_BURST % cost);
+    assert!(propose(&mut desk, 1, NOW_MS, later_ms - 1_000).is_err());
+    propose(&mut desk, 1, NOW_MS, later_ms).unwrap();
+    assert!(propose(&mut desk, 1, NOW_MS + 1, later_ms).is_err());
+    assert_eq!(desk.membership.deliberation().candidates().count(), 2);
+}
+
+/// Bytes of the proposal that the flood above consists of.
+fn four_bytes(four: &Federation) -> u64 {
+    let next = four.propose(1, NOW_MS, vec![four.settle(2, Role::Observer)]);
+    four.proposal(1, &next).len() as u64
 }

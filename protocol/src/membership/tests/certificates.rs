@@ -4,6 +4,7 @@ use super::federation::{Desk, FOUNDED_MS, Federation, NOW_MS, Turned, certify, h
 use crate::founding::Keys;
 use crate::gate::NoticeRefusal;
 use crate::limits::CERTIFICATES_PER_MEMBER_MAX;
+use crate::membership::NoticeScope;
 use crate::roster::RosterError;
 use crate::wire::card::CertificateBytes;
 use crate::wire::envelope::frame;
@@ -150,19 +151,98 @@ fn attack_21_whoever_takes_a_nodes_keys_cannot_keep_its_member_from_ending_it() 
 }
 
 #[test]
-fn so_many_certificates_of_a_root_are_kept_and_not_one_more() {
+fn of_a_root_the_greatest_are_kept_whatever_came_first_and_renewal_never_ends() {
+    let four = Federation::of(4);
+    let most = u64::try_from(CERTIFICATES_PER_MEMBER_MAX).unwrap();
+    let serials: Vec<u64> = (2..=most + 100).collect();
+    let held = |order: &[u64]| {
+        let mut desk = Desk::of(&four);
+        for serial in order {
+            let _ = desk.later(&life(&four, 1, *serial, 1));
+        }
+        let mut held: Vec<u64> = desk
+            .roster
+            .certificates_of(four.id(1))
+            .map(|held| held.serial)
+            .collect();
+        held.sort_unstable();
+        assert_eq!(desk.membership.held.len() + 1, held.len());
+        assert_eq!(desk.roster.node(&four.node(1)).unwrap().serial, most + 100);
+        // Another member's are not fewer for it.
+        desk.later(&life(&four, 2, 2, 1)).unwrap();
+        held
+    };
+    let ascending = held(&serials);
+    assert_eq!(ascending.len(), CERTIFICATES_PER_MEMBER_MAX);
+    // That of the chain stays, and of the others the last.
+    assert_eq!(ascending[0], 1);
+    assert_eq!(ascending[1], most + 100 - (most - 2));
+    let descending: Vec<u64> = serials.iter().rev().copied().collect();
+    assert_eq!(held(&descending), ascending);
+    let mixed: Vec<u64> = (0..serials.len())
+        .map(|at| serials[at * 101 % serials.len()])
+        .collect();
+    assert_eq!(held(&mixed), ascending);
+}
+
+#[test]
+fn a_node_whose_certificates_gave_way_is_no_node_and_may_be_certified_anew() {
     let four = Federation::of(4);
     let mut desk = Desk::of(&four);
+    let other = Federation::stranger(1);
+    let of_other = |serial| {
+        let certificate = certify(&four.keys(1).root, &other, |cert| cert.serial = serial);
+        record(&certificate)
+    };
+    let node = crate::ids::NodeId::of_transport(other.transport.public().as_bytes());
+    desk.later(&of_other(2)).unwrap();
     let most = u64::try_from(CERTIFICATES_PER_MEMBER_MAX).unwrap();
-    for serial in 2..=most {
+    for serial in 3..most + 10 {
         desk.later(&life(&four, 1, serial, 1)).unwrap();
     }
-    assert_eq!(desk.roster.certificates_of(four.id(1)).count(), 64);
-    for serial in most + 1..most + 200 {
-        assert!(desk.later(&life(&four, 1, serial, 1)).is_err());
-    }
-    assert_eq!(desk.roster.certificates_of(four.id(1)).count(), 64);
-    assert_eq!(desk.membership.held.len(), 63);
-    // Another member's are not fewer for it.
-    desk.later(&life(&four, 2, 2, 1)).unwrap();
+    assert!(desk.roster.node(&node).is_none() && !desk.roster.has_lived(&node, 1));
+    desk.later(&of_other(most + 10)).unwrap();
+    assert!(desk.roster.node(&node).is_some() && desk.roster.has_lived(&node, 1));
+}
+
+#[test]
+fn what_a_newcomer_would_not_take_of_who_left_is_listed_no_more() {
+    let four = Federation::of(4);
+    let leaves = |change: Change| {
+        let mut desk = Desk::of(&four);
+        desk.later(&life(&four, 2, 2, 1)).unwrap();
+        desk.later(&life(&four, 2, 3, 2)).unwrap();
+        desk.later(&life(&four, 1, 2, 1)).unwrap();
+        desk.later(&four.revocation(2, 1, NOW_MS)).unwrap();
+        desk.later(&four.revocation(1, 1, NOW_MS)).unwrap();
+        let next = desk
+            .roster
+            .propose(crate::roster::Proposal {
+                proposer: four.id(0),
+                certificate: four.certificate(0).id,
+                created_ms: NOW_MS,
+                reason: "as agreed".to_owned(),
+                changes: vec![change],
+            })
+            .unwrap();
+        desk.roster = next.would_be().clone();
+        let dropped = desk.membership.roster_changed(&desk.roster);
+        // Whoever comes now takes everything that is still listed, and nothing else
+        // was dropped.
+        let listed = desk.membership.page(NoticeScope::Lasting, 0, 100).slots;
+        (dropped.len(), listed.len())
+    };
+    let expel = |cuts| Change::Expel {
+        member: four.id(2),
+        cuts,
+    };
+    assert_eq!(leaves(expel(List::default())), (3, 2));
+    // Of a life that a cut names the record stays.
+    assert_eq!(leaves(expel(list(vec![cut(&four, 2, 2)]))), (2, 3));
+    let rekey = Change::Rekey {
+        member: four.id(2),
+        root_key: Federation::stranger(1).root.public().to_bytes(),
+        cuts: List::default(),
+    };
+    assert_eq!(leaves(rekey), (3, 2));
 }

@@ -486,7 +486,11 @@ impl Desk {
             .take(now, &self.roster, &notice, arrival)
             .map_err(Turned::Back)?;
         match &taken.effect {
-            Effect::Certificate(certificate) => self.roster.keep_certificate(certificate.1.clone()),
+            Effect::Certificate(certificate) => {
+                if let Some(gone) = self.roster.keep_certificate(certificate.1.clone()) {
+                    self.membership.forget_certificate(&gone);
+                }
+            }
             Effect::Card(card) => {
                 let _ = self.roster.take_card(card);
             }

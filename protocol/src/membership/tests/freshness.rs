@@ -7,6 +7,7 @@ use crate::ids::RosterId;
 use crate::limits::{CERTIFICATE_LIFE_MS_MAX, FRESH_AMBER_MS, FRESH_GREEN_MS, FRESH_RED_MS};
 use crate::marking::Marking;
 use crate::membership::{Arrival, Freshness, NotNews};
+use crate::time::Now;
 use crate::wire::Kind;
 use crate::wire::card::Role;
 use crate::wire::envelope::frame;
@@ -17,7 +18,7 @@ fn freshness(desk: &Desk, of: &Federation, wall_ms: u64, marking: Marking) -> Fr
     let (alives, suspensions) = (membership.alives(), membership.suspensions());
     // By what the federation knew of it, also where it has been expelled since.
     let me = of.roster.certificates_of(of.id(0)).next().unwrap();
-    alives.freshness(&desk.roster, suspensions, me, wall_ms, marking)
+    alives.freshness(&desk.roster, suspensions, me, at(wall_ms), marking)
 }
 
 fn heard(desk: &Desk, of: &Federation) -> usize {
@@ -248,4 +249,49 @@ fn a_clock_that_was_set_back_makes_nobody_younger() {
     let heard_at = |wall_ms| freshness(&desk, &four, wall_ms, Marking::Red).heard;
     assert_eq!(heard_at(NOW_MS), 4);
     assert_eq!(heard_at(NOW_MS - 48 * HOUR_MS), 1);
+}
+
+#[test]
+fn attack_16_a_clock_set_back_after_they_were_heard_makes_nobody_younger() {
+    let four = Federation::of(4);
+    let mut desk = Desk::of(&four);
+    for member in 1..4 {
+        desk.later(&four.alive(member, NOW_MS, |_| {})).unwrap();
+    }
+    // Two hours have passed, and the wall clock says it were a minute.
+    let set_back = Now {
+        mono: at(NOW_MS + 2 * HOUR_MS).mono,
+        wall_ms: NOW_MS + MINUTE_MS,
+    };
+    let heard = |now, marking| {
+        let membership = &desk.membership;
+        let (alives, suspensions) = (membership.alives(), membership.suspensions());
+        let me = four.certificate(0);
+        let fresh = alives.freshness(&desk.roster, suspensions, &me, now, marking);
+        fresh.heard
+    };
+    assert_eq!(heard(at(NOW_MS + MINUTE_MS), Marking::Red), 4);
+    assert_eq!(heard(set_back, Marking::Red), 1);
+    assert_eq!(heard(set_back, Marking::Amber), 4);
+}
+
+#[test]
+fn attack_16_after_a_jump_of_the_clock_nobody_counts_before_being_heard_anew() {
+    let four = Federation::of(4);
+    let mut desk = Desk::of(&four);
+    let said = four.alive(1, NOW_MS, |_| {});
+    desk.later(&said).unwrap();
+    desk.later(&four.alive(2, NOW_MS, |_| {})).unwrap();
+    let later_ms = NOW_MS + MINUTE_MS;
+    let heard = |desk: &Desk| freshness(desk, &four, later_ms, Marking::Green).heard;
+    assert_eq!(heard(&desk), 3);
+    desk.membership.clock_jumped(at(later_ms));
+    assert_eq!(heard(&desk), 1);
+    // The same again says nothing new.
+    let again = desk.take(at(later_ms), &said, Arrival::Live);
+    assert_eq!(again.unwrap_err(), Turned::Back(NotNews::Held));
+    assert_eq!(heard(&desk), 1);
+    let anew = four.alive(1, later_ms, |_| {});
+    desk.take(at(later_ms), &anew, Arrival::Live).unwrap();
+    assert_eq!(heard(&desk), 2);
 }

@@ -2,7 +2,7 @@
 //! once they have asked again for what they could not take at first.
 
 use super::federation::{
-    Desk, FOUNDED_MS, Federation, HOUR_MS, MINUTE_MS, NOW_MS, head, list, sign_vote,
+    Desk, FOUNDED_MS, Federation, HOUR_MS, MINUTE_MS, NOW_MS, at, head, list, sign_vote,
 };
 use crate::gate::{Order, Slot};
 use crate::ids::{MemberId, RosterId};
@@ -198,7 +198,7 @@ impl View {
             heard: membership.alives().heard(
                 roster,
                 membership.suspensions(),
-                NOW_MS,
+                at(NOW_MS),
                 FRESH_AMBER_MS,
             ),
             cards: roster

@@ -1,6 +1,8 @@
 //! For every refusal what earns it, under good signatures, and who pays.
 
 use super::*;
+use crate::wire::Bytes;
+use crate::wire::notice::GroupVersion;
 
 #[test]
 fn what_is_signed_and_reads_as_nothing_is_the_forwarders() {
@@ -64,6 +66,20 @@ fn what_contradicts_itself_is_the_forwarders() {
         let heads = tags.zip(1..).map(|(tag, at)| head(tag, at)).collect();
         four.alive(1, NOW_MS, |said| said.heads = list(heads))
     };
+    let groups = |versions: &[(u8, u64)]| {
+        let version = |(group, version): &(u8, u64)| GroupVersion {
+            group: [*group; 32],
+            version: *version,
+            digest: [0; 32],
+        };
+        let groups = versions.iter().map(version).collect();
+        four.alive(1, NOW_MS, |said| said.groups = list(groups))
+    };
+    let more = |numbers: &[u16]| {
+        let additions = numbers.iter().map(|number| (*number, Bytes::default()));
+        let more = additions.collect();
+        four.alive(1, NOW_MS, |said| said.more = list(more))
+    };
     let consent_in_a_round = {
         let (newcomer, admit) = Federation::newcomer(1);
         let successor = four.propose(0, NOW_MS, vec![admit]);
@@ -91,6 +107,10 @@ fn what_contradicts_itself_is_the_forwarders() {
         ("ends before it begins", back_in_time),
         ("heads descend", heads(&[2, 1])),
         ("one stream twice", heads(&[2, 2])),
+        ("one group twice", groups(&[(2, 1), (2, 2)])),
+        ("groups descend", groups(&[(2, 1), (1, 2)])),
+        ("one addition twice", more(&[7, 7])),
+        ("additions descend", more(&[8, 7])),
         ("a consent in a round", consent_in_a_round),
         ("a key that is none", weak),
         ("proposed for another", for_another),
@@ -104,6 +124,8 @@ fn what_contradicts_itself_is_the_forwarders() {
         assert_eq!(refused.blame(), Blame::Forwarder);
     }
     assert!(check_notice(&suspend(four.id(2), SUSPENSION_LIFE_MS_MAX), &four.roster).is_ok());
+    assert!(check_notice(&groups(&[(1, 2), (2, 1)]), &four.roster).is_ok());
+    assert!(check_notice(&more(&[7, 8]), &four.roster).is_ok());
 }
 
 #[test]
