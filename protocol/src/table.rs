@@ -1,6 +1,6 @@
 //! The layout of the store: which key holds what.
 //!
-//! One ordered key space, its tables told apart by the first byte. Eight of
+//! One ordered key space, its tables told apart by the first byte. Nine of
 //! them are the truth; every other table can be made again from them, but for
 //! `M` and `G`, which may be forgotten.
 //!
@@ -13,7 +13,8 @@
 //! | `R` | arrival | the [remains](crate::wire::exchange::Remains) of an envelope that came after its expiry | truth |
 //! | `Z` | epoch | the [link](crate::wire::roster::Link) that leads to it | truth |
 //! | `Y` | slot | the newest [notice](crate::gate::Notice) for it | truth |
-//! | `Q` | arrival | why it is [not believed](crate::engine::Quarantine) | truth |
+//! | `Q` | arrival | that it is [not believed](crate::engine::HeldBack) | truth |
+//! | `K` | envelope id | that a person here [accepted](crate::engine::Accepted) it | truth |
 //! | `E` | envelope id | arrival | index |
 //! | `S` | stream, sequence | envelope id | index |
 //! | `F` | stream | [`StreamRow`] | index |
@@ -27,6 +28,7 @@
 //! | `V` | fence | a block of value keys and their places: [`blocks`] | index |
 //! | `D` | object id | nothing: it has more than one place | index |
 //! | `A` | | the next arrival | index |
+//! | `U` | stream | hash of what had ended of it when it was judged | index |
 //! | `G` | | [`StoreNames`]: made anew with the indexes | index |
 //! | `M` | node id | the mark up to which its frontier has been dealt with | index |
 
@@ -42,7 +44,7 @@ use crate::wire::{Bytes, List, StreamId, Text};
 use bincode::{Decode, Encode};
 
 /// The tables that can be made again.
-pub const INDEXES: &[u8] = b"AEFGMSBHPWOTIVD";
+pub const INDEXES: &[u8] = b"AEFGMSBHPWOTIVDU";
 
 /// The number of an envelope in the order in which this node took it.
 pub type Arrival = u64;
@@ -207,6 +209,19 @@ pub fn quarantine(arrival: Arrival) -> Vec<u8> {
 
 /// Prefix of all of them.
 pub const QUARANTINED: &[u8] = b"Q";
+
+/// Key of a person's acceptance of an envelope.
+pub fn accepted(envelope: &EnvelopeId) -> Vec<u8> {
+    key(b'K', &[envelope.as_bytes()])
+}
+
+/// Key of what had ended of a stream when it was judged.
+pub fn judged(stream: &StreamId) -> Vec<u8> {
+    key(b'U', &[&stream_bytes(stream)])
+}
+
+/// Prefix of all of them.
+pub const JUDGED: &[u8] = b"U";
 
 /// Key of a frame kept as evidence.
 pub fn evidence(stream: &StreamId, sequence: u64, envelope: &EnvelopeId) -> Vec<u8> {

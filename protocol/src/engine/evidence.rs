@@ -33,15 +33,24 @@ impl<S: Store> Engine<S> {
         let evidence = self.evidence.entry(*stream).or_default();
         // The last place is for a proof.
         let places = EVIDENCE_PER_STREAM_MAX - u32::from(!same_place || evidence.is_fork);
-        if evidence.kept >= places {
-            return Ok(());
+        let has_room = evidence.kept < places;
+        if has_room {
+            evidence.kept += 1;
+            evidence.is_fork |= same_place;
+            self.staged.put_as(key, item);
         }
-        evidence.kept += 1;
-        let is_first_fork = same_place && !evidence.is_fork;
-        evidence.is_fork |= same_place;
-        self.staged.put_as(key, item);
-        if is_first_fork {
+        // From the least place that is known on nothing is believed, so a lesser one
+        // is told also where nothing more is kept: the proof itself is.
+        let place = (position.tag, position.sequence);
+        let is_news = self
+            .membership
+            .fork_of(&stream.node, stream.incarnation)
+            .is_none_or(|known| place < known);
+        if same_place && is_news {
             self.prove_fork(stream, position, item)?;
+        }
+        if !has_room {
+            return Ok(());
         }
         let author = self.roster.node(&stream.node).map(|author| author.member);
         if let Some(author) = author {

@@ -487,6 +487,8 @@ impl<S: Store> Engine<S> {
         };
         self.staged.put_as(table::log(arrival), &entry);
         self.healed(&stream, frame.value().header());
+        let signed = (&id, frame.value().header());
+        self.judge_arrival(now, arrival, &stream, signed, entry.received_ms)?;
         self.taken(now, arrival, id, from, frame);
         Ok(Ok(()))
     }

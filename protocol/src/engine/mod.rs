@@ -67,7 +67,10 @@ pub use healing::{Damage, examine, is_searched_for};
 pub use messages::*;
 pub use not_taken::NotTaken;
 pub(crate) use opening::header_of_frame;
-pub use quarantine::Quarantine;
+pub use quarantine::{
+    ACCEPTED_BYTES_MAX, Accept, AcceptRefusal, Accepted, AcceptedCount, HELD_BACK_BYTES_MAX,
+    HeldBack, Quarantine, Reasons, WhatToAccept,
+};
 pub use quota::{Bucket, Quota, Rate};
 pub use rebuild::{Rebuilt, rebuild};
 pub use restore::{admit_held, certificate_of};
@@ -92,6 +95,7 @@ pub(crate) use catch_up::Way;
 use opening::Opening;
 use peers::Peers;
 use pulls::Pulls;
+use quarantine::Doubts;
 use requests::Asked;
 pub(crate) use restore::for_each;
 use restore::{damaged, restore_certificates, restore_evidence, restore_streams};
@@ -161,8 +165,7 @@ pub struct Engine<S> {
     own_created_ms: u64,
     author_quotas: BTreeMap<(NodeId, Way), Quota>,
     membership: Membership,
-    /// Members of whom something is quarantined because they are suspended.
-    suspended: BTreeSet<MemberId>,
+    doubts: Doubts,
     /// Proofs that are to be told when the step is done.
     unsaid: Vec<Vec<u8>>,
     /// When to say next that this node is alive.
@@ -240,8 +243,6 @@ impl<S: Store> Engine<S> {
         let next_arrival = staged.get_as(&table::next_arrival(), 9)?.unwrap_or(0);
         let streams = restore_streams(&staged)?;
         let evidence = restore_evidence(&staged)?;
-        // Whose suspension ended while this node did not run is seen at once.
-        let suspended = roster.members().map(|member| member.id).collect();
         let mut engine = Self {
             me,
             signing_key: config.signing_key,
@@ -260,7 +261,7 @@ impl<S: Store> Engine<S> {
             own_quota: Quota::own(now.mono),
             own_created_ms: 0,
             author_quotas: BTreeMap::new(),
-            suspended,
+            doubts: Doubts::default(),
             unsaid: Vec::new(),
             membership,
             alive_at: now.mono.plus_ms(ALIVE_SOON_MS),
@@ -277,6 +278,7 @@ impl<S: Store> Engine<S> {
         };
         engine.names = engine.named_anew()?;
         engine.own_created_ms = engine.last_created()?;
+        engine.restore_doubts(now)?;
         engine.restore_pulls(now)?;
         engine.restore_unopened()?;
         Ok(engine)
@@ -293,7 +295,7 @@ impl<S: Store> Engine<S> {
             // One that is known already is no news.
             let _ = self.utter(now, proof)?;
         }
-        Ok(())
+        self.settle_doubts(now)
     }
 
     fn step(&mut self, now: Now, input: Input) -> Result<(), StoreError> {
@@ -313,6 +315,7 @@ impl<S: Store> Engine<S> {
                 checked,
             } => self.on_gossip_notice(now, from, token, length, checked),
             Input::Say { client, saying } => self.on_say(now, client, *saying),
+            Input::Accept { client, accept } => self.on_accept(now, client, *accept),
             Input::Done(Done::Notices {
                 from,
                 at,
