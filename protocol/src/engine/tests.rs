@@ -21,6 +21,7 @@ mod losses;
 mod marks;
 mod members;
 mod packets;
+mod quarantine;
 mod repairs;
 pub(crate) mod room;
 mod serving;

@@ -373,6 +373,12 @@ impl Membership {
         &self.forks
     }
 
+    /// As if that place were proven: a test need not sign what is sealed.
+    #[cfg(test)]
+    pub(crate) fn pretend_fork(&mut self, life: (NodeId, u64), place: (Tag, u64)) {
+        self.forks.insert(life, place);
+    }
+
     /// Members of whom two votes are known where one may be.
     pub const fn double_voters(&self) -> &BTreeSet<MemberId> {
         &self.double_voters
