@@ -28,7 +28,7 @@ const fn index(byte: u8, name: &'static str) -> Table {
 }
 
 /// The layout of `protocol::table`, in key order.
-pub(crate) const TABLES: [Table; 23] = [
+pub(crate) const TABLES: [Table; 25] = [
     index(b'A', "next-arrival"),
     index(b'B', "bundles"),
     truth(b'C', "chunks"),
@@ -38,6 +38,7 @@ pub(crate) const TABLES: [Table; 23] = [
     index(b'G', "store-names"),
     index(b'H', "chunk-hashes"),
     index(b'I', "objects"),
+    truth(b'K', "accepted"),
     truth(b'L', "log"),
     index(b'M', "marks"),
     truth(b'N', "certificates"),
@@ -47,6 +48,7 @@ pub(crate) const TABLES: [Table; 23] = [
     truth(b'R', "remains"),
     index(b'S', "stream-places"),
     index(b'T', "rows"),
+    index(b'U', "judged"),
     index(b'V', "values"),
     index(b'W', "unopened"),
     truth(b'X', "evidence"),
@@ -93,7 +95,7 @@ pub(crate) fn place(key: &[u8]) -> String {
             let index = index.try_into().map_or(0, u32::from_be_bytes);
             format!("envelope {}, chunk {index}", hex::encode(envelope))
         }),
-        Some(b'S' | b'F') => table::stream_of(key).map(|(stream, sequence)| {
+        Some(b'S' | b'F' | b'U') => table::stream_of(key).map(|(stream, sequence)| {
             let node = stream.node;
             let life = stream.incarnation;
             let tag = hex::encode(stream.tag.as_bytes());
@@ -110,7 +112,7 @@ pub(crate) fn place(key: &[u8]) -> String {
                 hex::encode(envelope)
             ))
         }),
-        Some(b'E' | b'H') => Some(format!("envelope {}", hex::encode(rest))),
+        Some(b'E' | b'H' | b'K') => Some(format!("envelope {}", hex::encode(rest))),
         Some(b'B') => Some(format!("bundle {}", hex::encode(rest))),
         Some(b'N') => Some(format!("certificate {}", hex::encode(rest))),
         Some(_) | None => None,

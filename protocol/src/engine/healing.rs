@@ -130,7 +130,7 @@ pub fn examine<S: Store>(
                 },
                 None => Damage::Rebuild { key },
             },
-            Some(b'A' | b'D' | b'F' | b'G' | b'M' | b'P' | b'W') => Damage::Known { key },
+            Some(b'A' | b'D' | b'F' | b'G' | b'M' | b'P' | b'U' | b'W') => Damage::Known { key },
             Some(_) | None => Damage::Rebuild { key },
         };
         found.push(damage);
