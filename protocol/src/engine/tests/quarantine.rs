@@ -335,7 +335,7 @@ fn attack_17_a_suspension_that_ends_releases_nothing_that_ended_otherwise() {
 
 /// The proof that a node makes of a fork, which holds the chain and is brought
 /// another envelope.
-fn proof(chain: &[&Vec<u8>], other: &Vec<u8>) -> Vec<u8> {
+fn proof(chain: &[&Vec<u8>], other: &[u8]) -> Vec<u8> {
     let mut witness = Node::start(3);
     hear(&mut witness, chain);
     let mut outputs = witness.gossip(0, other);
@@ -368,6 +368,26 @@ fn story(is_expelled: bool, is_revoked: bool, forks: usize) -> Vec<Comes> {
         story.push(Comes::Expelled);
     }
     story
+}
+
+#[test]
+fn attack_17_what_is_held_back_does_not_count_for_an_expulsion() {
+    let (world, forged) = chains();
+    let world: Vec<&Vec<u8>> = world.iter().collect();
+    let mut node = Node::start(1);
+    hear(&mut node, &world);
+    let ends = |node: &Node| -> Vec<(u64, EnvelopeId)> {
+        let member = MemberId::of_root(&keys(0).root.public());
+        let ends = node.engine.ends_of_member(&member);
+        ends.iter().map(|cut| (cut.sequence, cut.head)).collect()
+    };
+    assert_eq!(ends(&node), [cut_at((4, world[3]))]);
+    tell(&mut node, 2, &proof(&world, &forged[2]));
+    assert_eq!(ends(&node), [cut_at((2, world[1]))]);
+    // What a person accepted counts.
+    let id = id_of(world[2], &node.engine.roster());
+    assert_eq!(accept(&mut node, WhatToAccept::Envelope(id)), one());
+    assert_eq!(ends(&node), [cut_at((3, world[2]))]);
 }
 
 fn told(order: &[Comes], restarts: bool) -> (Vec<bool>, usize) {
@@ -478,10 +498,8 @@ fn accept_because(
         }),
     });
     outputs.extend(node.commit());
-    let gossips = |output: &Output| match output {
-        Output::Gossip { .. } | Output::Request { .. } => true,
-        _ => false,
-    };
+    let gossips =
+        |output: &Output| matches!(output, Output::Gossip { .. } | Output::Request { .. });
     assert!(!outputs.iter().any(gossips), "nobody else is told");
     outputs
         .into_iter()
