@@ -5,14 +5,52 @@ use super::kept::Kept;
 use super::messages::Event;
 use super::opening::header_of_frame;
 use super::{Engine, StreamId};
-use crate::ids::EnvelopeId;
-use crate::limits::{EVIDENCE_PER_STREAM_MAX, HEADER_BYTES_MAX};
+use crate::ids::{EnvelopeId, NodeId};
+use crate::limits::{EVIDENCE_PER_STREAM_MAX, HEADER_BYTES_MAX, NOTICE_AGAIN_MS};
 use crate::store::{Store, StoreError};
 use crate::table;
+use crate::time::Instant;
 use crate::wire::envelope::{Header, Position, frame};
 use crate::wire::exchange::RangeItem;
 use crate::wire::notice::Proof;
-use crate::wire::{Kind, SignedBytes};
+use crate::wire::{Kind, SignedBytes, Tag};
+use std::collections::BTreeMap;
+
+/// Proofs that are to be told as a step ends: of each life of a node the one of the
+/// least place, and the next one a minute later at the earliest. A life that forks
+/// at one place after the other, downwards, would otherwise have everybody tell and
+/// judge it again for each.
+#[derive(Debug, Default)]
+pub(super) struct Unsaid {
+    waiting: BTreeMap<(NodeId, u64), ((Tag, u64), Vec<u8>)>,
+    told: BTreeMap<(NodeId, u64), Instant>,
+}
+
+impl Unsaid {
+    fn put(&mut self, life: (NodeId, u64), place: (Tag, u64), proof: Vec<u8>) {
+        let waits = self.waiting.get(&life);
+        if waits.is_none_or(|(known, _)| place < *known) {
+            self.waiting.insert(life, (place, proof));
+        }
+    }
+
+    /// Those whose time has come.
+    pub(super) fn due(&mut self, now: Instant) -> Vec<Vec<u8>> {
+        let mut due = Vec::new();
+        let told = &mut self.told;
+        self.waiting.retain(|life, (_, proof)| {
+            let is_soon = told
+                .get(life)
+                .is_some_and(|at| now.since_ms(*at) < NOTICE_AGAIN_MS);
+            if !is_soon {
+                told.insert(*life, now);
+                due.push(core::mem::take(proof));
+            }
+            is_soon
+        });
+        due
+    }
+}
 
 impl<S: Store> Engine<S> {
     /// Keeps what contradicts what is held. `same_place` says that the two
@@ -94,7 +132,9 @@ impl<S: Store> Engine<S> {
                 (another, one)
             };
             let proof = Proof::Fork { first, second };
-            self.unsaid.push(frame(Kind::Proof, &proof));
+            let place = (position.tag, position.sequence);
+            let life = (stream.node, stream.incarnation);
+            self.unsaid.put(life, place, frame(Kind::Proof, &proof));
         }
         Ok(())
     }

@@ -92,6 +92,7 @@ use crate::wire::roster::Link;
 use crate::wire::{List, Tag};
 use catch_up::CatchUp;
 pub(crate) use catch_up::Way;
+use evidence::Unsaid;
 use opening::Opening;
 use peers::Peers;
 use pulls::Pulls;
@@ -167,7 +168,7 @@ pub struct Engine<S> {
     membership: Membership,
     doubts: Doubts,
     /// Proofs that are to be told when the step is done.
-    unsaid: Vec<Vec<u8>>,
+    unsaid: Unsaid,
     /// When to say next that this node is alive.
     alive_at: Instant,
     alives_said: u64,
@@ -262,7 +263,7 @@ impl<S: Store> Engine<S> {
             own_created_ms: 0,
             author_quotas: BTreeMap::new(),
             doubts: Doubts::default(),
-            unsaid: Vec::new(),
+            unsaid: Unsaid::default(),
             membership,
             alive_at: now.mono.plus_ms(ALIVE_SOON_MS),
             alives_said: 0,
@@ -291,7 +292,7 @@ impl<S: Store> Engine<S> {
     pub fn handle(&mut self, now: Now, input: Input) -> Result<(), StoreError> {
         self.staged.failure()?;
         self.step(now, input)?;
-        for proof in core::mem::take(&mut self.unsaid) {
+        for proof in self.unsaid.due(now.mono) {
             // One that is known already is no news.
             let _ = self.utter(now, proof)?;
         }

@@ -635,9 +635,16 @@ fn a_lesser_fork_is_told_also_where_no_more_evidence_is_kept() {
     let stream = public_of(0, 1);
     let evidence = node.engine.evidence.get_mut(&stream).unwrap();
     evidence.kept = crate::limits::EVIDENCE_PER_STREAM_MAX;
-    node.pass(60_001);
-    assert_eq!(told(&mut node, &forged[1]), 1);
+    // A minute later at the earliest: an author must not have everybody speak of
+    // every place that it forks at.
+    assert_eq!(told(&mut node, &forged[2]), 0);
+    assert_eq!(told(&mut node, &forged[1]), 0);
+    let mut outputs = node.later(60_001);
+    outputs.extend(node.commit());
+    let proofs = notices(outputs);
+    assert_eq!(proofs.iter().filter(|told| told[1] == 21).count(), 1);
     assert_eq!(shown(&node, &world), [true, false, false, false]);
     // What is above it is no news.
+    node.pass(60_001);
     assert_eq!(told(&mut node, &forged[2]), 0);
 }
