@@ -151,7 +151,8 @@ impl<S: Store> Engine<S> {
                 }
             }
         }
-        Ok(())
+        self.doubt_all();
+        self.settle_doubts(now)
     }
 
     /// Judges all of a stream again, if anything of it has ended since.
