@@ -16,18 +16,24 @@ use crate::wire::notice::Proof;
 use crate::wire::{Kind, SignedBytes, Tag};
 use std::collections::BTreeMap;
 
+/// A node and its incarnation.
+type Life = (NodeId, u64);
+
+/// Where in the streams of a life: tag and sequence.
+type Place = (Tag, u64);
+
 /// Proofs that are to be told as a step ends: of each life of a node the one of the
 /// least place, and the next one a minute later at the earliest. A life that forks
 /// at one place after the other, downwards, would otherwise have everybody tell and
 /// judge it again for each.
 #[derive(Debug, Default)]
 pub(super) struct Unsaid {
-    waiting: BTreeMap<(NodeId, u64), ((Tag, u64), Vec<u8>)>,
-    told: BTreeMap<(NodeId, u64), Instant>,
+    waiting: BTreeMap<Life, (Place, Vec<u8>)>,
+    told: BTreeMap<Life, Instant>,
 }
 
 impl Unsaid {
-    fn put(&mut self, life: (NodeId, u64), place: (Tag, u64), proof: Vec<u8>) {
+    fn put(&mut self, life: Life, place: Place, proof: Vec<u8>) {
         let waits = self.waiting.get(&life);
         if waits.is_none_or(|(known, _)| place < *known) {
             self.waiting.insert(life, (place, proof));

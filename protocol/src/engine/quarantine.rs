@@ -114,7 +114,7 @@ impl<S: Store> Engine<S> {
             cited.is_some_and(|cited| ends.root == Some(cited.root_key.to_bytes()));
         if !is_of_root_now {
             // A quorum said that it counts, whatever the node did.
-            if ends.forked.is_none() && ends.listed.is_some_and(|last| facts.sequence <= last) {
+            if ends.listed.is_some_and(|last| facts.sequence <= last) {
                 return Ok(reasons);
             }
             if !self.is_vouched_for(stream, facts.sequence)? {
