@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use watchfire_protocol::engine::{
-    AnswerToken, ClientToken, Engine, Event, GossipToken, Input, Output, PublishRefusal, Published,
-    RequestId, Said, SayingRefusal, Work,
+    AcceptRefusal, AcceptedCount, AnswerToken, ClientToken, Engine, Event, GossipToken, Input,
+    Output, PublishRefusal, Published, RequestId, Said, SayingRefusal, Work,
 };
 use watchfire_protocol::gate;
 use watchfire_protocol::ids::NodeId;
@@ -96,6 +96,7 @@ pub(crate) struct Book {
     barriers: BTreeMap<ClientToken, oneshot::Sender<()>>,
     syncs: BTreeMap<ClientToken, oneshot::Sender<()>>,
     sayings: BTreeMap<ClientToken, oneshot::Sender<Result<Said, SayingRefusal>>>,
+    acceptances: BTreeMap<ClientToken, oneshot::Sender<Result<AcceptedCount, AcceptRefusal>>>,
     next: u64,
     refusals: BTreeMap<String, u64>,
     listening: Vec<String>,
@@ -257,6 +258,16 @@ impl Driver {
             }
             Output::Said { client, outcome } => {
                 if let Some(reply) = self.book.sayings.remove(&client) {
+                    // Whoever asked may have gone.
+                    let _ = reply.send(outcome);
+                }
+                None
+            }
+            Output::Accepted { client, outcome } => {
+                if let Ok(count) = &outcome {
+                    tracing::warn!(envelopes = count.envelopes, "accepted by a person here");
+                }
+                if let Some(reply) = self.book.acceptances.remove(&client) {
                     // Whoever asked may have gone.
                     let _ = reply.send(outcome);
                 }
@@ -467,6 +478,11 @@ impl Driver {
                 let client = ClientToken(self.book.number());
                 self.book.sayings.insert(client, reply);
                 Some(Input::Say { client, saying })
+            }
+            NodeCommand::Accept { accept, reply } => {
+                let client = ClientToken(self.book.number());
+                self.book.acceptances.insert(client, reply);
+                Some(Input::Accept { client, accept })
             }
             NodeCommand::Sync { reply } => {
                 let client = ClientToken(self.book.number());

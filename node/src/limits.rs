@@ -265,3 +265,7 @@ pub const CONTROL_PAYLOADS_BYTES_MAX: usize = 402_653_184;
 /// How long a payload may take to arrive once there is room for it. It comes over a socket of this machine, 192 MiB in
 /// about a second; until it is here its room is nobody else's.
 pub const CONTROL_PAYLOAD_WITHIN: Duration = Duration::from_secs(60);
+
+/// Envelopes in one list of what is held back: some 400 bytes each in JSON, so
+/// 400 KB of the 64 MB that an answer may have.
+pub const HELD_BACK_SHOWN_MAX: usize = 1_000;

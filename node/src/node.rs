@@ -9,7 +9,8 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use watchfire_crypto::{Secret, SigningKey};
 use watchfire_protocol::engine::{
-    Config, Engine, OpenError as EngineError, Said, Saying, SayingRefusal, admit_held,
+    Accept, AcceptRefusal, AcceptedCount, Config, Engine, OpenError as EngineError, Said, Saying,
+    SayingRefusal, admit_held,
 };
 use watchfire_protocol::ids::MemberId;
 use watchfire_protocol::opening::Wish;
@@ -286,6 +287,24 @@ impl Node {
         let saying = Box::new(saying);
         self.commands
             .send(NodeCommand::Say { saying, reply })
+            .await
+            .map_err(|_| Ended)?;
+        told.await.map_err(|_| Ended)
+    }
+
+    /// Accepts what is held back here, and waits until that is durable. Nobody else
+    /// is told.
+    ///
+    /// # Errors
+    /// [`Ended`] if the node is gone; the inner error says why nothing was accepted.
+    pub async fn accept(
+        &self,
+        accept: Accept,
+    ) -> Result<Result<AcceptedCount, AcceptRefusal>, Ended> {
+        let (reply, told) = oneshot::channel();
+        let accept = Box::new(accept);
+        self.commands
+            .send(NodeCommand::Accept { accept, reply })
             .await
             .map_err(|_| Ended)?;
         told.await.map_err(|_| Ended)

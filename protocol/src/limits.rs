@@ -175,6 +175,13 @@ pub const ALIVE_BYTES_MAX: usize = 8_128;
 /// Rounds of one voter that are kept.
 pub const VOTE_ROUNDS_MAX: usize = 8;
 
+/// Why a person accepts what is held back, in bytes: a sentence or two.
+pub const ACCEPT_REASON_BYTES_MAX: usize = 256;
+
+/// Envelopes accepted by one command: each writes some 400 bytes with its key, so
+/// 4,096 are 1.6 MB on their way to the disk.
+pub const ACCEPTED_AT_ONCE_MAX: usize = 4_096;
+
 /// Members one member may suspend at a time.
 pub const SUSPENSIONS_PER_MEMBER_MAX: usize = 8;
 

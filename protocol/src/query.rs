@@ -5,10 +5,11 @@
 //! `search.rs` reads the index alone: a hit is what was filed when its bundle was
 //! opened. `records.rs` reads the log, and checks again what it shows of it.
 
+mod held_back;
 mod records;
 mod search;
 
-use crate::engine::Quarantine;
+use crate::engine::{Accepted, HELD_BACK_BYTES_MAX, HeldBack, Quarantine};
 use crate::ids::{BundleId, EnvelopeId, MemberId};
 use crate::marking::Marking;
 use crate::policy::{
@@ -66,6 +67,8 @@ pub struct BundleRecord {
     pub outcome: Option<Outcome>,
     /// Why it is not believed here, if it is not.
     pub quarantine: Option<Quarantine>,
+    /// That a person here accepted what was held back.
+    pub accepted: Option<Accepted>,
 }
 
 impl Marked for BundleRecord {
@@ -88,6 +91,8 @@ impl Marked for ObjectBytes {
         self.marking
     }
 }
+
+pub use held_back::{HeldBackList, HeldBackRecord};
 
 /// Who asks, and when.
 #[derive(Clone, Copy, Debug)]
@@ -185,7 +190,8 @@ impl<'a, S: Store> Query<'a, S> {
 
     /// Why an envelope is not believed here, if it is not.
     fn quarantine(&self, arrival: Arrival) -> Result<Option<Quarantine>, StoreError> {
-        self.get(&table::quarantine(arrival), 1)
+        let held: Option<HeldBack> = self.get(&table::quarantine(arrival), HELD_BACK_BYTES_MAX)?;
+        Ok(held.and_then(|held| held.reasons.first()))
     }
 }
 

@@ -13,8 +13,9 @@
 //! | `R` | arrival | the [remains](crate::wire::exchange::Remains) of an envelope that came after its expiry | truth |
 //! | `Z` | epoch | the [link](crate::wire::roster::Link) that leads to it | truth |
 //! | `Y` | slot | the newest [notice](crate::gate::Notice) for it | truth |
-//! | `K` | | the last vote that this node [prepared](Prepared) | truth |
-//! | `Q` | arrival | why it is [not believed](crate::engine::Quarantine) | truth |
+//! | `J` | | the last vote that this node [prepared](Prepared) | truth |
+//! | `Q` | arrival | that it is [not believed](crate::engine::HeldBack) | truth |
+//! | `K` | envelope id | that a person here [accepted](crate::engine::Accepted) it | truth |
 //! | `E` | envelope id | arrival | index |
 //! | `S` | stream, sequence | envelope id | index |
 //! | `F` | stream | [`StreamRow`] | index |
@@ -28,6 +29,7 @@
 //! | `V` | fence | a block of value keys and their places: [`blocks`] | index |
 //! | `D` | object id | nothing: it has more than one place | index |
 //! | `A` | | the next arrival | index |
+//! | `U` | stream | hash of what had ended of it when it was judged | index |
 //! | `G` | | [`StoreNames`]: made anew with the indexes | index |
 //! | `M` | node id | the mark up to which its frontier has been dealt with | index |
 
@@ -43,7 +45,7 @@ use crate::wire::{Bytes, List, StreamId, Text};
 use bincode::{Decode, Encode};
 
 /// The tables that can be made again.
-pub const INDEXES: &[u8] = b"AEFGMSBHPWOTIVD";
+pub const INDEXES: &[u8] = b"AEFGMSBHPWOTIVDU";
 
 /// The number of an envelope in the order in which this node took it.
 pub type Arrival = u64;
@@ -207,7 +209,7 @@ pub const LINKS: &[u8] = b"Z";
 
 /// Key of the last vote that this node prepared.
 pub fn prepared() -> Vec<u8> {
-    key(b'K', &[])
+    key(b'J', &[])
 }
 
 /// Longest value there: a number of nine bytes, one of five, and an id.
@@ -228,6 +230,19 @@ pub fn quarantine(arrival: Arrival) -> Vec<u8> {
 
 /// Prefix of all of them.
 pub const QUARANTINED: &[u8] = b"Q";
+
+/// Key of a person's acceptance of an envelope.
+pub fn accepted(envelope: &EnvelopeId) -> Vec<u8> {
+    key(b'K', &[envelope.as_bytes()])
+}
+
+/// Key of what had ended of a stream when it was judged.
+pub fn judged(stream: &StreamId) -> Vec<u8> {
+    key(b'U', &[&stream_bytes(stream)])
+}
+
+/// Prefix of all of them.
+pub const JUDGED: &[u8] = b"U";
 
 /// Key of a frame kept as evidence.
 pub fn evidence(stream: &StreamId, sequence: u64, envelope: &EnvelopeId) -> Vec<u8> {

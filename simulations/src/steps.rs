@@ -176,7 +176,7 @@ impl World {
             Output::Published { client, outcome } => self.on_published(number, client, outcome),
             // Nobody asks a simulated node for answers by a barrier, or to look
             // at its peers sooner.
-            Output::Durable { .. } | Output::Synced { .. } => {}
+            Output::Durable { .. } | Output::Synced { .. } | Output::Accepted { .. } => {}
             Output::Said { client, outcome } => {
                 let said = format!("{client:?} {outcome:?}");
                 self.on_said(outcome);

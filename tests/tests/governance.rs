@@ -409,6 +409,7 @@ fn a_federation_admits_suspends_and_expels() {
         status["suspended"] == names(&["be-cert"])
     });
     assert_eq!(status["suspensions"].as_array().unwrap().len(), 2);
+    world.accepts_what_is_held_back();
     let expel = [
         "roster",
         "propose",
@@ -489,6 +490,50 @@ fn a_federation_admits_suspends_and_expels() {
 }
 
 impl World {
+    /// What a suspended member publishes is held back, until a person accepts it at
+    /// a node: and there alone.
+    fn accepts_what_is_held_back(&self) {
+        let none = self.at("ee-cert", &["quarantine", "list", "--json"]);
+        assert_eq!(none.ends(0).data()["held"], names(&[]));
+        fs::write(self.path("more.json"), document(2, 16)).unwrap();
+        let publish = ["publish", "more.json", "--tlp", "clear"];
+        self.at("be-cert", &publish).ends(0);
+        let list = ["quarantine", "list", "--of", "be-cert", "--json"];
+        for member in ["de-cert", "ee-cert"] {
+            self.until(member, &list, |list| {
+                list["held"].as_array().is_some_and(|held| held.len() == 1)
+            });
+        }
+        let held = self.at("ee-cert", &list).ends(0).data()["held"][0].clone();
+        assert_eq!(
+            (&held["author"], &held["sequence"], &held["reasons"]),
+            (&"be-cert".into(), &2.into(), &names(&["suspended"]))
+        );
+        let search = ["search", "h2.example", "--json"];
+        self.at("ee-cert", &search).ends(14);
+        let envelope = held["envelope"].as_str().unwrap();
+        let accept = [
+            "quarantine",
+            "accept",
+            envelope,
+            "--reason",
+            "read to us by their duty desk",
+        ];
+        self.at("ee-cert", &accept).ends(0);
+        self.at("ee-cert", &accept).ends(14);
+        let found = self.at("ee-cert", &search).ends(0).data();
+        let id = found["hits"][0]["id"].as_str().unwrap();
+        let explained = self.at("ee-cert", &["explain", id, "--json"]);
+        let accepted = explained.ends(0).data()["accepted"].clone();
+        assert_eq!(accepted["because"], "read to us by their duty desk");
+        assert_eq!(accepted["reasons"], names(&["suspended"]));
+        self.at("de-cert", &search).ends(14);
+        let unknown = ["quarantine", "accept", "--of", "xx-cert", "--reason", "so"];
+        self.at("ee-cert", &unknown).ends(14);
+        let unnamed = ["quarantine", "accept", "--reason", "so"];
+        self.at("ee-cert", &unnamed).ends(2);
+    }
+
     /// A root that has gone on signs nothing of an earlier epoch, even where a
     /// file hides what was decided since.
     fn root_refuses_the_past(&self, member: &str, packet: &str) {

@@ -69,6 +69,11 @@ pub(crate) fn run(context: &Context, args: &ExplainArgs) -> Result<(), CliError>
     if !explained.also_from.is_empty() {
         fields.push(("also from", explained.also_from.join(", ")));
     }
+    if let Some(accepted) = &explained.accepted {
+        let reasons = accepted.reasons.join(", ");
+        let line = format!("{}, though {reasons}: {}", accepted.at, accepted.because);
+        fields.push(("accepted here", line));
+    }
     fields.push(("to", format!("{}, {}", explained.to, explained.subject)));
     ui.fields(&fields)?;
     for action in explained.actions {

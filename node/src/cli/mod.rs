@@ -27,6 +27,7 @@ mod key;
 mod man;
 mod peer;
 mod publish;
+mod quarantine;
 mod reference;
 mod roster;
 mod running;
@@ -129,6 +130,8 @@ enum Command {
     Roster(roster::RosterCommand),
     #[command(subcommand)]
     Peer(peer::PeerCommand),
+    #[command(subcommand)]
+    Quarantine(quarantine::QuarantineCommand),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -201,6 +204,7 @@ fn run(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Sync(command) => sync::run(context, &command),
         Command::Roster(command) => roster::run(context, command),
         Command::Peer(command) => peer::run(context, &command),
+        Command::Quarantine(command) => quarantine::run(context, &command),
         Command::Completions(args) => completions::run(context, &args),
         Command::Man(args) => man::run(context, &args),
     }

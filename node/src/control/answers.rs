@@ -14,6 +14,7 @@ use watchfire_protocol::table::Outcome;
 use watchfire_protocol::wire::card::Role;
 
 use super::client::ANSWER_BYTES_MAX;
+use super::quarantined::{self, AcceptedView, QuarantinedOp, QuarantinedReply, Whose};
 use super::{
     ActionView, BundleView, ExplainReply, Failure, HitView, SearchOp, SearchReply, ShowReply,
     failure,
@@ -205,6 +206,7 @@ impl<'a> Answers<'a> {
             marking: marking.to_string(),
             author: self.slug(&record.author),
             also_from,
+            accepted: record.accepted.as_ref().map(AcceptedView::of),
             to,
             subject: subject.about().to_owned(),
             actions: actions
@@ -216,6 +218,19 @@ impl<'a> Answers<'a> {
                 })
                 .collect(),
         })
+    }
+
+    /// What is held back: ids, places and reasons, never contents.
+    pub(crate) fn quarantined(&self, op: &QuarantinedOp) -> Result<QuarantinedReply, Failure> {
+        let whose = Whose::named(self.roster, op.of.as_deref())?;
+        let list = self
+            .query
+            .held_back(
+                |author, node| whose.is(author, node),
+                quarantined::limit_of(op),
+            )
+            .map_err(store_failed)?;
+        Ok(quarantined::reply(&list, self.roster))
     }
 
     /// Whom an explanation is about, and which actions concern them.

@@ -114,7 +114,9 @@ async fn read(
             | Op::Prepare { .. }
             | Op::Suspend { .. }
             | Op::Bring
-            | Op::Follow => &room.questions,
+            | Op::Follow
+            | Op::Quarantined(_)
+            | Op::Accept(_) => &room.questions,
         };
         let Ok(permit) = Arc::clone(under_way).acquire_owned().await else {
             return Ok(());

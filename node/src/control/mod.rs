@@ -15,6 +15,7 @@ pub mod client;
 mod connection;
 pub mod governance;
 mod governing;
+pub mod quarantined;
 pub mod server;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,7 @@ use watchfire_protocol::roster::Roster;
 
 use crate::driver::membership::MembershipView;
 use governance::{BroughtReply, MembersReply, PacketReply, ProposeOp, SaidReply};
+use quarantined::{AcceptOp, AcceptedReply, AcceptedView, QuarantinedOp, QuarantinedReply};
 
 /// A request, and how many bytes of payload follow it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -91,6 +93,10 @@ pub enum Op {
     Bring,
     /// Go on along the link of the chain that follows.
     Follow,
+    /// What is held back.
+    Quarantined(QuarantinedOp),
+    /// Accept what is held back.
+    Accept(AcceptOp),
 }
 
 /// How to publish.
@@ -173,6 +179,10 @@ pub enum Reply {
     Said(SaidReply),
     /// What came of what was brought.
     Brought(BroughtReply),
+    /// What is held back.
+    Quarantined(QuarantinedReply),
+    /// It was accepted.
+    Accepted(AcceptedReply),
 }
 
 /// A publication.
@@ -295,6 +305,9 @@ pub struct ExplainReply {
     /// explained is of the member whose object arrived first.
     #[serde(default)]
     pub also_from: Vec<String>,
+    /// That it was held back and somebody here accepted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<AcceptedView>,
     /// Whom it is about.
     pub to: String,
     /// As what the policy sees them.

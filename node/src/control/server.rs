@@ -14,11 +14,11 @@ use watchfire_protocol::wire::bundle::PermissibleActions;
 
 use super::answers::Answers;
 use super::connection::{Times, encoded, serve};
-use super::governing;
 use super::{
     AsideView, Failure, Op, PeerView, PublishOp, PublishReply, RecoveringView, Reply, SearchReply,
     StatusReply, StoreView, SyncView, WithheldView, failure,
 };
+use super::{governing, quarantined};
 use crate::clock::moment;
 use crate::disk::{recovery, space};
 use crate::driver::{PublishFailure, PublishedBundle};
@@ -151,6 +151,15 @@ pub(super) async fn answer(shared: &Shared, op: Op, body: Vec<u8>) -> Result<Rep
         } => governing::suspend(&shared.node, &member, hours, reason).await,
         Op::Bring => governing::bring(&shared.node, body).await,
         Op::Follow => governing::follow(&shared.node, body).await,
+        Op::Accept(op) => quarantined::accept(&shared.node, op)
+            .await
+            .map(Reply::Accepted),
+        Op::Quarantined(op) => {
+            read(shared, move |answers| {
+                answers.quarantined(&op).map(Reply::Quarantined)
+            })
+            .await
+        }
         Op::Show { id } => read(shared, move |answers| answers.show(&id).map(Reply::Shown)).await,
         Op::Explain { id, to } => {
             read(shared, move |answers| {

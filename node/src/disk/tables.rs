@@ -28,7 +28,7 @@ const fn index(byte: u8, name: &'static str) -> Table {
 }
 
 /// The layout of `protocol::table`, in key order.
-pub(crate) const TABLES: [Table; 24] = [
+pub(crate) const TABLES: [Table; 26] = [
     index(b'A', "next-arrival"),
     index(b'B', "bundles"),
     truth(b'C', "chunks"),
@@ -38,7 +38,8 @@ pub(crate) const TABLES: [Table; 24] = [
     index(b'G', "store-names"),
     index(b'H', "chunk-hashes"),
     index(b'I', "objects"),
-    truth(b'K', "prepared"),
+    truth(b'J', "prepared"),
+    truth(b'K', "accepted"),
     truth(b'L', "log"),
     index(b'M', "marks"),
     truth(b'N', "certificates"),
@@ -48,6 +49,7 @@ pub(crate) const TABLES: [Table; 24] = [
     truth(b'R', "remains"),
     index(b'S', "stream-places"),
     index(b'T', "rows"),
+    index(b'U', "judged"),
     index(b'V', "values"),
     index(b'W', "unopened"),
     truth(b'X', "evidence"),
@@ -73,7 +75,7 @@ pub(crate) fn place(key: &[u8]) -> String {
     let named = match key.first().copied() {
         Some(b'A') => Some("the number of the next arrival".to_owned()),
         Some(b'G') => Some("the names of this store".to_owned()),
-        Some(b'K') => Some("what this node prepared last".to_owned()),
+        Some(b'J') => Some("what this node prepared last".to_owned()),
         Some(b'M') => Some(format!("node {}", hex::encode(rest))),
         Some(b'Y') => Some(format!("notice {}", hex::encode(rest))),
         Some(b'Z') => table::epoch_of(key).map(|epoch| format!("epoch {epoch}")),
@@ -95,7 +97,7 @@ pub(crate) fn place(key: &[u8]) -> String {
             let index = index.try_into().map_or(0, u32::from_be_bytes);
             format!("envelope {}, chunk {index}", hex::encode(envelope))
         }),
-        Some(b'S' | b'F') => table::stream_of(key).map(|(stream, sequence)| {
+        Some(b'S' | b'F' | b'U') => table::stream_of(key).map(|(stream, sequence)| {
             let node = stream.node;
             let life = stream.incarnation;
             let tag = hex::encode(stream.tag.as_bytes());
@@ -112,7 +114,7 @@ pub(crate) fn place(key: &[u8]) -> String {
                 hex::encode(envelope)
             ))
         }),
-        Some(b'E' | b'H') => Some(format!("envelope {}", hex::encode(rest))),
+        Some(b'E' | b'H' | b'K') => Some(format!("envelope {}", hex::encode(rest))),
         Some(b'B') => Some(format!("bundle {}", hex::encode(rest))),
         Some(b'N') => Some(format!("certificate {}", hex::encode(rest))),
         Some(_) | None => None,

@@ -29,6 +29,7 @@ impl Driver {
             other @ (NodeCommand::Barrier { .. }
             | NodeCommand::Sync { .. }
             | NodeCommand::Say { .. }
+            | NodeCommand::Accept { .. }
             | NodeCommand::Certificate { .. }
             | NodeCommand::Shutdown) => Some(other),
         }

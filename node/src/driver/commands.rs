@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 use watchfire_protocol::engine::{
-    ClockJump, Event, PublishRefusal, Published, Said, Saying, SayingRefusal, Status,
+    Accept, AcceptRefusal, AcceptedCount, ClockJump, Event, PublishRefusal, Published, Said, Saying,
+    SayingRefusal, Status,
 };
 use watchfire_protocol::ids::{MemberId, NodeId};
 use watchfire_protocol::opening::{PrepareError, Wish};
@@ -31,6 +32,13 @@ pub enum NodeCommand {
     Sync {
         /// Told then.
         reply: oneshot::Sender<()>,
+    },
+    /// Accept what is held back.
+    Accept {
+        /// What, and why.
+        accept: Box<Accept>,
+        /// What came of it.
+        reply: oneshot::Sender<Result<AcceptedCount, AcceptRefusal>>,
     },
     /// Say something about membership.
     Say {

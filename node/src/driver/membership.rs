@@ -194,7 +194,7 @@ impl MembershipView {
             forked: membership
                 .forks()
                 .iter()
-                .map(|(node, _)| node.to_string())
+                .map(|((node, _), _)| node.to_string())
                 .collect(),
             alives: membership
                 .alives()

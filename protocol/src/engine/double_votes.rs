@@ -68,7 +68,7 @@ impl<S: Store> Engine<S> {
                     (another, one)
                 };
                 let proof = Proof::Votes { first, second };
-                self.unsaid.push(frame(Kind::Proof, &proof));
+                self.unsaid.put_votes(frame(Kind::Proof, &proof));
             }
         }
         Ok(())

@@ -5,14 +5,65 @@ use super::kept::Kept;
 use super::messages::Event;
 use super::opening::header_of_frame;
 use super::{Engine, StreamId};
-use crate::ids::EnvelopeId;
-use crate::limits::{EVIDENCE_PER_STREAM_MAX, HEADER_BYTES_MAX};
+use crate::ids::{EnvelopeId, NodeId};
+use crate::limits::{EVIDENCE_PER_STREAM_MAX, HEADER_BYTES_MAX, NOTICE_AGAIN_MS};
 use crate::store::{Store, StoreError};
 use crate::table;
+use crate::time::Instant;
 use crate::wire::envelope::{Header, Position, frame};
 use crate::wire::exchange::RangeItem;
 use crate::wire::notice::Proof;
-use crate::wire::{Kind, SignedBytes};
+use crate::wire::{Kind, SignedBytes, Tag};
+use std::collections::BTreeMap;
+
+/// A node and its incarnation.
+type Life = (NodeId, u64);
+
+/// Where in the streams of a life: tag and sequence.
+type Place = (Tag, u64);
+
+/// Proofs that are to be told as a step ends: of each life of a node the one of the
+/// least place, and the next one a minute later at the earliest. A life that forks
+/// at one place after the other, downwards, would otherwise have everybody tell and
+/// judge it again for each.
+#[derive(Debug, Default)]
+pub(super) struct Unsaid {
+    waiting: BTreeMap<Life, (Place, Vec<u8>)>,
+    told: BTreeMap<Life, Instant>,
+    /// Of members that voted twice: one of each, for it is held once it was told.
+    votes: Vec<Vec<u8>>,
+}
+
+impl Unsaid {
+    /// The proof that a member voted twice.
+    pub(super) fn put_votes(&mut self, proof: Vec<u8>) {
+        self.votes.push(proof);
+    }
+
+    fn put(&mut self, life: Life, place: Place, proof: Vec<u8>) {
+        let waits = self.waiting.get(&life);
+        if waits.is_none_or(|(known, _)| place < *known) {
+            self.waiting.insert(life, (place, proof));
+        }
+    }
+
+    /// Those whose time has come.
+    pub(super) fn due(&mut self, now: Instant) -> Vec<Vec<u8>> {
+        let mut due = core::mem::take(&mut self.votes);
+        let told = &mut self.told;
+        self.waiting.retain(|life, (_, proof)| {
+            let is_soon = told
+                .get(life)
+                .is_some_and(|at| now.since_ms(*at) < NOTICE_AGAIN_MS);
+            if !is_soon {
+                told.insert(*life, now);
+                due.push(core::mem::take(proof));
+            }
+            is_soon
+        });
+        due
+    }
+}
 
 impl<S: Store> Engine<S> {
     /// Keeps what contradicts what is held. `same_place` says that the two
@@ -33,15 +84,24 @@ impl<S: Store> Engine<S> {
         let evidence = self.evidence.entry(*stream).or_default();
         // The last place is for a proof.
         let places = EVIDENCE_PER_STREAM_MAX - u32::from(!same_place || evidence.is_fork);
-        if evidence.kept >= places {
-            return Ok(());
+        let has_room = evidence.kept < places;
+        if has_room {
+            evidence.kept += 1;
+            evidence.is_fork |= same_place;
+            self.staged.put_as(key, item);
         }
-        evidence.kept += 1;
-        let is_first_fork = same_place && !evidence.is_fork;
-        evidence.is_fork |= same_place;
-        self.staged.put_as(key, item);
-        if is_first_fork {
+        // From the least place that is known on nothing is believed, so a lesser one
+        // is told also where nothing more is kept: the proof itself is.
+        let place = (position.tag, position.sequence);
+        let is_news = self
+            .membership
+            .fork_of(&stream.node, stream.incarnation)
+            .is_none_or(|known| place < known);
+        if same_place && is_news {
             self.prove_fork(stream, position, item)?;
+        }
+        if !has_room {
+            return Ok(());
         }
         let author = self.roster.node(&stream.node).map(|author| author.member);
         if let Some(author) = author {
@@ -85,7 +145,9 @@ impl<S: Store> Engine<S> {
                 (another, one)
             };
             let proof = Proof::Fork { first, second };
-            self.unsaid.push(frame(Kind::Proof, &proof));
+            let place = (position.tag, position.sequence);
+            let life = (stream.node, stream.incarnation);
+            self.unsaid.put(life, place, frame(Kind::Proof, &proof));
         }
         Ok(())
     }

@@ -130,7 +130,7 @@ pub fn examine<S: Store>(
                 },
                 None => Damage::Rebuild { key },
             },
-            Some(b'A' | b'D' | b'F' | b'G' | b'M' | b'P' | b'W') => Damage::Known { key },
+            Some(b'A' | b'D' | b'F' | b'G' | b'M' | b'P' | b'U' | b'W') => Damage::Known { key },
             Some(_) | None => Damage::Rebuild { key },
         };
         found.push(damage);
@@ -487,6 +487,8 @@ impl<S: Store> Engine<S> {
         };
         self.staged.put_as(table::log(arrival), &entry);
         self.healed(&stream, frame.value().header());
+        let signed = (&id, frame.value().header());
+        self.judge_arrival(now, arrival, &stream, signed, entry.received_ms)?;
         self.taken(now, arrival, id, from, frame);
         Ok(Ok(()))
     }

@@ -13,6 +13,7 @@ use crate::store::{Store, StoreError};
 use crate::table;
 use crate::time::Now;
 use crate::wire::Bytes;
+use crate::wire::codec;
 use crate::wire::roster::{Link, VoteBy};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -77,6 +78,9 @@ impl<S: Store> Engine<S> {
         self.follows(now, taken.effect)?;
         if is_vote {
             self.votes_changed();
+        }
+        if let Slot::Alive(node) = &taken.slot {
+            self.heard_ends(now, node)?;
         }
         Ok(Ok(()))
     }
@@ -157,13 +161,13 @@ impl<S: Store> Engine<S> {
                     member: revocation.value().member,
                     node,
                 });
-                self.quarantine_beyond_cuts(&node)?;
+                self.doubt(node);
             }
             Effect::Voted => self.follow_if_decided(now)?,
             Effect::Suspension(member) => self.event(Event::Suspension { member }),
-            Effect::Fork(stream, sequence) => {
-                self.quarantine_forked(&stream, sequence)?;
+            Effect::Fork(stream) => {
                 let node = stream.node;
+                self.doubt(node);
                 if let Some(member) = self.roster.owner(&node) {
                     self.event(Event::ForkProven { member, node });
                 }
@@ -209,20 +213,12 @@ impl<S: Store> Engine<S> {
         self.staged.put(table::link(next.epoch()), link.to_bytes());
         let dropped = self.membership.roster_changed(&next);
         self.drop_notices(&dropped);
-        let gone: Vec<NodeId> = self
-            .roster
-            .nodes()
-            .map(|certificate| certificate.node)
-            .filter(|node| next.node(node).is_none())
-            .collect();
         let epoch = next.epoch();
         self.peers
             .withheld
             .retain(|node, _| next.node(node).is_some());
         self.roster_is(next);
-        for node in &gone {
-            self.quarantine_beyond_cuts(node)?;
-        }
+        self.doubt_all();
         self.event(Event::Epoch { epoch });
         // What came for the next epoch and was not understood comes again.
         self.read_refused_again(now);
@@ -274,15 +270,15 @@ pub(super) fn restore<S: Store>(
             membership.knows_certificate(certificate);
         }
     }
-    let mut frames = Vec::new();
-    for_each(staged, table::NOTICES, |_, value| {
-        frames.push(value.to_vec());
+    let mut frames: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    for_each(staged, table::NOTICES, |key, value| {
+        frames.push((key.to_vec(), value.to_vec()));
         Ok(())
     })?;
     // Some need others: a consent its proposal, a suspension a certificate.
     loop {
         let before = frames.len();
-        frames.retain(|bytes| {
+        frames.retain(|(_, bytes)| {
             let Ok(notice) = check_notice(bytes, roster) else {
                 return true;
             };
@@ -311,12 +307,44 @@ pub(super) fn restore<S: Store>(
             }
         });
         if frames.is_empty() || frames.len() == before {
-            for commit in membership.commits() {
-                roster.note_commit(commit, true);
-            }
-            return Ok(membership);
+            break;
         }
     }
+    for (key, bytes) in frames {
+        if is_past(&key, &bytes, roster) {
+            staged.remove(key);
+        }
+    }
+    for commit in membership.commits() {
+        roster.note_commit(commit, true);
+    }
+    Ok(membership)
+}
+
+/// Whether a notice of the store was about a roster before this one, or of somebody
+/// who has left since: a node that goes on from roster to roster drops it on the
+/// way, and one that finds the next beside its store did not. What ends a key is
+/// kept, as it is on the way.
+fn is_past(key: &[u8], bytes: &[u8], roster: &Roster) -> bool {
+    let slot = key
+        .get(1..)
+        .and_then(|slot| codec::decode::<Slot>(slot, slot.len()).ok());
+    let is_kept = match slot {
+        Some(Slot::Certificate(_) | Slot::Revocation(..) | Slot::Fork(..)) | None => true,
+        Some(
+            Slot::Card(_)
+            | Slot::Proposal(_)
+            | Slot::Vote(..)
+            | Slot::Suspension(..)
+            | Slot::Alive(_)
+            | Slot::DoubleVote(_),
+        ) => false,
+    };
+    !is_kept
+        && matches!(
+            check_notice(bytes, roster),
+            Err(NoticeRefusal::NotKnown | NoticeRefusal::NotHere(_))
+        )
 }
 
 /// A link as an answer carries it.

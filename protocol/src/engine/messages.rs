@@ -1,5 +1,6 @@
 //! What goes into an engine and what comes out of it.
 
+use super::quarantine::{Accept, AcceptRefusal, AcceptedCount};
 use super::sayings::{Said, Saying, SayingRefusal};
 use super::{Done, NotTaken, Work};
 use crate::gate::{Frame, NotARequest, Notice, NoticeRefusal, Refusal};
@@ -64,6 +65,13 @@ pub enum Input {
         length: u64,
         /// What the gate said.
         checked: Result<Box<Notice>, NoticeRefusal>,
+    },
+    /// A person accepts what is held back. It is told to nobody.
+    Accept {
+        /// Whose command.
+        client: ClientToken,
+        /// What, and why.
+        accept: Box<Accept>,
     },
     /// A person has this node say something about membership.
     Say {
@@ -224,6 +232,13 @@ pub enum Output {
         client: ClientToken,
         /// What became of it.
         outcome: Result<Said, SayingRefusal>,
+    },
+    /// Claim: what became of a person's acceptance.
+    Accepted {
+        /// Whose.
+        client: ClientToken,
+        /// What became of it.
+        outcome: Result<AcceptedCount, AcceptRefusal>,
     },
     /// Claim: everything written before the barrier is durable.
     Durable {

@@ -76,7 +76,10 @@ pub use healing::{Damage, examine, is_searched_for};
 pub use messages::*;
 pub use not_taken::NotTaken;
 pub(crate) use opening::header_of_frame;
-pub use quarantine::Quarantine;
+pub use quarantine::{
+    ACCEPTED_BYTES_MAX, Accept, AcceptRefusal, Accepted, AcceptedCount, HELD_BACK_BYTES_MAX,
+    HeldBack, Quarantine, Reasons, WhatToAccept,
+};
 pub use quota::{Bucket, Quota, Rate};
 pub use rebuild::{Rebuilt, rebuild};
 pub use restore::{admit_held, certificate_of};
@@ -100,9 +103,11 @@ use crate::wire::{List, Tag};
 use catch_up::CatchUp;
 pub(crate) use catch_up::Way;
 use clock::ClockWatch;
+use evidence::Unsaid;
 use opening::Opening;
 use peers::Peers;
 use pulls::Pulls;
+use quarantine::Doubts;
 use requests::Asked;
 pub(crate) use restore::for_each;
 use restore::{damaged, restore_certificates, restore_evidence, restore_streams};
@@ -175,10 +180,9 @@ pub struct Engine<S> {
     author_quotas: BTreeMap<(NodeId, Way), Quota>,
     membership: Membership,
     clock: ClockWatch,
-    /// Members of whom something is quarantined because they are suspended.
-    suspended: BTreeSet<MemberId>,
+    doubts: Doubts,
     /// Proofs that are to be told when the step is done.
-    unsaid: Vec<Vec<u8>>,
+    unsaid: Unsaid,
     /// What this node prepared last.
     prepared: Option<Prepared>,
     /// When to say next that this node is alive.
@@ -269,8 +273,6 @@ impl<S: Store> Engine<S> {
             .into_iter()
             .chain(stored)
             .max_by_key(|prepared| (prepared.epoch, prepared.round));
-        // Whose suspension ended while this node did not run is seen at once.
-        let suspended = roster.members().map(|member| member.id).collect();
         let mut engine = Self {
             me,
             signing_key: config.signing_key,
@@ -289,8 +291,8 @@ impl<S: Store> Engine<S> {
             own_quota: Quota::own(now.mono),
             own_created_ms: 0,
             author_quotas: BTreeMap::new(),
-            suspended,
-            unsaid: Vec::new(),
+            doubts: Doubts::default(),
+            unsaid: Unsaid::default(),
             prepared,
             membership,
             clock: ClockWatch::new(now, 0),
@@ -312,6 +314,7 @@ impl<S: Store> Engine<S> {
         engine.own_created_ms = engine.last_created()?;
         let said_ms = engine.own_created_ms.max(engine.last_alive()?);
         engine.clock = ClockWatch::new(now, said_ms);
+        engine.restore_doubts(now)?;
         engine.restore_pulls(now)?;
         engine.restore_unopened()?;
         Ok(engine)
@@ -325,11 +328,11 @@ impl<S: Store> Engine<S> {
         self.staged.failure()?;
         self.look_at_clock(now);
         self.step(now, input)?;
-        for proof in core::mem::take(&mut self.unsaid) {
+        for proof in self.unsaid.due(now.mono) {
             // One that is known already is no news.
             let _ = self.utter(now, proof)?;
         }
-        Ok(())
+        self.settle_doubts(now)
     }
 
     fn step(&mut self, now: Now, input: Input) -> Result<(), StoreError> {
@@ -349,6 +352,7 @@ impl<S: Store> Engine<S> {
                 checked,
             } => self.on_gossip_notice(now, from, token, length, checked),
             Input::Say { client, saying } => self.on_say(now, client, *saying),
+            Input::Accept { client, accept } => self.on_accept(now, client, *accept),
             Input::Done(Done::Notices {
                 from,
                 at,

@@ -65,7 +65,8 @@ impl<S: Store> Engine<S> {
             .iter()
             .flat_map(|node| self.streams.of_node(node))
             .filter_map(|stream| {
-                let through = self.streams.through(&stream)?;
+                // What cannot be read is not known to count.
+                let through = self.believed_through(&stream).ok()??;
                 Some(Cut {
                     node: stream.node,
                     incarnation: stream.incarnation,

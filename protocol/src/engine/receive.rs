@@ -124,12 +124,9 @@ impl<S: Store> Engine<S> {
         }
         // A gap is news only when it opens.
         let had_gap = self.streams.has_gap(&stream);
-        let doubt = self.quarantine_of(now, &stream, position.sequence, frame.value());
         let arrival = self.append(now, &stream, &position, id, frame.value())?;
-        if let Some(why) = doubt {
-            let author = frame.value().header().prefix.author;
-            self.quarantine_of_member(arrival, author, why);
-        }
+        let signed = (&id, frame.value().header());
+        self.judge_arrival(now, arrival, &stream, signed, now.wall_ms)?;
         self.taken(now, arrival, id, from, frame);
         if !had_gap && self.streams.has_gap(&stream) {
             self.probe_soon(now, &from);
@@ -368,7 +365,7 @@ impl<S: Store> Engine<S> {
         if let Err(why) = self.charge(now, stream, REMAINS_COST_BYTES, way) {
             return Ok(Err(why));
         }
-        let arrival = self.append_place(stream, position, id)?;
+        let arrival = self.append_place(stream, position, id, now.wall_ms)?;
         self.staged.put_as(table::remains(arrival), remains);
         Ok(Ok(()))
     }
@@ -407,7 +404,7 @@ impl<S: Store> Engine<S> {
         id: EnvelopeId,
         entry: LogEntry,
     ) -> Result<Arrival, StoreError> {
-        let arrival = self.append_place(stream, position, id)?;
+        let arrival = self.append_place(stream, position, id, entry.received_ms)?;
         self.staged.put_as(table::log(arrival), &entry);
         Ok(arrival)
     }
@@ -418,6 +415,7 @@ impl<S: Store> Engine<S> {
         stream: &StreamId,
         position: &Position,
         id: EnvelopeId,
+        wall_ms: u64,
     ) -> Result<Arrival, StoreError> {
         let arrival = self.next_arrival;
         self.next_arrival += 1;
@@ -428,16 +426,26 @@ impl<S: Store> Engine<S> {
             .put_as(table::sequence(stream, position.sequence), &id);
         let (row, displaced) = self.streams.insert(*stream, position, id);
         self.staged.put_as(table::stream(stream), &row);
+        self.has_grown(stream);
         if let Some(displaced) = displaced {
-            self.displace(stream, displaced)?;
+            self.displace(wall_ms, stream, displaced)?;
         }
         Ok(arrival)
     }
 
     /// An envelope loses its place to one that fits from below: it is evidence
-    /// against its author. What was read of it stays readable; it is signed.
-    fn displace(&mut self, stream: &StreamId, displaced: Displaced) -> Result<(), StoreError> {
+    /// against its author, and on no chain, so nothing can vouch for it any more.
+    fn displace(
+        &mut self,
+        wall_ms: u64,
+        stream: &StreamId,
+        displaced: Displaced,
+    ) -> Result<(), StoreError> {
         let Displaced { sequence, envelope } = displaced;
+        let arrival: Option<Arrival> = self.staged.sound_as(&table::envelope(&envelope), 9)?;
+        if let Some(arrival) = arrival {
+            self.quarantine_displaced(wall_ms, arrival, stream, &envelope)?;
+        }
         self.staged.remove(table::sequence(stream, sequence));
         let (item, header) = match self.kept(&envelope)? {
             Kept::Whole(logged) => {

@@ -321,6 +321,11 @@ impl Streams {
         self.streams.get(id).and_then(|stream| stream.through)
     }
 
+    /// The nodes of whom a stream is held.
+    pub(crate) fn nodes(&self) -> BTreeSet<NodeId> {
+        self.streams.keys().map(|stream| stream.node).collect()
+    }
+
     /// The streams of a node, of all its lives.
     pub(crate) fn of_node(&self, node: &NodeId) -> Vec<StreamId> {
         self.streams

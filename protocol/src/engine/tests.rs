@@ -24,6 +24,7 @@ mod marks;
 mod members;
 mod packets;
 mod pages;
+mod quarantine;
 mod repairs;
 pub(crate) mod room;
 mod serving;

@@ -514,21 +514,17 @@ fn alive(body: &[u8], roster: &Roster) -> Read {
 
 fn proof(body: &[u8], roster: &Roster) -> Read {
     let proof: Proof = decode(body)?;
-    let (matter, slot) = if let Some((first, second)) = proof.headers() {
-        fork(first, second, roster)?
+    if let Some((first, second)) = proof.headers() {
+        fork(first, second, roster)
     } else if let Some((first, second)) = proof.votes() {
-        double_vote(first, second, roster)?
+        let (matter, slot) = double_vote(first, second, roster)?;
+        Ok((matter, slot, (0, 0, [0; 32])))
     } else {
-        return Err(NoticeRefusal::Contradiction("it proves nothing"));
-    };
-    Ok((matter, slot, (0, 0, [0; 32])))
+        Err(NoticeRefusal::Contradiction("it proves nothing"))
+    }
 }
 
-fn fork(
-    first: Signed<Header>,
-    second: Signed<Header>,
-    roster: &Roster,
-) -> Result<(Matter, Slot), NoticeRefusal> {
+fn fork(first: Signed<Header>, second: Signed<Header>, roster: &Roster) -> Read {
     let mut places = Vec::new();
     for signed in [first, second] {
         let claimed = claims(&signed)?;
@@ -554,12 +550,31 @@ fn fork(
             if stream == other && sequence == at && id < another =>
         {
             let slot = Slot::Fork(stream.node, stream.incarnation);
-            Ok((Matter::Fork(*stream, *sequence), slot))
+            let order = fork_order(&stream.tag, *sequence, [id, another]);
+            Ok((Matter::Fork(*stream, *sequence), slot, order))
         }
         _ => Err(NoticeRefusal::Contradiction(
             "its headers, ascending by id, do not claim one place",
         )),
     }
+}
+
+/// Of two proofs about one life that with the lesser tag, then that with the lesser
+/// sequence counts everywhere, in whichever order they come; of two about one place
+/// either is as good. What counts is the greater order, so all of it is turned over.
+fn fork_order(tag: &crate::wire::Tag, sequence: u64, ids: [&[u8; 32]; 2]) -> Order {
+    let (high, low) = tag.as_bytes().split_at(8);
+    let half = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_be_bytes);
+    let mut rest = [0; 32];
+    let bytes = (!sequence).to_be_bytes().into_iter().chain(
+        watchfire_crypto::sha256(&ids.map(|id| id.as_slice()).concat())
+            .into_iter()
+            .map(|byte| !byte),
+    );
+    for (to, from) in rest.iter_mut().zip(bytes) {
+        *to = from;
+    }
+    (!half(high), !half(low), rest)
 }
 
 fn double_vote(

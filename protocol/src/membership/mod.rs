@@ -29,7 +29,7 @@ use crate::wire::card::CertificateBytes;
 use crate::wire::kind::NOTICES;
 use crate::wire::notice::Revocation;
 use crate::wire::roster::VoteBy;
-use crate::wire::{SignedBytes, StreamId};
+use crate::wire::{SignedBytes, StreamId, Tag};
 use changes::Changes;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,7 +43,7 @@ pub struct Membership {
     deliberation: Deliberation,
     suspensions: Suspensions,
     alives: Alives,
-    forks: BTreeSet<(NodeId, u64)>,
+    forks: BTreeMap<(NodeId, u64), (Tag, u64)>,
     double_voters: BTreeSet<MemberId>,
     /// What more may be taken of what each member signs.
     signers: BTreeMap<MemberId, Bucket>,
@@ -98,7 +98,7 @@ pub enum Effect {
     /// Who is suspended may have changed.
     Suspension(MemberId),
     /// Two envelopes of a stream claim one place.
-    Fork(StreamId, u64),
+    Fork(StreamId),
     /// A member cast two votes where one may be.
     DoubleVote(MemberId),
 }
@@ -281,8 +281,10 @@ impl Membership {
                 Effect::Nothing
             }
             Matter::Fork(stream, sequence) => {
-                self.forks.insert((stream.node, stream.incarnation));
-                Effect::Fork(*stream, *sequence)
+                // The least place: the gate orders them so.
+                let life = (stream.node, stream.incarnation);
+                self.forks.insert(life, (stream.tag, *sequence));
+                Effect::Fork(*stream)
             }
             Matter::DoubleVote(member) => {
                 self.double_voters.insert(*member);
@@ -436,12 +438,24 @@ impl Membership {
 
     /// Whether two envelopes of this life of a node claim one place.
     pub fn is_forked(&self, node: &NodeId, incarnation: u64) -> bool {
-        self.forks.contains(&(*node, incarnation))
+        self.forks.contains_key(&(*node, incarnation))
     }
 
-    /// Lives of nodes of which a fork is proven.
-    pub const fn forks(&self) -> &BTreeSet<(NodeId, u64)> {
+    /// The least place, by tag and then sequence, that two envelopes of this life of
+    /// a node are proven to claim.
+    pub fn fork_of(&self, node: &NodeId, incarnation: u64) -> Option<(Tag, u64)> {
+        self.forks.get(&(*node, incarnation)).copied()
+    }
+
+    /// Lives of nodes of which a fork is proven, and where.
+    pub const fn forks(&self) -> &BTreeMap<(NodeId, u64), (Tag, u64)> {
         &self.forks
+    }
+
+    /// As if that place were proven: a test need not sign what is sealed.
+    #[cfg(test)]
+    pub(crate) fn pretend_fork(&mut self, life: (NodeId, u64), place: (Tag, u64)) {
+        self.forks.insert(life, place);
     }
 
     /// Members of whom two votes are known where one may be.

@@ -143,6 +143,7 @@ impl<S: Store> Query<'_, S> {
             return Ok(None);
         };
         let quarantine = self.quarantine(arrival)?;
+        let accepted = self.accepted(&logged.id)?;
         Ok(logged.bundle.map(|(bundle, statement)| BundleRecord {
             bundle,
             envelope: logged.id,
@@ -151,6 +152,7 @@ impl<S: Store> Query<'_, S> {
             received_ms: entry.received_ms,
             outcome,
             quarantine,
+            accepted,
         }))
     }
 

@@ -78,6 +78,7 @@ impl Table {
             Output::Door { .. }
             | Output::Published { .. }
             | Output::Said { .. }
+            | Output::Accepted { .. }
             | Output::Durable { .. }
             | Output::Synced { .. }
             | Output::Reconnect { .. }

@@ -168,6 +168,86 @@ fn every_rule_that_was_asked_is_a_line() {
 }
 
 #[test]
+fn what_is_held_back_is_a_line_each_and_accepted_with_a_reason() {
+    let held = json!({
+        "envelope": "e0".repeat(32),
+        "author": "xk-cert",
+        "node": "ab".repeat(32),
+        "incarnation": 1,
+        "stream": "00".repeat(16),
+        "sequence": 7,
+        "reasons": ["revoked", "suspended"],
+        "since": "2026-11-23T02:00:00.000Z",
+    });
+    let list = json!({"ok": {"quarantined": {"held": [held], "truncated": true}}});
+    let args = ["quarantine", "list", "--of", "xk-cert", "--limit", "1"];
+    let (said, (request, _)) = ask(list.clone(), &args);
+    assert_eq!(
+        request["op"],
+        json!({"quarantined": {"of": "xk-cert", "limit": 1}})
+    );
+    let said = said.ends(0);
+    let line = [
+        "xk-cert",
+        &"ab".repeat(32),
+        "1",
+        &"00".repeat(16),
+        "7",
+        "revoked,suspended",
+        "2026-11-23T02:00:00.000Z",
+        &"e0".repeat(32),
+    ];
+    assert_eq!(said.out, format!("{}\n", line.join("\t")));
+    said.err_has("note: the first 1; there are more");
+    let (said, _) = ask(list, &["quarantine", "list", "--json"]);
+    let data = said.ends(0).data("watchfire.quarantine-list/1");
+    assert_eq!(data["held"], json!([held]));
+
+    let accepted = json!({"ok": {"accepted": {"envelopes": 2, "more": true}}});
+    let args = [
+        "quarantine",
+        "accept",
+        "--of",
+        "xk-cert",
+        "--up-to",
+        "9",
+        "--reason",
+        "by telephone",
+    ];
+    let (said, (request, _)) = ask(accepted, &args);
+    let wanted = json!({"envelope": null, "of": "xk-cert", "up_to": 9, "reason": "by telephone"});
+    assert_eq!(request["op"], json!({ "accept": wanted }));
+    let said = said.ends(0);
+    assert_eq!(said.out, "accepted 2 envelopes\n");
+    said.err_has("accept again");
+    // What nobody asked a node.
+    for args in [
+        &["quarantine", "accept", "--reason", "so"][..],
+        &["quarantine", "accept", "--of", "xk-cert"],
+        &[
+            "quarantine",
+            "accept",
+            "ab",
+            "--of",
+            "xk-cert",
+            "--reason",
+            "so",
+        ],
+        &[
+            "quarantine",
+            "accept",
+            "ab",
+            "--up-to",
+            "9",
+            "--reason",
+            "so",
+        ],
+    ] {
+        World::new().at(args).ends(2);
+    }
+}
+
+#[test]
 fn status_names_peers_and_what_was_refused() {
     let status = json!({"ok": {"status": {
         "slug": "at-cert", "role": "agency", "federation": "EU exercise", "federation_id": "ab",

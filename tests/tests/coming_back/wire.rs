@@ -247,6 +247,7 @@ impl Played {
                     | Output::Reconnect { .. }
                     | Output::Published { .. }
                     | Output::Said { .. }
+                    | Output::Accepted { .. }
                     | Output::Durable { .. }
                     | Output::Roster(_)
                     | Output::Event(_) => {}

@@ -1,6 +1,6 @@
 //! Whether one value, by itself, is what its table holds.
 
-use watchfire_protocol::engine::Quarantine;
+use watchfire_protocol::engine::{ACCEPTED_BYTES_MAX, Accepted, HELD_BACK_BYTES_MAX, HeldBack};
 use watchfire_protocol::gate::{Slot, is_notice};
 use watchfire_protocol::ids::EnvelopeId;
 use watchfire_protocol::limits::{CHUNK_BYTES, DOOR_BYTES_MAX, FRAME_BYTES_MAX, REMAINS_BYTES_MAX};
@@ -75,7 +75,15 @@ pub(super) fn check(key: &[u8], value: &[u8]) -> Result<(), &'static str> {
         }
         Some(b'Q') => {
             key_is(ARRIVAL_KEY_BYTES)?;
-            reads(codec::decode::<Quarantine>(value, 1).is_ok())
+            reads(codec::decode::<HeldBack>(value, HELD_BACK_BYTES_MAX).is_ok())
+        }
+        Some(b'K') => {
+            key_is(HASH_KEY_BYTES)?;
+            reads(codec::decode::<Accepted>(value, ACCEPTED_BYTES_MAX).is_ok())
+        }
+        Some(b'U') => {
+            key_is(1 + 56)?;
+            reads(value.len() == 32)
         }
         Some(b'Y') => {
             let slot = key.get(1..).unwrap_or_default();
@@ -89,7 +97,7 @@ pub(super) fn check(key: &[u8], value: &[u8]) -> Result<(), &'static str> {
             key_is(1 + 8)?;
             reads(Link::from_bytes(value).is_ok())
         }
-        Some(b'K') => {
+        Some(b'J') => {
             key_is(1)?;
             reads(codec::decode::<Prepared>(value, PREPARED_BYTES_MAX).is_ok())
         }

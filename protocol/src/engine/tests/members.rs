@@ -105,7 +105,7 @@ pub(super) fn federation() -> Vec<Node> {
     (0..members()).map(Node::start).collect()
 }
 
-fn members() -> u64 {
+pub(super) fn members() -> u64 {
     config_of(0).roster.members().count() as u64
 }
 
@@ -284,22 +284,19 @@ fn signs_of_life_are_sent_every_quarter_of_an_hour_and_heard() {
 }
 
 /// What a person of this node finds of a frame.
-fn is_shown(node: &Node, frame: &[u8]) -> bool {
+pub(super) fn is_shown(node: &Node, frame: &[u8]) -> bool {
     let roster = node.engine.roster();
-    let bundle = check(frame, &config_of(0).roster)
-        .unwrap()
-        .value()
-        .bundle_id();
+    let (bundle, _) = header_of_frame(frame).unwrap().bundle.unwrap();
     let asker = Asker {
         reader: Reader::LocalPerson,
         roster: &roster,
         wall_ms: node.now().wall_ms,
     };
-    let found = Query::new(node.engine.store(), asker).bundle(&bundle.unwrap());
+    let found = Query::new(node.engine.store(), asker).bundle(&bundle);
     found.unwrap().is_some()
 }
 
-fn revocation(number: u64, node: &Node, through: Option<(u64, EnvelopeId)>) -> Vec<u8> {
+pub(super) fn revocation(number: u64, node: &Node, through: Option<(u64, EnvelopeId)>) -> Vec<u8> {
     let keys = keys(number);
     let cuts = through.map(|(sequence, head)| StreamCut {
         incarnation: 1,
@@ -454,7 +451,7 @@ fn attack_13_a_fork_is_proven_to_everybody_and_what_follows_is_not_shown() {
 }
 
 /// Two envelopes of one author at one place.
-fn forked() -> ([Vec<u8>; 2], Node, Node) {
+pub(super) fn forked() -> ([Vec<u8>; 2], Node, Node) {
     let (mut one, mut other) = (Node::start(0), Node::start(0));
     let first = one.frame_of("one", 10);
     let second = other.frame_of("other", 10);

@@ -195,6 +195,20 @@ impl Node {
         Self::on(store_of(self.engine.store().snapshot()), number)
     }
 
+    /// As [`Self::restart`], at the time that it is and with what lies beside the
+    /// store.
+    pub(super) fn restart_with(self, config: Config) -> Self {
+        let store = store_of(self.engine.store().snapshot());
+        let mut node = Self {
+            engine: Engine::open(store, config, self.now()).unwrap(),
+            ms: self.ms,
+            begun: Vec::new(),
+            token: 0,
+        };
+        node.commit();
+        node
+    }
+
     pub(super) fn now(&self) -> Now {
         Now {
             mono: Instant::from_ms(self.ms),
