@@ -13,6 +13,7 @@ pub mod formats;
 pub mod home;
 pub mod keystore;
 pub mod limits;
+pub mod lives;
 pub mod node;
 pub mod pool;
 pub mod serve;

@@ -114,7 +114,8 @@ async fn read(
             | Op::Prepare { .. }
             | Op::Suspend { .. }
             | Op::Bring
-            | Op::Follow => &room.questions,
+            | Op::Follow
+            | Op::Lives { .. } => &room.questions,
         };
         let Ok(permit) = Arc::clone(under_way).acquire_owned().await else {
             return Ok(());

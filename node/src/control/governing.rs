@@ -97,6 +97,17 @@ pub(super) async fn prepare(
     let roster: RosterId = roster
         .parse()
         .map_err(|_| usage(format!("\"{roster}\" is no id of a roster")))?;
+    // What it prepared since its copy was made, it may have forgotten.
+    let recovering = node
+        .recovering()
+        .map_err(|failed| failure(1, failed.to_string(), None))?;
+    if recovering.is_some_and(|recovering| recovering.is_restored) {
+        return Err(failure(
+            17,
+            "this node was put back from a copy, and may have forgotten what it prepared",
+            Some("begin its new life first: \"watchfire key request --new-incarnation\""),
+        ));
+    }
     let outcome = say(node, Saying::Prepare { roster, round }).await?;
     Ok(said(outcome, Vec::new()))
 }

@@ -15,12 +15,14 @@ pub mod client;
 mod connection;
 pub mod governance;
 mod governing;
+pub mod lives;
 pub mod server;
 
 use serde::{Deserialize, Serialize};
 use watchfire_protocol::policy::{Action, Decision, Step, Verdict};
 
 use crate::driver::membership::MembershipView;
+use lives::LivesReply;
 use governance::{BroughtReply, MembersReply, PacketReply, ProposeOp, SaidReply};
 
 /// A request, and how many bytes of payload follow it.
@@ -89,6 +91,12 @@ pub enum Op {
     Bring,
     /// Go on along the link of the chain that follows.
     Follow,
+    /// What is known of the lives of a node of this member.
+    Lives {
+        /// The first digits of its id; absent for this node.
+        #[serde(default)]
+        node: Option<String>,
+    },
 }
 
 /// How to publish.
@@ -171,6 +179,8 @@ pub enum Reply {
     Said(SaidReply),
     /// What came of what was brought.
     Brought(BroughtReply),
+    /// What is known of the lives of a node.
+    Lives(LivesReply),
 }
 
 /// A publication.
@@ -412,6 +422,10 @@ pub struct RecoveringView {
     pub held: u64,
     /// Envelopes that were published; absent where that is not known.
     pub published: Option<u64>,
+    /// Whether the node was put back from a copy: it publishes again in a new
+    /// life alone.
+    #[serde(default)]
+    pub restored: bool,
 }
 
 /// A store that was set aside.

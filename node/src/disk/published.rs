@@ -28,14 +28,25 @@
 //! A record that is cut off was never vouched for. One that does not carry its
 //! checksum makes the file unreadable: then a sound store says how far the
 //! streams went; and where the store was lost as well, nobody knows, which is
-//! noted as a record without a stream, and only a person can end that.
+//! noted as a mark in the place of a stream, and a person can end that, or a new
+//! life of the node.
+//!
+//! A second mark says that the whole directory was put back from a copy
+//! (`watchfire restore`): what this node published since the copy was made is
+//! known to others alone, if at all, so it publishes nothing more in that life.
+//! Only a later life ends that, which its root begins.
+//!
+//! ```text
+//!   mark            1 byte: "U" unknown, "R" restored; 8 bytes: the life up to
+//!                   which it counts, big end first; zeros to the end
+//! ```
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use watchfire_protocol::ids::{EnvelopeId, NodeId};
@@ -79,10 +90,26 @@ pub fn path_for(store: &Path) -> PathBuf {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Noted {
     streams: BTreeMap<StreamId, Through>,
-    /// Nobody knows how far they went.
-    is_unknown: bool,
+    /// Nobody knows how far they went, up to this life.
+    unknown_through: Option<u64>,
+    /// Put back from a copy in this life or an earlier one.
+    restored_through: Option<u64>,
     records: usize,
 }
+
+/// What a record says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Record {
+    End(StreamId, Through),
+    Unknown(u64),
+    Restored(u64),
+}
+
+/// How a mark begins that says "unknown".
+const UNKNOWN: u8 = b'U';
+
+/// How a mark begins that says "restored".
+const RESTORED: u8 = b'R';
 
 /// What reading the file came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,8 +142,13 @@ impl Reading {
         for record in records {
             noted.records += 1;
             match value::open(RECORD_KEY, record).and_then(read_record) {
-                Some(Some((stream, through))) => noted.note(stream, through),
-                Some(None) => noted.is_unknown = true,
+                Some(Record::End(stream, through)) => noted.note(stream, through),
+                Some(Record::Unknown(life)) => {
+                    noted.unknown_through = noted.unknown_through.max(Some(life));
+                }
+                Some(Record::Restored(life)) => {
+                    noted.restored_through = noted.restored_through.max(Some(life));
+                }
                 // Space that a power cut left unwritten was never vouched for.
                 None if record.iter().all(|byte| *byte == 0) => {}
                 None => is_sound = false,
@@ -144,21 +176,38 @@ impl Noted {
             *known = through;
         }
     }
+
+    /// Adds what another note says.
+    fn add(&mut self, other: Self) {
+        for (stream, through) in other.streams {
+            self.note(stream, through);
+        }
+        self.unknown_through = self.unknown_through.max(other.unknown_through);
+        self.restored_through = self.restored_through.max(other.restored_through);
+    }
 }
 
-/// A stream and its end, or nothing for the record that says "unknown".
-fn read_record(bytes: &[u8]) -> Option<Option<(StreamId, Through)>> {
+fn read_record(bytes: &[u8]) -> Option<Record> {
+    if let [kind @ (UNKNOWN | RESTORED), rest @ ..] = bytes {
+        let (life, zeros) = rest.split_first_chunk::<8>()?;
+        let life = u64::from_be_bytes(*life);
+        return zeros.iter().all(|byte| *byte == 0).then_some(match *kind {
+            UNKNOWN => Record::Unknown(life),
+            _ => Record::Restored(life),
+        });
+    }
     let (stream, rest) = bytes.split_first_chunk::<STREAM_KEY_BYTES>()?;
     let (sequence, head) = rest.split_first_chunk::<8>()?;
+    // As marks were written before they named a life.
     if stream.iter().all(|byte| *byte == 0) {
-        return Some(None);
+        return Some(Record::Unknown(u64::MAX));
     }
     let (stream, _) = table::stream_of(stream)?;
     let through = Through {
         sequence: u64::from_be_bytes(*sequence),
         head: EnvelopeId::from_bytes(head.try_into().ok()?),
     };
-    Some(Some((stream, through)))
+    Some(Record::End(stream, through))
 }
 
 fn record(stream: &StreamId, through: &Through) -> Vec<u8> {
@@ -175,8 +224,11 @@ fn first_record() -> Vec<u8> {
     value::seal(RECORD_KEY, &bytes)
 }
 
-fn unknown_record() -> Vec<u8> {
-    value::seal(RECORD_KEY, &[0; STREAM_KEY_BYTES + 8 + 32])
+fn mark(kind: u8, life: u64) -> Vec<u8> {
+    let mut bytes = vec![kind];
+    bytes.extend(life.to_be_bytes());
+    bytes.resize(STREAM_KEY_BYTES + 8 + 32, 0);
+    value::seal(RECORD_KEY, &bytes)
 }
 
 /// Notes, before a store is given up in whole or in part, that nobody knows
@@ -192,10 +244,41 @@ pub(crate) fn before_loss(store: &Path) -> io::Result<()> {
         Reading::Damaged(noted) => noted,
     };
     let noted = Noted {
-        is_unknown: true,
+        // Which life it is, the next start knows.
+        unknown_through: Some(u64::MAX),
         ..noted
     };
     write_anew(&path, &noted).map(drop)
+}
+
+/// Notes, before a store is put back from a copy, that `node` publishes nothing
+/// more up to the life `incarnation`, and up to the latest that either note knows
+/// of. What the note beside the copy says is added to what the one beside the
+/// store says. Durable.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn before_restore(
+    store: &Path,
+    copy: &Path,
+    node: &NodeId,
+    incarnation: u64,
+) -> io::Result<u64> {
+    let path = path_for(store);
+    let mut noted = Reading::of(&path)?.into_noted();
+    noted.add(Reading::of(&path_for(copy))?.into_noted());
+    let noted_last = noted
+        .streams
+        .keys()
+        .filter(|stream| stream.node == *node)
+        .map(|stream| stream.incarnation)
+        .max();
+    let life = noted_last.map_or(incarnation, |last| last.max(incarnation));
+    let life = noted.restored_through.map_or(life, |held| held.max(life));
+    noted.restored_through = Some(life);
+    // That mark says more.
+    noted.unknown_through = None;
+    write_anew(&path, &noted).map(|_| life)
 }
 
 /// Takes the own streams as the store has them for whole, on a person's word
@@ -205,9 +288,13 @@ pub(crate) fn before_loss(store: &Path) -> io::Result<()> {
 /// When store or file cannot be read or written.
 pub fn accept(store: &SledStore, path: &Path) -> Result<usize, StoreError> {
     let noted = Reading::of(&path_for(path)).map_err(failed("read"))?;
-    let mut accepted = Noted::default();
+    let noted = noted.into_noted();
+    let mut accepted = Noted {
+        // Nobody's word ends this: what others hold is not known here.
+        restored_through: noted.restored_through,
+        ..Noted::default()
+    };
     let nodes: std::collections::BTreeSet<NodeId> = noted
-        .into_noted()
         .streams
         .keys()
         .map(|stream| stream.node)
@@ -230,9 +317,8 @@ fn write_anew(path: &Path, noted: &Noted) -> io::Result<File> {
     for (stream, through) in &noted.streams {
         bytes.extend(record(stream, through));
     }
-    if noted.is_unknown {
-        bytes.extend(unknown_record());
-    }
+    bytes.extend(noted.unknown_through.map(|life| mark(UNKNOWN, life)).unwrap_or_default());
+    bytes.extend(noted.restored_through.map(|life| mark(RESTORED, life)).unwrap_or_default());
     point::before("make the note anew");
     let mut file = OpenOptions::new()
         .write(true)
@@ -268,7 +354,7 @@ fn failed(operation: &'static str) -> impl Fn(io::Error) -> StoreError {
 }
 
 /// Where a node's own streams end in the store.
-fn ends_of<S: Store>(store: &S, node: &NodeId) -> Result<Vec<(StreamId, Through)>, StoreError> {
+pub(crate) fn ends_of<S: Store>(store: &S, node: &NodeId) -> Result<Vec<(StreamId, Through)>, StoreError> {
     let prefix = [table::STREAMS, node.as_bytes()].concat();
     let limit = watchfire_protocol::limits::STREAMS_PER_NODE_MAX;
     let mut found = Vec::new();
@@ -295,25 +381,31 @@ fn ends_of<S: Store>(store: &S, node: &NodeId) -> Result<Vec<(StreamId, Through)
 /// than it holds, whoever is connected. What peers alone can show is refused as
 /// `PublishRefusal::Behind` of the engine; the module says why both are needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "recovering: this node's own stream is being fetched back from peers, and {}; connect it to the other members and try again when \"watchfire status\" no longer says so",
-    progress(*held, *published)
-)]
+#[error("recovering: {}", progress(*held, *published, *is_restored))]
 pub struct Recovering {
     /// Envelopes of its own that it holds without a gap.
     pub held: u64,
     /// Envelopes that it is known to have published; nothing where that is
     /// not known, which only a person can end.
     pub published: Option<u64>,
+    /// Whether it was put back from a copy: then it publishes nothing more in
+    /// this life, however much of its own stream is here.
+    pub is_restored: bool,
 }
 
-fn progress(held: u64, published: Option<u64>) -> String {
-    match published {
+fn progress(held: u64, published: Option<u64>, is_restored: bool) -> String {
+    if is_restored {
+        return "this node was put back from a copy, and publishes again only in a new life; connect it to the other members, then ask the root key for one with \"watchfire key request --new-incarnation\"".to_owned();
+    }
+    let how_far = match published {
         Some(published) => format!("{held} of {published} envelopes are here"),
         None => format!(
             "{held} envelopes are here, and the note of how many there were, store.published, was lost as well"
         ),
-    }
+    };
+    format!(
+        "this node's own stream is being fetched back from peers, and {how_far}; connect it to the other members and try again when \"watchfire status\" no longer says so"
+    )
 }
 
 /// Whether a node's own streams are whole, and the file that says how far
@@ -321,11 +413,14 @@ fn progress(held: u64, published: Option<u64>) -> String {
 #[derive(Debug)]
 pub(crate) struct OwnStreams {
     node: NodeId,
-    incarnation: u64,
+    /// In which life the node is.
+    incarnation: AtomicU64,
     /// What must be held before anything is published.
     due: BTreeMap<StreamId, Through>,
-    is_unknown: bool,
-    is_whole: AtomicBool,
+    unknown_through: Option<u64>,
+    restored_through: Option<u64>,
+    /// One more than the life in which everything was found here; 0 for none.
+    whole_in: AtomicU64,
     file: Mutex<NoteFile>,
 }
 
@@ -355,20 +450,22 @@ impl OwnStreams {
         for (stream, through) in ends_of(store, &node)? {
             noted.note(stream, through);
         }
+        // It was lost in this life or before: a later one is not concerned.
+        noted.unknown_through = noted.unknown_through.map(|life| life.min(incarnation));
         let open = write_anew(&path, &noted).map_err(failed("write"))?;
         noted.records = noted.streams.len();
-        let is_own = |stream: &StreamId| stream.node == node && stream.incarnation == incarnation;
         Ok(Self {
             node,
-            incarnation,
+            incarnation: AtomicU64::new(incarnation),
             due: noted
                 .streams
                 .iter()
-                .filter(|(stream, _)| is_own(stream))
+                .filter(|(stream, _)| stream.node == node)
                 .map(|(stream, through)| (*stream, *through))
                 .collect(),
-            is_unknown: noted.is_unknown,
-            is_whole: AtomicBool::new(false),
+            unknown_through: noted.unknown_through,
+            restored_through: noted.restored_through,
+            whole_in: AtomicU64::new(0),
             file: Mutex::new(NoteFile {
                 path,
                 open,
@@ -378,32 +475,40 @@ impl OwnStreams {
         })
     }
 
+    /// The node is in this life from now on, if it is a later one.
+    pub(crate) fn lives_in(&self, incarnation: u64) {
+        self.incarnation.fetch_max(incarnation, Ordering::AcqRel);
+    }
+
     /// Whether the node may publish.
     ///
     /// # Errors
     /// The inner one while it may not; the outer one when the store fails.
     pub(crate) fn check<S: Store>(&self, store: &S) -> Result<Result<(), Recovering>, StoreError> {
+        let life = self.incarnation.load(Ordering::Acquire);
         // Streams only grow while a node runs.
-        if self.is_whole.load(Ordering::Acquire) {
+        if self.whole_in.load(Ordering::Acquire) == life.saturating_add(1) {
             return Ok(Ok(()));
         }
+        let counts = |through: Option<u64>| through.is_some_and(|through| life <= through);
+        let is_unknown = counts(self.unknown_through);
+        let is_restored = counts(self.restored_through);
         let held: BTreeMap<StreamId, Through> = ends_of(store, &self.node)?
             .into_iter()
-            .filter(|(stream, _)| stream.incarnation == self.incarnation)
+            .filter(|(stream, _)| stream.incarnation == life)
             .collect();
+        let due = || self.due.iter().filter(|(stream, _)| stream.incarnation == life);
         let held_of = |stream: &StreamId| held.get(stream).map_or(0, |end| end.sequence);
-        let is_whole = self
-            .due
-            .iter()
-            .all(|(stream, due)| held_of(stream) >= due.sequence);
-        if is_whole && !self.is_unknown {
-            self.is_whole.store(true, Ordering::Release);
+        let is_whole = due().all(|(stream, due)| held_of(stream) >= due.sequence);
+        if is_whole && !is_unknown && !is_restored {
+            self.whole_in.store(life.saturating_add(1), Ordering::Release);
             return Ok(Ok(()));
         }
-        let published = self.due.values().map(|due| due.sequence).sum();
+        let published = due().map(|(_, due)| due.sequence).sum();
         Ok(Err(Recovering {
             held: held.values().map(|end| end.sequence).sum(),
-            published: (!self.is_unknown).then_some(published),
+            published: (!is_unknown).then_some(published),
+            is_restored,
         }))
     }
 
