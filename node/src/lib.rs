@@ -16,6 +16,7 @@ pub mod limits;
 pub mod lives;
 pub mod node;
 pub mod pool;
+pub mod revocations;
 pub mod serve;
 pub mod transport;
 pub mod votes;

@@ -281,6 +281,15 @@ pub fn before_restore(
     write_anew(&path, &noted).map(|_| life)
 }
 
+/// The latest life in which the node of this store must not publish any more,
+/// since it was put back from a copy; nothing where it was not.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn restored_through(store: &Path) -> io::Result<Option<u64>> {
+    Ok(Reading::of(&path_for(store))?.into_noted().restored_through)
+}
+
 /// Takes the own streams as the store has them for whole, on a person's word
 /// that no peer holds more. Returns how many streams the note was about.
 ///
