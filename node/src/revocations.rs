@@ -10,7 +10,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use watchfire_crypto::Statement as _;
 use watchfire_protocol::ending::{
     ENDED_FILE_BYTES_MAX, SignedRevocation, revocation_from_file, revocation_to_file,
 };

@@ -7,7 +7,7 @@ use watchfire_protocol::ending::CheckedEnd;
 use watchfire_protocol::wire::notice::{Revocation, RevocationReason, StreamCut};
 use watchfire_protocol::wire::{List, Tag};
 
-use super::{DAY_MS, RequestView, root_text};
+use super::{DAY_MS, RequestView};
 use crate::cli::error::{CliError, Code};
 use crate::cli::files;
 use crate::clock::{moment, wall_ms};
@@ -239,11 +239,6 @@ pub(super) fn not_ahead(revocation: &Revocation) -> Result<(), CliError> {
 /// The root key of a revocation as a key.
 pub(super) fn root_of(revocation: &Revocation) -> Result<PublicKey, CliError> {
     PublicKey::enrol(&revocation.root_key).map_err(|error| CliError::of(Code::Verification, &error))
-}
-
-/// A root key in words, for a message.
-pub(super) fn root_words(revocation: &Revocation) -> String {
-    root_of(revocation).map_or_else(|_| "a weak key".to_owned(), |root| root_text(&root))
 }
 
 #[cfg(test)]
