@@ -405,7 +405,7 @@ fn attack_13_a_node_put_back_from_a_copy_forks_nothing_and_publishes_in_a_new_li
         .ends(17)
         .err_has("put back from a copy");
     let status = world.at(AUTHOR, &["status", "--json"]).ends(0).data();
-    assert_eq!(status["store"]["recovering"]["restored"], true);
+    assert_eq!(status["store"]["recovering"]["life_over"], "restored");
     world.holds(AUTHOR, 4);
     // Though it holds all of its own stream again.
     world.try_publish(AUTHOR, 5).ends(17);
@@ -472,6 +472,16 @@ fn attack_13_a_node_that_ran_twice_is_quarantined_until_its_root_begins_a_new_li
         world.shows(slug, &one, false);
         world.shows(slug, &other, false);
     }
+
+    // It learns that, too, and adds nothing that nobody would see.
+    let told = ["status", "--json"];
+    world.until("clone", &told, |said| {
+        said.code == 0 && said.data()["store"]["recovering"]["life_over"] == "forked"
+    });
+    world
+        .try_publish("clone", 5)
+        .ends(17)
+        .err_has("two envelopes for one place");
 
     // What lies below the fork counts, and the node goes on in a new life.
     let ended = world.begins_a_life("clone", 2);

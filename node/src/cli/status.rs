@@ -107,16 +107,17 @@ fn troubles(store: &StoreView) -> Vec<(&'static str, String)> {
     if let Some(RecoveringView {
         held,
         published,
-        restored,
+        why,
+        life_over: _,
     }) = &store.recovering
     {
         let of = published.map_or_else(
             || "an unknown number of".to_owned(),
             |published| published.to_string(),
         );
-        let text = if *restored {
+        let text = if let Some(why) = why {
             format!(
-                "publishing is refused: this node was put back from a copy and needs a new life, see \"watchfire key request --new-incarnation\"; {held} of its own envelopes are here"
+                "publishing is refused: {why}; it needs a new life, see \"watchfire key request --new-incarnation\"; {held} of its own envelopes are here"
             )
         } else {
             format!(

@@ -18,6 +18,7 @@ use super::governance::{
 };
 use super::{Failure, Reply, failure};
 use crate::clock::{moment, wall_ms};
+use crate::disk::published::LifeOver;
 use crate::driver::membership::MembershipView;
 use crate::node::{Ended, Node};
 
@@ -101,7 +102,7 @@ pub(super) async fn prepare(
     let recovering = node
         .recovering()
         .map_err(|failed| failure(1, failed.to_string(), None))?;
-    if recovering.is_some_and(|recovering| recovering.is_restored) {
+    if recovering.is_some_and(|recovering| recovering.life_over == Some(LifeOver::Restored)) {
         return Err(failure(
             17,
             "this node was put back from a copy, and may have forgotten what it prepared",

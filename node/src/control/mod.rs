@@ -422,10 +422,12 @@ pub struct RecoveringView {
     pub held: u64,
     /// Envelopes that were published; absent where that is not known.
     pub published: Option<u64>,
-    /// Whether the node was put back from a copy: it publishes again in a new
-    /// life alone.
+    /// `restored` or `forked`, where the node publishes again in a new life alone.
     #[serde(default)]
-    pub restored: bool,
+    pub life_over: Option<String>,
+    /// The same in a sentence.
+    #[serde(default)]
+    pub why: Option<String>,
 }
 
 /// A store that was set aside.

@@ -303,7 +303,8 @@ fn store_view(node: &Node) -> Result<StoreView, Failure> {
         recovering: recovering.map(|recovering| RecoveringView {
             held: recovering.held,
             published: recovering.published,
-            restored: recovering.is_restored,
+            life_over: recovering.life_over.map(|why| why.name().to_owned()),
+            why: recovering.life_over.map(|why| why.about().to_owned()),
         }),
         happened: node
             .happened()

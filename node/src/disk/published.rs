@@ -49,6 +49,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use watchfire_protocol::gate::Slot;
 use watchfire_protocol::ids::{EnvelopeId, NodeId};
 use watchfire_protocol::store::{Batch, Entry, Store, StoreError};
 use watchfire_protocol::table::{self, StreamRow, Through};
@@ -386,25 +387,69 @@ pub(crate) fn ends_of<S: Store>(store: &S, node: &NodeId) -> Result<Vec<(StreamI
     }
 }
 
+/// Where the streams of one life end in the store.
+fn held_in<S: Store>(
+    store: &S,
+    node: &NodeId,
+    life: u64,
+) -> Result<BTreeMap<StreamId, Through>, StoreError> {
+    let mut held: BTreeMap<StreamId, Through> = ends_of(store, node)?.into_iter().collect();
+    held.retain(|stream, _| stream.incarnation == life);
+    Ok(held)
+}
+
 /// Why a node does not publish yet: its own note says that it published more
 /// than it holds, whoever is connected. What peers alone can show is refused as
 /// `PublishRefusal::Behind` of the engine; the module says why both are needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("recovering: {}", progress(*held, *published, *is_restored))]
+#[error("recovering: {}", progress(*held, *published, *life_over))]
 pub struct Recovering {
     /// Envelopes of its own that it holds without a gap.
     pub held: u64,
     /// Envelopes that it is known to have published; nothing where that is
     /// not known, which only a person can end.
     pub published: Option<u64>,
-    /// Whether it was put back from a copy: then it publishes nothing more in
-    /// this life, however much of its own stream is here.
-    pub is_restored: bool,
+    /// Why it publishes nothing more in this life, however much of its own stream
+    /// is here.
+    pub life_over: Option<LifeOver>,
 }
 
-fn progress(held: u64, published: Option<u64>, is_restored: bool) -> String {
-    if is_restored {
-        return "this node was put back from a copy, and publishes again only in a new life; connect it to the other members, then ask the root key for one with \"watchfire key request --new-incarnation\"".to_owned();
+/// Why a node needs a new life before it publishes again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LifeOver {
+    /// It was put back from a copy.
+    Restored,
+    /// It is proven that it signed two envelopes for one place: the others show
+    /// nothing that it adds.
+    Forked,
+}
+
+impl LifeOver {
+    /// In one word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Restored => "restored",
+            Self::Forked => "forked",
+        }
+    }
+
+    /// In a sentence.
+    pub const fn about(self) -> &'static str {
+        match self {
+            Self::Restored => "this node was put back from a copy",
+            Self::Forked => {
+                "it is proven that this node signed two envelopes for one place, as two copies of one node do, and the others show nothing that it adds"
+            }
+        }
+    }
+}
+
+fn progress(held: u64, published: Option<u64>, life_over: Option<LifeOver>) -> String {
+    if let Some(why) = life_over {
+        return format!(
+            "{}, so it publishes again only in a new life; connect it to the other members, then ask the root key for one with \"watchfire key request --new-incarnation\"",
+            why.about()
+        );
     }
     let how_far = match published {
         Some(published) => format!("{held} of {published} envelopes are here"),
@@ -495,30 +540,53 @@ impl OwnStreams {
     /// The inner one while it may not; the outer one when the store fails.
     pub(crate) fn check<S: Store>(&self, store: &S) -> Result<Result<(), Recovering>, StoreError> {
         let life = self.incarnation.load(Ordering::Acquire);
+        if store
+            .get(&table::notice(&Slot::Fork(self.node, life)))?
+            .is_some()
+        {
+            return Ok(Err(self.recovering(store, life, Some(LifeOver::Forked))?));
+        }
         // Streams only grow while a node runs.
         if self.whole_in.load(Ordering::Acquire) == life.saturating_add(1) {
             return Ok(Ok(()));
         }
-        let counts = |through: Option<u64>| through.is_some_and(|through| life <= through);
-        let is_unknown = counts(self.unknown_through);
-        let is_restored = counts(self.restored_through);
-        let held: BTreeMap<StreamId, Through> = ends_of(store, &self.node)?
-            .into_iter()
-            .filter(|(stream, _)| stream.incarnation == life)
-            .collect();
-        let due = || self.due.iter().filter(|(stream, _)| stream.incarnation == life);
-        let held_of = |stream: &StreamId| held.get(stream).map_or(0, |end| end.sequence);
-        let is_whole = due().all(|(stream, due)| held_of(stream) >= due.sequence);
-        if is_whole && !is_unknown && !is_restored {
-            self.whole_in.store(life.saturating_add(1), Ordering::Release);
+        let is_restored = self.restored_through.is_some_and(|last| life <= last);
+        let over = is_restored.then_some(LifeOver::Restored);
+        let recovering = self.recovering(store, life, over)?;
+        let is_whole = recovering.published.is_some() && {
+            let held = held_in(store, &self.node, life)?;
+            self.due_in(life)
+                .all(|(stream, due)| held.get(stream).map_or(0, |end| end.sequence) >= due.sequence)
+        };
+        if is_whole && over.is_none() {
+            self.whole_in
+                .store(life.saturating_add(1), Ordering::Release);
             return Ok(Ok(()));
         }
-        let published = due().map(|(_, due)| due.sequence).sum();
-        Ok(Err(Recovering {
+        Ok(Err(recovering))
+    }
+
+    /// What must be held of a life before anything is published in it.
+    fn due_in(&self, life: u64) -> impl Iterator<Item = (&StreamId, &Through)> {
+        self.due
+            .iter()
+            .filter(move |(stream, _)| stream.incarnation == life)
+    }
+
+    fn recovering<S: Store>(
+        &self,
+        store: &S,
+        life: u64,
+        life_over: Option<LifeOver>,
+    ) -> Result<Recovering, StoreError> {
+        let is_unknown = self.unknown_through.is_some_and(|last| life <= last);
+        let published = self.due_in(life).map(|(_, due)| due.sequence).sum();
+        let held = held_in(store, &self.node, life)?;
+        Ok(Recovering {
             held: held.values().map(|end| end.sequence).sum(),
             published: (!is_unknown).then_some(published),
-            is_restored,
-        }))
+            life_over,
+        })
     }
 
     /// Looks for longer own streams in a batch that was applied.

@@ -77,7 +77,7 @@ fn what_was_published_must_come_back_before_more_is() {
             Recovering {
                 held: sequence,
                 published: Some(5),
-                is_restored: false,
+                life_over: None,
             }
         );
         assert!(refused.to_string().contains(&format!("{sequence} of 5")));
@@ -206,7 +206,7 @@ fn what_was_put_back_from_a_copy_publishes_in_a_later_life_alone() {
         Recovering {
             held: 3,
             published: Some(3),
-            is_restored: true,
+            life_over: Some(LifeOver::Restored),
         }
     );
     assert!(refused.to_string().contains("--new-incarnation"));
@@ -214,7 +214,8 @@ fn what_was_put_back_from_a_copy_publishes_in_a_later_life_alone() {
     accept(&store, &bench.path).unwrap();
     before_restore(&bench.path, &copy, &NODE, 0).unwrap();
     let own = OwnStreams::open(&store, &bench.path, NODE, 1).unwrap();
-    assert!(own.check(&store).unwrap().unwrap_err().is_restored);
+    let refused = own.check(&store).unwrap().unwrap_err();
+    assert_eq!(refused.life_over, Some(LifeOver::Restored));
     // The life that follows does, while the node runs and at the next start.
     own.lives_in(2);
     own.check(&store).unwrap().unwrap();
@@ -235,5 +236,27 @@ fn a_lost_note_does_not_concern_a_later_life() {
     let (store, own) = after_loss(&bench);
     own.check(&store).unwrap().unwrap_err();
     let own = OwnStreams::open(&store, &bench.path, NODE, 2).unwrap();
+    own.check(&store).unwrap().unwrap();
+}
+
+#[test]
+fn a_life_of_which_a_fork_is_proven_is_over() {
+    let bench = bench();
+    publish(&bench, 1..=2);
+    let store = SledStore::open(&bench.path).unwrap();
+    let own = OwnStreams::open(&store, &bench.path, NODE, 1).unwrap();
+    own.check(&store).unwrap().unwrap();
+    let mut batch = Batch::default();
+    let of_another = Slot::Fork(NodeId::from_bytes([8; 32]), 1);
+    batch.put(table::notice(&of_another), vec![1]);
+    store.apply(&batch).unwrap();
+    own.check(&store).unwrap().unwrap();
+    let mut batch = Batch::default();
+    batch.put(table::notice(&Slot::Fork(NODE, 1)), vec![1]);
+    store.apply(&batch).unwrap();
+    let refused = own.check(&store).unwrap().unwrap_err();
+    assert_eq!(refused.life_over, Some(LifeOver::Forked));
+    assert!(refused.to_string().contains("two envelopes for one place"));
+    own.lives_in(2);
     own.check(&store).unwrap().unwrap();
 }
