@@ -90,9 +90,11 @@ pub fn revocations_in<S: Store>(
         };
         from.clone_from(last);
         from.push(0);
-        found.extend(page.iter().filter_map(|(_, frame)| {
-            watchfire_protocol::ending::revocation_from_file(frame).ok()
-        }));
+        found.extend(
+            page.iter().filter_map(|(_, frame)| {
+                watchfire_protocol::ending::revocation_from_file(frame).ok()
+            }),
+        );
     }
 }
 

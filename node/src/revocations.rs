@@ -75,9 +75,7 @@ fn is_known(roster: &Roster, revocation: &SignedRevocation) -> bool {
     };
     roster
         .revocation(claimed.member, &claimed.node)
-        .is_some_and(|held| {
-            (held.serial, held.created_ms) >= (claimed.serial, claimed.created_ms)
-        })
+        .is_some_and(|held| (held.serial, held.created_ms) >= (claimed.serial, claimed.created_ms))
 }
 
 /// What a running node does with the files.
@@ -181,7 +179,7 @@ mod tests {
         assert!(keep(&home, &one).unwrap());
         assert!(!keep(&home, &one).unwrap(), "it is there already");
         fs::write(home.revocations().join("x.revocation"), b"rubbish").unwrap();
-        assert_eq!(installed(&home), [one.clone()]);
+        assert_eq!(installed(&home), std::slice::from_ref(&one));
         assert!(!is_known(&roster, &one));
         let checked = roster.check_revocation(newer.to_signed()).unwrap();
         roster.revoke(&checked);

@@ -41,8 +41,7 @@ pub const END_REQUEST_FILE_BYTES_MAX: usize = REVOCATION_BYTES_MAX + REQUEST_FIL
 
 /// The longest file with what came of one, in bytes: the revocation, a signature
 /// of 64, the certificate, and 64 for the line and lengths.
-pub const ENDED_FILE_BYTES_MAX: usize =
-    REVOCATION_BYTES_MAX + 64 + CERTIFICATE_FILE_BYTES_MAX + 64;
+pub const ENDED_FILE_BYTES_MAX: usize = REVOCATION_BYTES_MAX + 64 + CERTIFICATE_FILE_BYTES_MAX + 64;
 
 /// What a request begins with.
 const FIRST_LINE: &[u8] = b"watchfire-end-request 1\n";
@@ -98,10 +97,14 @@ pub fn defect(revocation: &Revocation) -> Option<&'static str> {
     if !revocation.cuts.is_set() {
         return Some("its cuts are not in ascending order");
     }
-    let is_twice = revocation.cuts.as_slice().windows(2).any(|pair| match pair {
-        [one, other] => (one.incarnation, one.tag) == (other.incarnation, other.tag),
-        [..] => false,
-    });
+    let is_twice = revocation
+        .cuts
+        .as_slice()
+        .windows(2)
+        .any(|pair| match pair {
+            [one, other] => (one.incarnation, one.tag) == (other.incarnation, other.tag),
+            [..] => false,
+        });
     is_twice.then_some("two of its cuts are of one stream")
 }
 
@@ -174,8 +177,7 @@ pub fn read_end_request(file: &[u8]) -> Result<CheckedEnd, RequestRefused> {
     let claimed = signed
         .claims()
         .map_err(|error| malformed(error.to_string()))?;
-    let by =
-        PublicKey::enrol(&claimed.by).map_err(|_| RequestRefused::Defect("a key is weak"))?;
+    let by = PublicKey::enrol(&claimed.by).map_err(|_| RequestRefused::Defect("a key is weak"))?;
     let body = signed
         .verify(&by)
         .map_err(|_| RequestRefused::Signature { key: "signing" })?

@@ -246,7 +246,9 @@ impl World {
         let status = self.at(data_dir, &["roster", "status", "--json"]).ends(0);
         let forked = &status.data()["forked"];
         let nodes = forked.as_array().unwrap().iter();
-        nodes.map(|node| node.as_str().unwrap().to_owned()).collect()
+        nodes
+            .map(|node| node.as_str().unwrap().to_owned())
+            .collect()
     }
 
     /// What contradicts what is held in a store whose node has ended.
@@ -256,7 +258,13 @@ impl World {
     }
 
     fn request(&self, data_dir: &str, args: &[&str]) -> Said {
-        let request = ["key", "request", "--passphrase-file", "passphrase", "--json"];
+        let request = [
+            "key",
+            "request",
+            "--passphrase-file",
+            "passphrase",
+            "--json",
+        ];
         self.at(data_dir, &[&request[..], args].concat())
     }
 
@@ -394,7 +402,10 @@ fn attack_13_a_node_put_back_from_a_copy_forks_nothing_and_publishes_in_a_new_li
     world.at("be-cert", &["restore", "copy"]).ends(11);
     // The disk is gone, and with it what said how far its streams went.
     fs::remove_dir_all(world.path(AUTHOR)).unwrap();
-    let restored = world.at(AUTHOR, &["restore", "copy", "--json"]).ends(0).data();
+    let restored = world
+        .at(AUTHOR, &["restore", "copy", "--json"])
+        .ends(0)
+        .data();
     assert_eq!(restored["life_ended"], 1);
     assert_eq!(restored["node"], node_of(0));
     world.at(AUTHOR, &["restore", "copy"]).ends(0);
@@ -411,7 +422,10 @@ fn attack_13_a_node_put_back_from_a_copy_forks_nothing_and_publishes_in_a_new_li
     world.try_publish(AUTHOR, 5).ends(17);
 
     let ended = world.begins_a_life(AUTHOR, 2);
-    assert_eq!((&ended["serial"], &ended["next"]["serial"]), (&1.into(), &2.into()));
+    assert_eq!(
+        (&ended["serial"], &ended["next"]["serial"]),
+        (&1.into(), &2.into())
+    );
     assert_eq!(ended["cuts"].as_array().unwrap().len(), 1);
     assert_eq!(ended["cuts"][0]["sequence"], 4);
     let (bundle, sequence) = world.publishes_again(AUTHOR, 10);
@@ -521,7 +535,11 @@ fn attack_17_a_node_that_was_replaced_counts_up_to_its_cut_and_connects_no_more(
     world.join("new");
     let asked = world.request("new", &["-o", "new.request"]).ends(0).data();
     assert_eq!(asked["serial"], 2, "the card says what was used");
-    world.issue("new.request", asked["fingerprint"].as_str().unwrap(), "new.cert");
+    world.issue(
+        "new.request",
+        asked["fingerprint"].as_str().unwrap(),
+        "new.cert",
+    );
     world.at("new", &["key", "install", "new.cert"]).ends(0);
     let new = world.serve("new");
     world.connected("new", 2);
@@ -529,19 +547,47 @@ fn attack_17_a_node_that_was_replaced_counts_up_to_its_cut_and_connects_no_more(
 
     // Then the old one ends, up to what the new one holds of it.
     let (old_node, new_node) = (node_of(0), node_of(REPLACEMENT));
-    world.request("new", &["--revoke", &new_node[..4], "--reason", "replaced"]).ends(2);
-    world.request("new", &["--revoke", "0123456789abcdef", "--reason", "replaced"]).ends(14);
-    world.request("new", &["--revoke", &old_node[..12]]).ends(2).err_has("reason");
-    let revoke = ["--revoke", &old_node[..12], "--reason", "replaced", "-o", "end.request"];
+    world
+        .request("new", &["--revoke", &new_node[..4], "--reason", "replaced"])
+        .ends(2);
+    world
+        .request(
+            "new",
+            &["--revoke", "0123456789abcdef", "--reason", "replaced"],
+        )
+        .ends(14);
+    world
+        .request("new", &["--revoke", &old_node[..12]])
+        .ends(2)
+        .err_has("reason");
+    let revoke = [
+        "--revoke",
+        &old_node[..12],
+        "--reason",
+        "replaced",
+        "-o",
+        "end.request",
+    ];
     let asked = world.request("new", &revoke).ends(0).data();
     assert_eq!(asked["node"], old_node.as_str());
     assert_eq!(asked["serial"], Value::Null, "every certificate of it");
     assert_eq!(asked["cuts"][0]["sequence"], 1);
     let wrong = "0".repeat(64);
     let issue = ["key", "issue", "end.request", "--root-key", "root.key"];
-    let with = ["--root-passphrase-file", "passphrase", "--fingerprint", &wrong];
-    world.at("nowhere", &[&issue[..], &with[..]].concat()).ends(18);
-    world.issue("end.request", asked["fingerprint"].as_str().unwrap(), "old.revocation");
+    let with = [
+        "--root-passphrase-file",
+        "passphrase",
+        "--fingerprint",
+        &wrong,
+    ];
+    world
+        .at("nowhere", &[&issue[..], &with[..]].concat())
+        .ends(18);
+    world.issue(
+        "end.request",
+        asked["fingerprint"].as_str().unwrap(),
+        "old.revocation",
+    );
     let shown = world.at("nowhere", &["key", "show", "old.revocation", "--json"]);
     assert_eq!(shown.ends(0).data()["reason"], "replaced");
     let installed = world.at("new", &["key", "install", "old.revocation", "--json"]);
@@ -557,7 +603,10 @@ fn attack_17_a_node_that_was_replaced_counts_up_to_its_cut_and_connects_no_more(
         world.shows(slug, &next, true);
     }
     // The next request counts on from what the new node knows.
-    let asked = world.request("new", &["-o", "renewal.request"]).ends(0).data();
+    let asked = world
+        .request("new", &["-o", "renewal.request"])
+        .ends(0)
+        .data();
     assert_eq!(asked["serial"], 3);
 
     // Whoever found the old disk is heard by nobody.

@@ -68,11 +68,10 @@ pub(crate) fn run(context: &Context, args: &RestoreArgs) -> Result<(), CliError>
         Err(error) => return Err(error.into()),
     };
     if fs::canonicalize(copy.path()).ok() == fs::canonicalize(home.path()).ok() {
-        return Err(CliError::new(
-            Code::Usage,
-            "the copy is the data directory itself",
-        )
-        .hint("name the copy, and the data directory with --data-dir"));
+        return Err(
+            CliError::new(Code::Usage, "the copy is the data directory itself")
+                .hint("name the copy, and the data directory with --data-dir"),
+        );
     }
     let _lock = home.lock()?;
     let node = same_node(&home, &copy)?;
@@ -123,7 +122,9 @@ pub(crate) fn run(context: &Context, args: &RestoreArgs) -> Result<(), CliError>
     if restored.files.iter().any(|file| file.ends_with(".votes")) {
         ui.note("note: a record of what the root key voted came from the copy: it does not know of votes since");
     }
-    ui.note("next: start the node; it publishes nothing yet. When \"watchfire sync now\" is done, run");
+    ui.note(
+        "next: start the node; it publishes nothing yet. When \"watchfire sync now\" is done, run",
+    );
     ui.note("  watchfire key request --new-incarnation");
     Ok(())
 }
@@ -216,7 +217,11 @@ fn same_federation(home: &Home, copy: &Home) -> Result<(), CliError> {
         return Err(other("two different geneses"));
     }
     let (here, there) = (chain::read(&home.store())?, chain::read(&copy.store())?);
-    if here.iter().zip(&there).any(|(here, there)| here.id() != there.id()) {
+    if here
+        .iter()
+        .zip(&there)
+        .any(|(here, there)| here.id() != there.id())
+    {
         return Err(other("two different rosters of one epoch"));
     }
     Ok(())
@@ -257,9 +262,7 @@ fn latest_life(
 /// Whether a file at the top of a data directory is not one to be put back as it
 /// is: who uses it, what others connect to, and what is handled on its own.
 fn is_apart(name: &str) -> bool {
-    name == "lock"
-        || name == "control.sock"
-        || (name.starts_with("store") && name != "store.chain")
+    name == "lock" || name == "control.sock" || (name.starts_with("store") && name != "store.chain")
 }
 
 /// Copies what is in the copy and not here, and names it.

@@ -133,7 +133,9 @@ pub(crate) fn named(roster: &Roster, member: &MemberId, digits: &str) -> Result<
         [] => Err(failure(
             14,
             format!("no certificate of a node {digits} of this member is known here"),
-            Some("\"watchfire peer show\" with this member's slug names its nodes; a root ends those of its own member alone"),
+            Some(
+                "\"watchfire peer show\" with this member's slug names its nodes; a root ends those of its own member alone",
+            ),
         )),
     }
 }

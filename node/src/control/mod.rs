@@ -22,8 +22,8 @@ use serde::{Deserialize, Serialize};
 use watchfire_protocol::policy::{Action, Decision, Step, Verdict};
 
 use crate::driver::membership::MembershipView;
-use lives::LivesReply;
 use governance::{BroughtReply, MembersReply, PacketReply, ProposeOp, SaidReply};
+use lives::LivesReply;
 
 /// A request, and how many bytes of payload follow it.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -304,11 +304,8 @@ pub fn accept(store: &SledStore, path: &Path) -> Result<usize, StoreError> {
         restored_through: noted.restored_through,
         ..Noted::default()
     };
-    let nodes: std::collections::BTreeSet<NodeId> = noted
-        .streams
-        .keys()
-        .map(|stream| stream.node)
-        .collect();
+    let nodes: std::collections::BTreeSet<NodeId> =
+        noted.streams.keys().map(|stream| stream.node).collect();
     for node in nodes {
         for (stream, through) in ends_of(store, &node)? {
             accepted.note(stream, through);
@@ -327,8 +324,18 @@ fn write_anew(path: &Path, noted: &Noted) -> io::Result<File> {
     for (stream, through) in &noted.streams {
         bytes.extend(record(stream, through));
     }
-    bytes.extend(noted.unknown_through.map(|life| mark(UNKNOWN, life)).unwrap_or_default());
-    bytes.extend(noted.restored_through.map(|life| mark(RESTORED, life)).unwrap_or_default());
+    bytes.extend(
+        noted
+            .unknown_through
+            .map(|life| mark(UNKNOWN, life))
+            .unwrap_or_default(),
+    );
+    bytes.extend(
+        noted
+            .restored_through
+            .map(|life| mark(RESTORED, life))
+            .unwrap_or_default(),
+    );
     point::before("make the note anew");
     let mut file = OpenOptions::new()
         .write(true)
@@ -364,7 +371,10 @@ fn failed(operation: &'static str) -> impl Fn(io::Error) -> StoreError {
 }
 
 /// Where a node's own streams end in the store.
-pub(crate) fn ends_of<S: Store>(store: &S, node: &NodeId) -> Result<Vec<(StreamId, Through)>, StoreError> {
+pub(crate) fn ends_of<S: Store>(
+    store: &S,
+    node: &NodeId,
+) -> Result<Vec<(StreamId, Through)>, StoreError> {
     let prefix = [table::STREAMS, node.as_bytes()].concat();
     let limit = watchfire_protocol::limits::STREAMS_PER_NODE_MAX;
     let mut found = Vec::new();

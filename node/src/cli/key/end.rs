@@ -59,8 +59,7 @@ pub(super) fn revocation_of(
         serial,
         created_ms: wall_ms(),
         reason,
-        cuts: List::new(lives.cuts.clone())
-            .map_err(|error| CliError::of(Code::Failure, &error))?,
+        cuts: List::new(lives.cuts.clone()).map_err(|error| CliError::of(Code::Failure, &error))?,
     })
 }
 
@@ -291,8 +290,14 @@ mod tests {
         };
         let all = text(&view);
         assert!(all.contains("also later ones") && all.contains("because: compromised"));
-        assert!(all.contains("life 1, public stream: up to 12 (abababababababab)"), "{all}");
-        assert_eq!(serde_json::to_value(&view).unwrap()["serial"], serde_json::Value::Null);
+        assert!(
+            all.contains("life 1, public stream: up to 12 (abababababababab)"),
+            "{all}"
+        );
+        assert_eq!(
+            serde_json::to_value(&view).unwrap()["serial"],
+            serde_json::Value::Null
+        );
         let some = revocation_of(&lives, 4, RevocationReason::Retired).unwrap();
         let some = text(&EndView::new("x".to_owned(), "at-cert", &some));
         assert!(some.contains("up to serial 4"), "{some}");

@@ -298,7 +298,9 @@ pub(super) fn note_outcome(ui: &Ui, own: &Own, said: &Revocation, outcome: &str)
         said.node == own.node() && held.serial <= said.serial && said.member == held.member
     });
     if ends_here {
-        ui.note("note: this ends this very node: it publishes nothing more, and gets no connection");
+        ui.note(
+            "note: this ends this very node: it publishes nothing more, and gets no connection",
+        );
     }
 }
 

@@ -61,7 +61,7 @@ pub(super) enum Asked {
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum AskedView {
-    Certificate(RequestView),
+    Certificate(Box<RequestView>),
     End(Box<EndView>),
 }
 
@@ -92,7 +92,12 @@ pub(crate) fn run(context: &Context, args: IssueArgs) -> Result<(), CliError> {
     if !ui.json() {
         ui.fields(&view.fields())?;
     }
-    compared(ui, asked.fingerprint(), args.fingerprint.as_deref(), args.yes)?;
+    compared(
+        ui,
+        asked.fingerprint(),
+        args.fingerprint.as_deref(),
+        args.yes,
+    )?;
     let root = args.root.open(ui, None)?;
     let issued = sign(&asked, view, &*root, &output)?;
     if ui.json() {
@@ -135,7 +140,9 @@ impl Asked {
 
     pub(super) fn view(&self, file: String) -> AskedView {
         match self {
-            Self::Certificate(request) => AskedView::Certificate(RequestView::new(file, request)),
+            Self::Certificate(request) => {
+                AskedView::Certificate(Box::new(RequestView::new(file, request)))
+            }
             Self::End(end) => AskedView::End(Box::new(EndView::asked(file, end))),
         }
     }

@@ -7,7 +7,7 @@ use watchfire_protocol::wire::notice::Revocation;
 
 use super::Own;
 use crate::cli::error::{CliError, Code};
-use crate::cli::{Context, files};
+use crate::cli::{Context, TIMEOUT_DEFAULT, files};
 use crate::control::client::{ControlClient, ControlError};
 use crate::control::lives::named;
 use crate::control::{Op, Reply, SyncView};
@@ -131,11 +131,13 @@ fn learn(roster: &mut Roster, home: &Home, store: &SledStore) -> Result<(), CliE
 /// none where neither can be asked, and then the files say what they know.
 pub(super) fn serial_highest(context: &Context, home: &Home, own: &Own) -> Option<u64> {
     own.certificate.as_ref()?;
-    let lives = match context.connect(super::super::TIMEOUT_DEFAULT) {
-        Ok(mut node) => match node.request(Op::Lives { node: None }, &[]).ok()? {
-            Reply::Lives(reply) => reply.read()?,
-            _ => return None,
-        },
+    let lives = match context.connect(TIMEOUT_DEFAULT) {
+        Ok(mut node) => {
+            let Reply::Lives(reply) = node.request(Op::Lives { node: None }, &[]).ok()? else {
+                return None;
+            };
+            reply.read()?
+        }
         Err(error) if error.code == Code::Unreachable => {
             of_stopped(context, home, own, None).ok()?
         }

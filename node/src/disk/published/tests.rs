@@ -226,7 +226,10 @@ fn what_was_put_back_from_a_copy_publishes_in_a_later_life_alone() {
     let Reading::Sound(noted) = Reading::of(&path_for(&bench.path)).unwrap() else {
         panic!("the note is whole");
     };
-    assert_eq!((noted.restored_through, noted.unknown_through), (Some(1), None));
+    assert_eq!(
+        (noted.restored_through, noted.unknown_through),
+        (Some(1), None)
+    );
     assert_eq!(noted.streams[&STREAM].sequence, 3, "the later of the two");
 }
 
