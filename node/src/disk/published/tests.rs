@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+use std::fs;
+
 use super::*;
+use watchfire_protocol::ids::EnvelopeId;
 use watchfire_protocol::wire::Tag;
 
 const NODE: NodeId = NodeId::from_bytes([7; 32]);
