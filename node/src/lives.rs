@@ -260,3 +260,161 @@ fn cuts_of<S: Store>(
     cuts.sort_unstable();
     Ok((cuts, left_out))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+    use watchfire_protocol::ending::sign_revocation;
+    use watchfire_protocol::founding::{Keys, derived_federation};
+    use watchfire_protocol::limits::CERTIFICATE_LIFE_MS_MAX;
+    use watchfire_protocol::store::{Batch, MemoryStore};
+    use watchfire_protocol::table::{StreamRow, Through};
+    use watchfire_protocol::wire::card::{NodeCert, Role};
+    use watchfire_protocol::wire::notice::RevocationReason;
+    use watchfire_protocol::wire::{List, Tag};
+
+    use super::*;
+
+    const WALL_MS: u64 = 1_800_000_000_000;
+
+    fn id(sequence: u64) -> EnvelopeId {
+        EnvelopeId::from_bytes([u8::try_from(sequence).unwrap(); 32])
+    }
+
+    struct Bench {
+        roster: Roster,
+        keys: Keys,
+        member: MemberId,
+        node: NodeId,
+        store: MemoryStore,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let roles = [Role::Agency, Role::Agency];
+            let (_, roster, keys) = derived_federation(&[6; 32], &roles, WALL_MS).unwrap();
+            let keys = keys.into_iter().next().unwrap();
+            let member = MemberId::of_root(&keys.root.public());
+            let node = roster.certificates_of(member).next().unwrap().node;
+            Self {
+                roster,
+                keys,
+                member,
+                node,
+                store: MemoryStore::default(),
+            }
+        }
+
+        fn stream(&self, incarnation: u64) -> StreamId {
+            StreamId {
+                node: self.node,
+                incarnation,
+                tag: Tag::PUBLIC,
+            }
+        }
+
+        /// The public stream of a life is held up to here.
+        fn holds(&self, incarnation: u64, last: u64) {
+            let stream = self.stream(incarnation);
+            let mut batch = Batch::default();
+            let row = StreamRow {
+                through: Some(Through {
+                    sequence: last,
+                    head: id(last),
+                }),
+                born: 1,
+                changed: last,
+            };
+            batch.put(table::stream(&stream), codec::encode(&row));
+            for sequence in 1..=last {
+                let key = table::sequence(&stream, sequence);
+                batch.put(key, codec::encode(&id(sequence)));
+            }
+            self.store.apply(&batch).unwrap();
+        }
+
+        fn lives(&self) -> Lives {
+            let found = lives_of(&self.roster, &self.store, &self.member, &self.node);
+            found.unwrap().unwrap()
+        }
+
+        fn ends(&self) -> Vec<(u64, u64, EnvelopeId)> {
+            let cuts = self.lives().cuts;
+            let ends = cuts.iter();
+            ends.map(|cut| (cut.incarnation, cut.sequence, cut.head))
+                .collect()
+        }
+    }
+
+    #[test]
+    fn what_is_held_counts_and_of_a_forked_stream_what_lies_below() {
+        let bench = Bench::new();
+        assert_eq!(bench.ends(), []);
+        bench.holds(1, 5);
+        assert_eq!(bench.ends(), [(1, 5, id(5))]);
+        let lives = bench.lives();
+        assert_eq!((lives.serial, lives.incarnation), (1, 1));
+        assert_eq!(lives.serial_of_member, 1);
+        // Evidence that the one at its place is another proves a fork; evidence of
+        // the very one that stands there is of something else.
+        for (sequence, other, last) in [(4, id(4), 5), (4, id(99), 3), (3, id(98), 2)] {
+            let mut batch = Batch::default();
+            let key = table::evidence(&bench.stream(1), sequence, &other);
+            batch.put(key, vec![1]);
+            bench.store.apply(&batch).unwrap();
+            assert_eq!(bench.ends(), [(1, last, id(last))], "{sequence}");
+        }
+        let forks: Vec<u64> = bench.lives().forks.into_values().collect();
+        assert_eq!(forks, [3]);
+        let nobody = NodeId::from_bytes([3; 32]);
+        let found = lives_of(&bench.roster, &bench.store, &bench.member, &nobody);
+        assert_eq!(found.unwrap(), None);
+    }
+
+    #[test]
+    fn what_was_said_of_an_earlier_life_stays_as_it_was_said() {
+        let mut bench = Bench::new();
+        let said = Revocation {
+            federation: bench.roster.federation(),
+            member: bench.member,
+            root_key: bench.keys.root.public().to_bytes(),
+            node: bench.node,
+            serial: 4,
+            created_ms: WALL_MS,
+            reason: RevocationReason::Restored,
+            cuts: List::new(vec![StreamCut {
+                incarnation: 1,
+                tag: Tag::PUBLIC,
+                sequence: 2,
+                head: id(2),
+            }])
+            .unwrap(),
+        };
+        let root = &bench.keys.root;
+        let sign = |domain, message: &[u8]| Ok::<_, ()>(root.sign(domain, message));
+        let signed = sign_revocation(&said, &root.public(), sign).unwrap();
+        let checked = bench.roster.check_revocation(signed.to_signed()).unwrap();
+        bench.roster.revoke(&checked);
+        let keys = &bench.keys;
+        let cert = NodeCert {
+            root_key: keys.root.public().to_bytes(),
+            signing_key: keys.signing.public().to_bytes(),
+            transport_key: keys.transport.public().to_bytes(),
+            serial: 5,
+            incarnation: 2,
+            role: Role::Agency,
+            not_before_ms: WALL_MS,
+            not_after_ms: WALL_MS + CERTIFICATE_LIFE_MS_MAX,
+        };
+        let next =
+            CertificateBytes::sign(&cert, &keys.root, &keys.signing, &keys.transport).unwrap();
+        bench.roster.admit_certificate(&next, WALL_MS).unwrap();
+        // Somebody has added to the life that ended.
+        bench.holds(1, 7);
+        bench.holds(2, 3);
+        assert_eq!(bench.ends(), [(1, 2, id(2)), (2, 3, id(3))]);
+        let lives = bench.lives();
+        assert_eq!((lives.serial, lives.incarnation), (5, 2));
+    }
+}
