@@ -5,8 +5,8 @@
 //! of the data directory. A node reads them as it starts, and looks again each
 //! second, so that a renewal needs no restart. It then offers its own at
 //! the doors of the other members, until each has taken it: the others believe
-//! what it signs only when they know the certificate it signs under. A member
-//! without a door learns it by the same file.
+//! what it signs only when they know the certificate it signs under; and it
+//! tells it to everybody it is connected with.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -29,6 +29,7 @@ use crate::clock;
 use crate::home::{Home, HomeError};
 use crate::keystore::{FileError, MODE_PUBLIC, read_bounded, write_new};
 use crate::node::Node;
+use crate::revocations::Endings;
 use crate::transport::{door, peer_id_of};
 
 /// How often a running node looks for new files: it lists one short directory.
@@ -88,7 +89,7 @@ pub enum InstallError {
 /// The certificates of a data directory that read as such, oldest serial first.
 /// What they say is not checked: a roster does that.
 pub fn installed(home: &Home) -> Vec<CertificateBytes> {
-    let mut found: Vec<(u64, CertificateBytes)> = files(&home.certificates())
+    let mut found: Vec<(u64, CertificateBytes)> = files(&home.certificates(), EXTENSION)
         .iter()
         .filter_map(|path| read(path))
         .filter_map(|certificate| Some((certificate.claims().ok()?.serial, certificate)))
@@ -124,22 +125,20 @@ fn read(path: &Path) -> Option<CertificateBytes> {
     }
 }
 
-fn files(dir: &Path) -> Vec<PathBuf> {
+/// The files of a directory with this ending, in order; none where it is absent.
+pub(crate) fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) => {
             if error.kind() != io::ErrorKind::NotFound {
-                tracing::warn!(directory = %dir.display(), %error, "certificates not read");
+                tracing::warn!(directory = %dir.display(), %error, "files from the root key not read");
             }
             return Vec::new();
         }
     };
     let mut paths: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == EXTENSION)
-        })
+        .filter(|path| path.extension().is_some_and(|ending| ending == extension))
         .take(FILES_MAX)
         .collect();
     paths.sort();
@@ -159,6 +158,8 @@ pub(crate) struct Keeper {
     offered: Option<CertificateId>,
     /// Who has taken which certificate of ours.
     told: BTreeSet<(MemberId, CertificateId)>,
+    /// Revocations, which come after the certificates.
+    endings: Endings,
 }
 
 impl Keeper {
@@ -171,6 +172,7 @@ impl Keeper {
             waiting: BTreeMap::new(),
             offered: None,
             told: BTreeSet::new(),
+            endings: Endings::default(),
         }
     }
 
@@ -181,9 +183,13 @@ impl Keeper {
         let mut remind = tokio::time::interval(REMIND_EVERY);
         loop {
             tokio::select! {
-                _ = look.tick() => if self.take_new().await.is_none() {
-                    return;
-                },
+                _ = look.tick() => {
+                    if self.take_new().await.is_none()
+                        || self.endings.look(&self.home, &self.node).await.is_none()
+                    {
+                        return;
+                    }
+                }
                 _ = offer.tick() => self.offered = None,
                 _ = remind.tick() => self.remind(),
             }
@@ -197,7 +203,7 @@ impl Keeper {
 
     /// Gives the node what it does not know yet; nothing when it has ended.
     async fn take_new(&mut self) -> Option<()> {
-        for path in files(&self.home.certificates()) {
+        for path in files(&self.home.certificates(), EXTENSION) {
             if self.seen.insert(path.clone())
                 && let Some(certificate) = read(&path)
             {

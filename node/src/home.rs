@@ -10,6 +10,7 @@
 //!   own.request      what a node without a card or certificate asks its root for; public
 //!   genesis          the federation this node belongs to; public
 //!   certificates/    certificates that came by file; public
+//!   revocations/     revocations that came by file; public
 //!   store/           the database, see `disk`
 //!   control.sock     where the command line talks to the running node
 //!   lock             who uses this directory now
@@ -279,6 +280,21 @@ impl Home {
     /// [`HomeError::NotADirectory`] or [`HomeError::Io`].
     pub fn make_certificates(&self) -> Result<PathBuf, HomeError> {
         let dir = self.certificates();
+        make_dir(&dir)?;
+        Ok(dir)
+    }
+
+    /// The directory of revocations that came by file; it may be absent.
+    pub fn revocations(&self) -> PathBuf {
+        self.root.join("revocations")
+    }
+
+    /// As [`Home::revocations`], made where it is absent.
+    ///
+    /// # Errors
+    /// [`HomeError::NotADirectory`] or [`HomeError::Io`].
+    pub fn make_revocations(&self) -> Result<PathBuf, HomeError> {
+        let dir = self.revocations();
         make_dir(&dir)?;
         Ok(dir)
     }

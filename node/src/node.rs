@@ -395,6 +395,7 @@ impl Node {
     /// Whether its own stream is whole, so that no second envelope is signed
     /// under a number that was used.
     fn may_publish(&self) -> Result<(), PublishFailure> {
+        self.own.lives_in(self.certificate().incarnation);
         Ok(self.own.check(&self.store)??)
     }
 
@@ -404,6 +405,7 @@ impl Node {
     /// # Errors
     /// When the store fails.
     pub fn recovering(&self) -> Result<Option<Recovering>, StoreError> {
+        self.own.lives_in(self.certificate().incarnation);
         Ok(self.own.check(&self.store)?.err())
     }
 
@@ -427,11 +429,11 @@ impl Node {
         &self.store
     }
 
-    /// Its certificate: the newest of the life it was started in.
+    /// Its certificate: the newest of its latest life.
     pub fn certificate(&self) -> Certificate {
         let roster = self.roster();
         let newest = roster.node(&self.me.node).filter(|newest| {
-            newest.signing_key == self.me.signing_key && newest.incarnation == self.me.incarnation
+            newest.signing_key == self.me.signing_key && newest.incarnation >= self.me.incarnation
         });
         newest.unwrap_or(&self.me).clone()
     }

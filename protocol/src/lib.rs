@@ -7,6 +7,7 @@
 
 pub mod certify;
 pub mod chance;
+pub mod ending;
 pub mod engine;
 pub mod founding;
 pub mod gate;

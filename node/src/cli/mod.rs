@@ -29,6 +29,7 @@ mod peer;
 mod publish;
 mod quarantine;
 mod reference;
+mod restore;
 mod roster;
 mod running;
 mod search;
@@ -124,6 +125,7 @@ enum Command {
     Status(status::StatusArgs),
     #[command(subcommand)]
     Store(store::StoreCommand),
+    Restore(restore::RestoreArgs),
     #[command(subcommand)]
     Sync(sync::SyncCommand),
     #[command(subcommand)]
@@ -201,6 +203,7 @@ fn run(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Explain(args) => explain::run(context, &args),
         Command::Status(args) => status::run(context, &args),
         Command::Store(command) => store::run(context, command),
+        Command::Restore(args) => restore::run(context, &args),
         Command::Sync(command) => sync::run(context, &command),
         Command::Roster(command) => roster::run(context, command),
         Command::Peer(command) => peer::run(context, &command),

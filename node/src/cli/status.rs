@@ -106,14 +106,26 @@ fn space(store: &StoreView, free: Option<u64>) -> String {
 /// What a person should do something about, or at least know.
 fn troubles(store: &StoreView) -> Vec<(&'static str, String)> {
     let mut troubles = Vec::new();
-    if let Some(RecoveringView { held, published }) = &store.recovering {
+    if let Some(RecoveringView {
+        held,
+        published,
+        why,
+        life_over: _,
+    }) = &store.recovering
+    {
         let of = published.map_or_else(
             || "an unknown number of".to_owned(),
             |published| published.to_string(),
         );
-        let text = format!(
-            "publishing is refused: this node's own stream is being fetched back, {held} of {of} envelopes are here"
-        );
+        let text = if let Some(why) = why {
+            format!(
+                "publishing is refused: {why}; it needs a new life, see \"watchfire key request --new-incarnation\"; {held} of its own envelopes are here"
+            )
+        } else {
+            format!(
+                "publishing is refused: this node's own stream is being fetched back, {held} of {of} envelopes are here"
+            )
+        };
         troubles.push(("recovering", text));
     }
     troubles.extend(store.happened.iter().map(|one| ("warning", one.clone())));

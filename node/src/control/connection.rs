@@ -116,7 +116,8 @@ async fn read(
             | Op::Bring
             | Op::Follow
             | Op::Quarantined(_)
-            | Op::Accept(_) => &room.questions,
+            | Op::Accept(_)
+            | Op::Lives { .. } => &room.questions,
         };
         let Ok(permit) = Arc::clone(under_way).acquire_owned().await else {
             return Ok(());

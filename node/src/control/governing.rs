@@ -18,6 +18,7 @@ use super::governance::{
 };
 use super::{Failure, Reply, WithheldView, failure};
 use crate::clock::{moment, wall_ms};
+use crate::disk::published::LifeOver;
 use crate::driver::membership::MembershipView;
 use crate::node::{Ended, Node};
 
@@ -99,6 +100,17 @@ pub(super) async fn prepare(
     let roster: RosterId = roster
         .parse()
         .map_err(|_| usage(format!("\"{roster}\" is no id of a roster")))?;
+    // What it prepared since its copy was made, it may have forgotten.
+    let recovering = node
+        .recovering()
+        .map_err(|failed| failure(1, failed.to_string(), None))?;
+    if recovering.is_some_and(|recovering| recovering.life_over == Some(LifeOver::Restored)) {
+        return Err(failure(
+            17,
+            "this node was put back from a copy, and may have forgotten what it prepared",
+            Some("begin its new life first: \"watchfire key request --new-incarnation\""),
+        ));
+    }
     let outcome = say(node, Saying::Prepare { roster, round }).await?;
     Ok(said(outcome, Vec::new()))
 }

@@ -15,6 +15,7 @@ pub mod client;
 mod connection;
 pub mod governance;
 mod governing;
+pub mod lives;
 pub mod quarantined;
 pub mod server;
 
@@ -25,6 +26,7 @@ use watchfire_protocol::roster::Roster;
 
 use crate::driver::membership::MembershipView;
 use governance::{BroughtReply, MembersReply, PacketReply, ProposeOp, SaidReply};
+use lives::LivesReply;
 use quarantined::{AcceptOp, AcceptedReply, AcceptedView, QuarantinedOp, QuarantinedReply};
 
 /// A request, and how many bytes of payload follow it.
@@ -93,6 +95,12 @@ pub enum Op {
     Bring,
     /// Go on along the link of the chain that follows.
     Follow,
+    /// What is known of the lives of a node of this member.
+    Lives {
+        /// The first digits of its id; absent for this node.
+        #[serde(default)]
+        node: Option<String>,
+    },
     /// What is held back.
     Quarantined(QuarantinedOp),
     /// Accept what is held back.
@@ -179,6 +187,8 @@ pub enum Reply {
     Said(SaidReply),
     /// What came of what was brought.
     Brought(BroughtReply),
+    /// What is known of the lives of a node.
+    Lives(LivesReply),
     /// What is held back.
     Quarantined(QuarantinedReply),
     /// It was accepted.
@@ -472,6 +482,12 @@ pub struct RecoveringView {
     pub held: u64,
     /// Envelopes that were published; absent where that is not known.
     pub published: Option<u64>,
+    /// `restored` or `forked`, where the node publishes again in a new life alone.
+    #[serde(default)]
+    pub life_over: Option<String>,
+    /// The same in a sentence.
+    #[serde(default)]
+    pub why: Option<String>,
 }
 
 /// A store that was set aside.

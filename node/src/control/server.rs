@@ -18,7 +18,7 @@ use super::{
     AsideView, Failure, Op, PeerView, PublishOp, PublishReply, RecoveringView, Reply, SearchReply,
     StatusReply, StoreView, SyncView, WithheldView, failure,
 };
-use super::{governing, quarantined};
+use super::{governing, lives, quarantined};
 use crate::clock::moment;
 use crate::disk::{recovery, space};
 use crate::driver::{PublishFailure, PublishedBundle};
@@ -160,6 +160,7 @@ pub(super) async fn answer(shared: &Shared, op: Op, body: Vec<u8>) -> Result<Rep
             })
             .await
         }
+        Op::Lives { node } => lives::lives(&shared.node, node.as_deref()).await,
         Op::Show { id } => read(shared, move |answers| answers.show(&id).map(Reply::Shown)).await,
         Op::Explain { id, to } => {
             read(shared, move |answers| {
@@ -311,6 +312,8 @@ fn store_view(node: &Node) -> Result<StoreView, Failure> {
         recovering: recovering.map(|recovering| RecoveringView {
             held: recovering.held,
             published: recovering.published,
+            life_over: recovering.life_over.map(|why| why.name().to_owned()),
+            why: recovering.life_over.map(|why| why.about().to_owned()),
         }),
         happened: node
             .happened()

@@ -28,6 +28,12 @@ use crate::clock::moment;
 /// the store's name and the time.
 const ASIDE: &str = ".damaged-";
 
+/// What the directory of a store that another took the place of has in its name.
+const REPLACED: &str = ".replaced-";
+
+/// What a store is called while it is copied into the data directory.
+const RESTORING: &str = ".restoring";
+
 /// What a fresh store is called until it takes its place.
 const FRESH: &str = ".fresh";
 
@@ -204,7 +210,7 @@ fn set_aside(path: &Path, why: &str, wall_ms: u64) -> Result<PathBuf, OpenError>
     published::before_loss(path).map_err(io("note the loss of"))?;
     point::before("write why a store is set aside");
     fs::write(path.join(WHY_FILE), format!("{why}\n")).map_err(io("note what is wrong with"))?;
-    let to = free_name(path, wall_ms).map_err(io("find a name for"))?;
+    let to = free_name(path, ASIDE, wall_ms).map_err(io("find a name for"))?;
     point::before("set the store aside");
     fs::rename(path, &to).map_err(io("set aside"))?;
     point::before("put a fresh store in its place");
@@ -224,6 +230,43 @@ fn finish_set_aside(path: &Path) -> Result<(), OpenError> {
     fs::rename(&fresh, path)
         .and_then(|()| sync(&parent(path)))
         .map_err(|cause| OpenError::io("put a fresh store in the place of", path, cause))
+}
+
+/// Where a store is copied to that is to take the place of the one at `path`. What
+/// an interrupted copy left there is removed.
+///
+/// # Errors
+/// When that cannot be done.
+pub fn place_for_copy(path: &Path) -> io::Result<PathBuf> {
+    let place = beside(path, RESTORING);
+    remove_if_there(&place)?;
+    Ok(place)
+}
+
+/// Puts a whole copy, at [`place_for_copy`], into the place of the store at `path`
+/// and returns where that one is now, if there was one. Nobody may have either
+/// open. A process that is killed in between leaves what the next start finishes.
+///
+/// # Errors
+/// When a directory cannot be moved.
+pub fn put_in_place(path: &Path, wall_ms: u64) -> io::Result<Option<PathBuf>> {
+    let fresh = beside(path, FRESH);
+    remove_if_there(&fresh)?;
+    point::before("take a copy of a store for whole");
+    fs::rename(beside(path, RESTORING), &fresh)?;
+    sync(&parent(path))?;
+    let former = if path.exists() {
+        let to = free_name(path, REPLACED, wall_ms)?;
+        point::before("move the store away that a copy takes the place of");
+        fs::rename(path, &to)?;
+        Some(to)
+    } else {
+        None
+    };
+    point::before("put a copy in the place of the store");
+    fs::rename(&fresh, path)?;
+    sync(&parent(path))?;
+    Ok(former)
 }
 
 fn parent(path: &Path) -> PathBuf {
@@ -248,7 +291,7 @@ fn remove_if_there(fresh: &Path) -> io::Result<()> {
     }
 }
 
-fn free_name(path: &Path, wall_ms: u64) -> io::Result<PathBuf> {
+fn free_name(path: &Path, kind: &str, wall_ms: u64) -> io::Result<PathBuf> {
     let time: String = moment(wall_ms)
         .chars()
         .filter(|char| !matches!(char, '-' | ':'))
@@ -259,7 +302,7 @@ fn free_name(path: &Path, wall_ms: u64) -> io::Result<PathBuf> {
         } else {
             format!("-{number}")
         };
-        let name = beside(path, &format!("{ASIDE}{time}{again}"));
+        let name = beside(path, &format!("{kind}{time}{again}"));
         if !name.exists() {
             return Ok(name);
         }

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 use watchfire_protocol::engine::{
-    Accept, AcceptRefusal, AcceptedCount, ClockJump, Event, PublishRefusal, Published, Said, Saying,
-    SayingRefusal, Status,
+    Accept, AcceptRefusal, AcceptedCount, ClockJump, Event, PublishRefusal, Published, Said,
+    Saying, SayingRefusal, Status,
 };
 use watchfire_protocol::ids::{MemberId, NodeId};
 use watchfire_protocol::opening::{PrepareError, Wish};

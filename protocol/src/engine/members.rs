@@ -182,9 +182,9 @@ impl<S: Store> Engine<S> {
         self.roster = Arc::new(roster);
         // A renewed certificate of this node is the one it cites from now on.
         if let Some(newest) = self.roster.node(&self.me.node).filter(|newest| {
-            // Another life begins with another start.
+            // A later life is another one for everybody: its streams begin anew.
             newest.signing_key == self.signing_key.public()
-                && newest.incarnation == self.me.incarnation
+                && newest.incarnation >= self.me.incarnation
         }) {
             self.me = newest.clone();
         }

@@ -39,8 +39,8 @@
 //! | `rebuild` | makes every index again from the truth |
 
 mod catch_up;
-mod double_votes;
 mod clock;
+mod double_votes;
 mod evidence;
 mod frontier;
 mod healing;

@@ -396,8 +396,8 @@ impl<S: Store> Engine<S> {
     }
 
     /// Takes a certificate that holds, is current and is newer than what is
-    /// known of its node; and signs under it when it is of this node's own keys
-    /// and life. Another life begins with another start.
+    /// known of its node; and signs under it when it is of this node's own keys,
+    /// in a new life if it says so.
     fn admit(&mut self, now: Now, certificate: &CertificateBytes) -> Result<bool, StoreError> {
         // The signatures before anything is copied: strangers ask here.
         if self

@@ -63,6 +63,7 @@ fn attack_37_an_author_that_lost_its_store_signs_no_number_twice() {
     let recovering = Recovering {
         held: 0,
         published: Some(BEFORE),
+        life_over: None,
     };
     assert_eq!(refused, PublishFailure::Recovering(recovering));
     let text = refused.to_string();
@@ -138,7 +139,8 @@ fn attack_37_a_store_put_back_from_an_old_copy_publishes_nothing_it_has_publishe
         refused.unwrap_err(),
         PublishFailure::Recovering(Recovering {
             held: 1,
-            published: Some(2)
+            published: Some(2),
+            life_over: None,
         })
     );
     author.stop();

@@ -9,7 +9,7 @@ use watchfire_crypto::keyfile::ENTROPY_BYTES;
 use watchfire_crypto::{Cost, KeyFile, Purpose, SigningKey};
 
 use super::issue::{self, Issued};
-use super::{RequestView, RootArgs, ask, compared, request, root_text, within};
+use super::{RootArgs, ask, compared, request, root_text};
 use crate::cli::error::{CliError, Code};
 use crate::cli::init::random;
 use crate::cli::{Context, Ui, files};
@@ -22,8 +22,8 @@ use crate::keystore::{
 ///
 /// Makes the root key if there is none yet, in a file under a passphrase or in
 /// a PKCS#11 token, and says what to carry where. Then signs the requests that
-/// nodes made: the one of a new member becomes its card, any other a
-/// certificate. Run it again for every later request. Neither a data directory
+/// nodes made: the one of a new member becomes its card, one to end a node its
+/// revocation, any other a certificate. Run it again for every later request. Neither a data directory
 /// nor a connection is needed, and nothing leaves this machine by itself.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
@@ -208,14 +208,14 @@ fn one(
     root: &dyn RootSigner,
 ) -> Result<Issued, CliError> {
     let asked = issue::read(path)?;
-    within(&asked, args.days)?;
-    let output = args.out.join(issue::name_of(&asked));
+    asked.within(args.days)?;
+    let output = args.out.join(asked.name());
     request::free(&output)?;
-    let view = RequestView::new(path.display().to_string(), &asked);
+    let view = asked.view(path.display().to_string());
     for (name, value) in view.fields() {
         ui.note(&format!("  {name:12} {value}"));
     }
-    compared(ui, &asked, None, args.yes)?;
+    compared(ui, asked.fingerprint(), None, args.yes)?;
     let issued = issue::sign(&asked, view, root, &output)?;
     ui.note(&format!("  signed: {}", issued.file));
     Ok(issued)

@@ -5,11 +5,16 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 use watchfire_protocol::certify::{
-    CheckedRequest, Granted, REQUEST_FILE_BYTES_MAX, certificate_to_file, read_request,
+    CheckedRequest, Granted, RequestRefused, certificate_to_file, read_request,
+};
+use watchfire_protocol::ending::{
+    CheckedEnd, END_REQUEST_FILE_BYTES_MAX, is_end_request, life_to_file, read_end_request,
+    revocation_to_file,
 };
 use watchfire_protocol::wire::genesis::card_to_file;
 
-use super::{RequestView, RootArgs, compared, request, within};
+use super::end::{EndView, not_ahead};
+use super::{RequestView, RootArgs, compared, request, revoke, within};
 use crate::cli::error::CliError;
 use crate::cli::{Context, files};
 use crate::keystore::{MODE_PUBLIC, RootSigner, read_bounded, write_new};
@@ -18,8 +23,9 @@ use crate::keystore::{MODE_PUBLIC, RootSigner, read_bounded, write_new};
 ///
 /// Runs where the root key is, which need not be a node. It shows who asks for
 /// what: compare the fingerprint with what the node shows, by telephone or in
-/// person, before you say yes. A request of a new member gives its card, any
-/// other a certificate.
+/// person, before you say yes. A request of a new member gives its card, one to
+/// end a node a revocation, one for a new life of a node both that and a
+/// certificate in one file, any other a certificate.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   watchfire key issue at-cert-2.request --root-key root.key
@@ -38,9 +44,34 @@ pub(crate) struct IssueArgs {
     /// Sign without asking: the fingerprint was compared otherwise
     #[arg(long, conflicts_with = "fingerprint")]
     yes: bool,
-    /// Where to write it [default: SLUG-SERIAL.cert, for a card SLUG.card]
+    /// Where to write it [default: SLUG-SERIAL.cert; for a card SLUG.card, for an end SLUG-NODE.revocation, for a new life SLUG-SERIAL.life]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+}
+
+/// A request of either kind.
+pub(super) enum Asked {
+    /// For a certificate, or a card.
+    Certificate(Box<CheckedRequest>),
+    /// For the end of a node, or of one of its lives.
+    End(Box<CheckedEnd>),
+}
+
+/// As people and programs are shown it.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum AskedView {
+    Certificate(Box<RequestView>),
+    End(Box<EndView>),
+}
+
+impl AskedView {
+    pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Certificate(view) => view.fields(),
+            Self::End(view) => view.fields(),
+        }
+    }
 }
 
 /// What came of a request.
@@ -48,22 +79,27 @@ pub(crate) struct IssueArgs {
 pub(super) struct Issued {
     pub(super) file: String,
     pub(super) kind: &'static str,
-    request: RequestView,
+    request: AskedView,
 }
 
 pub(crate) fn run(context: &Context, args: IssueArgs) -> Result<(), CliError> {
     let ui = &context.ui;
-    let request = read(&args.request)?;
-    let output = args.output.clone().unwrap_or_else(|| name_of(&request));
+    let asked = read(&args.request)?;
+    let output = args.output.clone().unwrap_or_else(|| asked.name());
     request::free(&output)?;
-    within(&request, args.days)?;
-    let view = RequestView::new(args.request.display().to_string(), &request);
+    asked.within(args.days)?;
+    let view = asked.view(args.request.display().to_string());
     if !ui.json() {
         ui.fields(&view.fields())?;
     }
-    compared(ui, &request, args.fingerprint.as_deref(), args.yes)?;
+    compared(
+        ui,
+        asked.fingerprint(),
+        args.fingerprint.as_deref(),
+        args.yes,
+    )?;
     let root = args.root.open(ui, None)?;
-    let issued = sign(&request, view, &*root, &output)?;
+    let issued = sign(&asked, view, &*root, &output)?;
     if ui.json() {
         return ui.document("key-issue", &issued);
     }
@@ -74,9 +110,9 @@ pub(crate) fn run(context: &Context, args: IssueArgs) -> Result<(), CliError> {
 }
 
 /// Reads a request file; its name stands before what is wrong with it.
-pub(super) fn read(path: &Path) -> Result<CheckedRequest, CliError> {
-    let bytes = read_bounded(path, REQUEST_FILE_BYTES_MAX).map_err(files::absent)?;
-    read_request(&bytes).map_err(|error| {
+pub(super) fn read(path: &Path) -> Result<Asked, CliError> {
+    let bytes = read_bounded(path, END_REQUEST_FILE_BYTES_MAX).map_err(files::absent)?;
+    of_bytes(&bytes).map_err(|error| {
         let mut error = CliError::from(error)
             .hint("do not sign it: have it made again on the node, with \"watchfire key request\"");
         error.message = format!("{}: {}", path.display(), error.message);
@@ -84,24 +120,81 @@ pub(super) fn read(path: &Path) -> Result<CheckedRequest, CliError> {
     })
 }
 
-/// What the file is called that comes of a request.
-pub(super) fn name_of(request: &CheckedRequest) -> PathBuf {
-    PathBuf::from(if request.card.is_some() {
-        format!("{}.card", request.slug)
+/// A request of either kind, out of its bytes.
+pub(super) fn of_bytes(bytes: &[u8]) -> Result<Asked, RequestRefused> {
+    Ok(if is_end_request(bytes) {
+        Asked::End(Box::new(read_end_request(bytes)?))
     } else {
-        format!("{}-{}.cert", request.slug, request.cert.serial)
+        Asked::Certificate(Box::new(read_request(bytes)?))
     })
+}
+
+impl Asked {
+    /// What people compare.
+    pub(super) fn fingerprint(&self) -> &[u8; 32] {
+        match self {
+            Self::Certificate(request) => &request.fingerprint,
+            Self::End(end) => &end.fingerprint,
+        }
+    }
+
+    pub(super) fn view(&self, file: String) -> AskedView {
+        match self {
+            Self::Certificate(request) => {
+                AskedView::Certificate(Box::new(RequestView::new(file, request)))
+            }
+            Self::End(end) => AskedView::End(Box::new(EndView::asked(file, end))),
+        }
+    }
+
+    /// What the file is called that comes of it.
+    pub(super) fn name(&self) -> PathBuf {
+        match self {
+            Self::Certificate(request) if request.card.is_some() => {
+                PathBuf::from(format!("{}.card", request.slug))
+            }
+            Self::Certificate(request) => {
+                PathBuf::from(format!("{}-{}.cert", request.slug, request.cert.serial))
+            }
+            Self::End(end) => match &end.next {
+                Some(next) => PathBuf::from(format!("{}-{}.life", end.slug, next.cert.serial)),
+                None => revoke::name_of(end.slug.as_str(), &end.revocation),
+            },
+        }
+    }
+
+    /// Refuses what is for a time that is over, too long or too far ahead.
+    pub(super) fn within(&self, days: u64) -> Result<(), CliError> {
+        match self {
+            Self::Certificate(request) => within(request, days),
+            Self::End(end) => {
+                not_ahead(&end.revocation)?;
+                end.next.as_ref().map_or(Ok(()), |next| within(next, days))
+            }
+        }
+    }
 }
 
 /// Has the root sign, and writes what comes of it.
 pub(super) fn sign(
-    request: &CheckedRequest,
-    view: RequestView,
+    asked: &Asked,
+    view: AskedView,
     root: &dyn RootSigner,
     output: &Path,
 ) -> Result<Issued, CliError> {
-    let granted = request.grant(&root.public(), |domain, message| root.sign(domain, message))?;
-    let (kind, bytes) = file_of(&granted);
+    let public = root.public();
+    let (kind, bytes) = match asked {
+        Asked::Certificate(request) => {
+            file_of(&request.grant(&public, |domain, message| root.sign(domain, message))?)
+        }
+        Asked::End(end) => {
+            let ended = end.grant(&public, |domain, message| root.sign(domain, message))?;
+            match &ended.certificate {
+                Some(certificate) => ("new life", life_to_file(&ended.revocation, certificate)),
+                None => ("revocation", revocation_to_file(&ended.revocation)),
+            }
+        }
+    };
     write_new(output, &bytes, MODE_PUBLIC)?;
     Ok(Issued {
         file: output.display().to_string(),

@@ -13,11 +13,14 @@ use super::{Context, Ui, files};
 use crate::clock::{moment, wall_ms};
 
 mod ceremony;
+mod end;
 mod install;
 mod issue;
+mod known;
 mod own;
 mod renew;
 mod request;
+mod revoke;
 mod root;
 mod show;
 
@@ -41,6 +44,7 @@ pub(crate) enum KeyCommand {
     Issue(issue::IssueArgs),
     Install(install::InstallArgs),
     Renew(renew::RenewArgs),
+    Revoke(revoke::RevokeArgs),
     Ceremony(ceremony::CeremonyArgs),
 }
 
@@ -51,6 +55,7 @@ pub(crate) fn run(context: &Context, command: KeyCommand) -> Result<(), CliError
         KeyCommand::Issue(args) => issue::run(context, args),
         KeyCommand::Install(args) => install::run(context, &args),
         KeyCommand::Renew(args) => renew::run(context, args),
+        KeyCommand::Revoke(args) => revoke::run(context, args),
         KeyCommand::Ceremony(args) => ceremony::run(context, args),
     }
 }
@@ -173,11 +178,11 @@ fn ask(ui: &Ui, question: &str) -> Result<String, CliError> {
 /// line, by `--yes`, or by typing yes on a terminal.
 fn compared(
     ui: &Ui,
-    request: &CheckedRequest,
+    found: &[u8; 32],
     fingerprint: Option<&str>,
     yes: bool,
 ) -> Result<(), CliError> {
-    let found = hex::encode(request.fingerprint);
+    let found = hex::encode(found);
     if let Some(expected) = fingerprint {
         return if found == expected {
             Ok(())

@@ -9,9 +9,10 @@ use watchfire_protocol::roster::{Certificate, Roster};
 use watchfire_protocol::wire::card::{Role, Slug};
 
 use super::DAY_MS;
+use super::known::serial_highest;
 use crate::certificates;
 use crate::cli::error::{CliError, Code};
-use crate::cli::{Ui, files};
+use crate::cli::{Context, Ui, files};
 use crate::clock::wall_ms;
 use crate::home::Home;
 use crate::keystore::{PassphraseSource, read_bounded};
@@ -115,6 +116,12 @@ impl Own {
             && certificate.transport_key == *self.transport_key.as_bytes()
     }
 
+    /// Takes the serials of the member's other nodes that this node heard of.
+    pub(super) fn learn_serials(&mut self, context: &Context, home: &Home) {
+        let known = serial_highest(context, home, self);
+        self.serial_highest = self.serial_highest.max(known.unwrap_or(0));
+    }
+
     fn with(mut self, certificate: Certificate) -> Self {
         self.serial_highest = self.serial_highest.max(certificate.serial);
         let is_newer = self
@@ -166,30 +173,44 @@ pub(crate) fn make_request(
     source: &PassphraseSource,
     ui: &Ui,
 ) -> Result<Vec<u8>, CliError> {
-    let next = own.serial_highest.saturating_add(1);
-    let serial = validity.serial.unwrap_or(next);
+    let serial = next_serial(own, own.serial_highest, validity.serial)?;
+    let incarnation = own
+        .certificate
+        .as_ref()
+        .map_or(1, |certificate| certificate.incarnation);
+    let (signing, transport) = files::node_keys(home, source, ui)?;
+    Ok(watchfire_protocol::certify::make_request(
+        &wish(own, validity.days, serial, incarnation),
+        &signing,
+        &transport,
+    )?)
+}
+
+/// The serial to ask for: the next one after all that are known, or the one that
+/// was named, which must not be below.
+pub(super) fn next_serial(own: &Own, known: u64, named: Option<u64>) -> Result<u64, CliError> {
+    let next = own.serial_highest.max(known).saturating_add(1);
+    let serial = named.unwrap_or(next);
     if serial < next {
         return Err(CliError::new(
             Code::Usage,
             format!("serial {serial} is used: the next one is {next}"),
         ));
     }
-    let (signing, transport) = files::node_keys(home, source, ui)?;
+    Ok(serial)
+}
+
+/// What this node wishes to be certified as.
+pub(super) fn wish(own: &Own, days: u64, serial: u64, incarnation: u64) -> Wish {
     let now_ms = wall_ms();
-    let wish = Wish {
+    Wish {
         slug: own.slug.clone(),
         root_key: own.root_key,
         role: own.role,
         serial,
-        incarnation: own
-            .certificate
-            .as_ref()
-            .map_or(1, |certificate| certificate.incarnation),
+        incarnation,
         not_before_ms: now_ms,
-        not_after_ms: now_ms.saturating_add(validity.days.saturating_mul(DAY_MS)),
+        not_after_ms: now_ms.saturating_add(days.saturating_mul(DAY_MS)),
         card: own.card.clone(),
-    };
-    Ok(watchfire_protocol::certify::make_request(
-        &wish, &signing, &transport,
-    )?)
+    }
 }

@@ -44,7 +44,8 @@ struct Renewed {
 pub(crate) fn run(context: &Context, args: RenewArgs) -> Result<(), CliError> {
     let ui = &context.ui;
     let home = context.home()?;
-    let own = Own::read(&home)?;
+    let mut own = Own::read(&home)?;
+    own.learn_serials(context, &home);
     if own.certificate.is_none() {
         return Err(
             CliError::new(Code::NotFound, "this node has no certificate to renew")

@@ -1,14 +1,20 @@
 //! `watchfire key show`: who this node is and how long it is certified; or what
-//! a request or certificate says.
+//! a request, certificate or revocation says.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 use watchfire_crypto::PublicKey;
-use watchfire_protocol::certify::{REQUEST_FILE_BYTES_MAX, certificate_from_file, read_request};
+use watchfire_protocol::certify::certificate_from_file;
+use watchfire_protocol::ending::{
+    END_REQUEST_FILE_BYTES_MAX, SignedRevocation, life_from_file, revocation_from_file,
+};
+use watchfire_protocol::wire::notice::Revocation;
 
-use super::{Own, RequestView, left, root_text};
+use super::end::{EndView, root_of};
+use super::issue::of_bytes;
+use super::{Own, left, root_text};
 use crate::certificates::RENEW_BEFORE_MS;
 use crate::cli::error::{CliError, Code};
 use crate::cli::{Context, files};
@@ -23,7 +29,7 @@ use crate::keystore::read_bounded;
   watchfire key show
   watchfire key show at-cert-2.cert")]
 pub(crate) struct ShowArgs {
-    /// A certificate request, or a certificate
+    /// A request, a certificate, a revocation, or what came for a new life
     file: Option<PathBuf>,
 }
 
@@ -115,7 +121,7 @@ pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<(), CliError> {
 /// What a file says, after everything in it that can be checked holds.
 fn file(context: &Context, path: &Path) -> Result<(), CliError> {
     let ui = &context.ui;
-    let bytes = read_bounded(path, REQUEST_FILE_BYTES_MAX).map_err(files::absent)?;
+    let bytes = read_bounded(path, END_REQUEST_FILE_BYTES_MAX).map_err(files::absent)?;
     let name = path.display().to_string();
     if let Ok(certificate) = certificate_from_file(&bytes) {
         let wrong = |why: String| {
@@ -153,14 +159,40 @@ fn file(context: &Context, path: &Path) -> Result<(), CliError> {
             ("until", format!("{} ({})", view.until, view.left)),
         ]);
     }
-    let request = read_request(&bytes).map_err(|error| {
+    let ended = life_from_file(&bytes)
+        .map(|(revocation, _)| revocation)
+        .or_else(|_| revocation_from_file(&bytes));
+    if let Ok(signed) = ended {
+        let view = revocation_view(name, &signed)?;
+        if ui.json() {
+            return ui.document("key-show-revocation", &view);
+        }
+        return ui.fields(&view.fields());
+    }
+    let asked = of_bytes(&bytes).map_err(|error| {
         let mut error = CliError::from(error);
         error.message = format!("{name}: {}", error.message);
         error
     })?;
-    let view = RequestView::new(name, &request);
+    let view = asked.view(name);
     if ui.json() {
         return ui.document("key-show-request", &view);
     }
     ui.fields(&view.fields())
+}
+
+/// What a revocation says, after its signature holds. The slug is not in it.
+fn revocation_view(name: String, signed: &SignedRevocation) -> Result<EndView, CliError> {
+    let wrong = |why: String| {
+        CliError::new(Code::Verification, format!("{name} does not hold: {why}"))
+            .hint("do not use this file, have it made and carried again")
+    };
+    let signed = signed.to_signed::<Revocation>();
+    let claimed = signed.claims().map_err(|error| wrong(error.to_string()))?;
+    let root = root_of(&claimed)?;
+    let verified = signed
+        .verify(&root)
+        .map_err(|error| wrong(error.to_string()))?;
+    let said = verified.into_value();
+    Ok(EndView::new(name, &said.member.to_string(), &said))
 }

@@ -90,7 +90,8 @@ pub(super) fn publish(
                     | Reply::Said(_)
                     | Reply::Brought(_)
                     | Reply::Quarantined(_)
-                    | Reply::Accepted(_),
+                    | Reply::Accepted(_)
+                    | Reply::Lives(_),
                 ) => (view.failed(ControlError::Unexpected.into()), true),
                 Err(ControlError::Failed(failure)) => {
                     (view.failed(named(&name, failure.into())), false)

@@ -239,7 +239,8 @@ pub(super) fn bring(
         | Reply::Packet(_)
         | Reply::Said(_)
         | Reply::Quarantined(_)
-        | Reply::Accepted(_) => Err(ControlError::Unexpected.into()),
+        | Reply::Accepted(_)
+        | Reply::Lives(_) => Err(ControlError::Unexpected.into()),
     }
 }
 

@@ -121,7 +121,8 @@ pub(super) fn membership(node: &mut ControlClient) -> Result<MembershipView, Cli
         | Reply::Said(_)
         | Reply::Brought(_)
         | Reply::Quarantined(_)
-        | Reply::Accepted(_) => Err(ControlError::Unexpected.into()),
+        | Reply::Accepted(_)
+        | Reply::Lives(_) => Err(ControlError::Unexpected.into()),
     }
 }
 

@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+use std::fs;
+
 use super::*;
+use watchfire_protocol::ids::EnvelopeId;
 use watchfire_protocol::wire::Tag;
 
 const NODE: NodeId = NodeId::from_bytes([7; 32]);
@@ -76,7 +79,8 @@ fn what_was_published_must_come_back_before_more_is() {
             refused,
             Recovering {
                 held: sequence,
-                published: Some(5)
+                published: Some(5),
+                life_over: None,
             }
         );
         assert!(refused.to_string().contains(&format!("{sequence} of 5")));
@@ -185,4 +189,80 @@ fn a_long_note_is_written_anew_and_says_the_same() {
     assert_eq!(bytes, 3 * RECORD_BYTES as u64);
     let noted = Reading::of(&path_for(&bench.path)).unwrap().into_noted();
     assert_eq!(noted.streams[&STREAM].sequence, 3);
+}
+
+#[test]
+fn what_was_put_back_from_a_copy_publishes_in_a_later_life_alone() {
+    let bench = bench();
+    publish(&bench, 1..=2);
+    let copy = bench.path.with_file_name("copy");
+    fs::copy(path_for(&bench.path), path_for(&copy)).unwrap();
+    publish(&bench, 3..=3);
+    let life = before_restore(&bench.path, &copy, &NODE, 0).unwrap();
+    assert_eq!(life, 1, "the note knows it");
+    let store = SledStore::open(&bench.path).unwrap();
+    let own = OwnStreams::open(&store, &bench.path, NODE, 1).unwrap();
+    // Everything that was noted is here, and still it may have published more.
+    let refused = own.check(&store).unwrap().unwrap_err();
+    assert_eq!(
+        refused,
+        Recovering {
+            held: 3,
+            published: Some(3),
+            life_over: Some(LifeOver::Restored),
+        }
+    );
+    assert!(refused.to_string().contains("--new-incarnation"));
+    // Neither a person's word nor another start ends it, nor another restore.
+    accept(&store, &bench.path).unwrap();
+    before_restore(&bench.path, &copy, &NODE, 0).unwrap();
+    let own = OwnStreams::open(&store, &bench.path, NODE, 1).unwrap();
+    let refused = own.check(&store).unwrap().unwrap_err();
+    assert_eq!(refused.life_over, Some(LifeOver::Restored));
+    // The life that follows does, while the node runs and at the next start.
+    own.lives_in(2);
+    own.check(&store).unwrap().unwrap();
+    let own = OwnStreams::open(&store, &bench.path, NODE, 2).unwrap();
+    own.check(&store).unwrap().unwrap();
+    let own = OwnStreams::open(&store, &bench.path, NODE, 1).unwrap();
+    own.check(&store).unwrap().unwrap_err();
+    let Reading::Sound(noted) = Reading::of(&path_for(&bench.path)).unwrap() else {
+        panic!("the note is whole");
+    };
+    assert_eq!(
+        (noted.restored_through, noted.unknown_through),
+        (Some(1), None)
+    );
+    assert_eq!(noted.streams[&STREAM].sequence, 3, "the later of the two");
+}
+
+#[test]
+fn a_lost_note_does_not_concern_a_later_life() {
+    let bench = bench();
+    let (store, own) = after_loss(&bench);
+    own.check(&store).unwrap().unwrap_err();
+    let own = OwnStreams::open(&store, &bench.path, NODE, 2).unwrap();
+    own.check(&store).unwrap().unwrap();
+}
+
+#[test]
+fn a_life_of_which_a_fork_is_proven_is_over() {
+    let bench = bench();
+    publish(&bench, 1..=2);
+    let store = SledStore::open(&bench.path).unwrap();
+    let own = OwnStreams::open(&store, &bench.path, NODE, 1).unwrap();
+    own.check(&store).unwrap().unwrap();
+    let mut batch = Batch::default();
+    let of_another = Slot::Fork(NodeId::from_bytes([8; 32]), 1);
+    batch.put(table::notice(&of_another), vec![1]);
+    store.apply(&batch).unwrap();
+    own.check(&store).unwrap().unwrap();
+    let mut batch = Batch::default();
+    batch.put(table::notice(&Slot::Fork(NODE, 1)), vec![1]);
+    store.apply(&batch).unwrap();
+    let refused = own.check(&store).unwrap().unwrap_err();
+    assert_eq!(refused.life_over, Some(LifeOver::Forked));
+    assert!(refused.to_string().contains("two envelopes for one place"));
+    own.lives_in(2);
+    own.check(&store).unwrap().unwrap();
 }

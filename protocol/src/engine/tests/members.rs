@@ -483,3 +483,67 @@ fn what_comes_of_a_suspended_member_is_shown_when_its_suspension_has_ended() {
     node.commit();
     assert!(is_shown(&node, &frames[0]));
 }
+
+/// A certificate of the next life of a member's node.
+fn next_life(number: u64) -> CertificateBytes {
+    let keys = keys(number);
+    let cert = crate::wire::card::NodeCert {
+        serial: 2,
+        incarnation: 2,
+        ..newcomer(&keys, &keys)
+    };
+    CertificateBytes::sign(&cert, &keys.root, &keys.signing, &keys.transport).unwrap()
+}
+
+#[test]
+fn attack_17_of_a_life_that_was_replaced_only_what_its_cut_names_counts_under_an_old_epoch_too() {
+    let mut nodes = federation();
+    let frames: Vec<Vec<u8>> = ["a", "b", "c"]
+        .iter()
+        .map(|name| nodes[0].frame_of(name, 10))
+        .collect();
+    for frame in &frames[..2] {
+        nodes[1].gossip(0, frame);
+    }
+    nodes[1].commit();
+    decide(&mut nodes, observer(3));
+    assert_eq!(nodes[1].engine.roster().epoch(), 1);
+
+    // The node goes on in a new life without a restart: its stream begins anew.
+    let certificate = next_life(0);
+    nodes[0].feed(Input::Certificate {
+        certificate: Box::new(certificate.clone()),
+    });
+    nodes[0].commit();
+    assert_eq!(nodes[0].engine.me().incarnation, 2);
+    let anew = nodes[0].frame_of("d", 10);
+    tell(&mut nodes[1], 0, &frame(Kind::NodeCert, &certificate));
+    let roster = nodes[1].engine.roster();
+    let first = id_of(&frames[0], &config_of(0).roster);
+    let told = revocation(0, &nodes[1], Some((1, first)));
+    tell(&mut nodes[1], 2, &told);
+    assert!(roster.node(&node_id(0)).is_some(), "its new life stands");
+
+    // What cites the epoch in which nothing had ended counts no more for that.
+    nodes[1].gossip(2, &frames[2]);
+    nodes[1].gossip(0, &anew);
+    nodes[1].commit();
+    let shown: Vec<bool> = frames.iter().map(|it| is_shown(&nodes[1], it)).collect();
+    assert_eq!(shown, [true, false, false]);
+    assert!(frames.iter().all(|frame| nodes[1].holds(frame)));
+    let bundle = check(&anew, &nodes[1].engine.roster()).unwrap();
+    let bundle = bundle.value().bundle_id().unwrap();
+    for number in [1, 0] {
+        let node = nodes.remove(usize::try_from(number).unwrap());
+        let node = node.restart(number);
+        let asker = Asker {
+            reader: Reader::LocalPerson,
+            roster: &node.engine.roster(),
+            wall_ms: node.now().wall_ms,
+        };
+        let found = Query::new(node.engine.store(), asker).bundle(&bundle);
+        assert!(found.unwrap().is_some(), "{number}");
+        let me = node.engine.roster().node(&node_id(0)).cloned().unwrap();
+        assert_eq!((me.serial, me.incarnation), (2, 2), "{number}");
+    }
+}
