@@ -1,6 +1,6 @@
 //! The layout of the store: which key holds what.
 //!
-//! One ordered key space, its tables told apart by the first byte. Eight of
+//! One ordered key space, its tables told apart by the first byte. Nine of
 //! them are the truth; every other table can be made again from them, but for
 //! `M` and `G`, which may be forgotten.
 //!
@@ -14,6 +14,7 @@
 //! | `Z` | epoch | the [link](crate::wire::roster::Link) that leads to it | truth |
 //! | `Y` | slot | the newest [notice](crate::gate::Notice) for it | truth |
 //! | `Q` | arrival | why it is [not believed](crate::engine::Quarantine) | truth |
+//! | `U` | member id | since when and why this node [distrusts it](crate::engine::Distrust) | truth |
 //! | `E` | envelope id | arrival | index |
 //! | `S` | stream, sequence | envelope id | index |
 //! | `F` | stream | [`StreamRow`] | index |
@@ -34,7 +35,7 @@ pub mod blocks;
 mod pack;
 pub mod rows;
 
-use crate::ids::{BundleId, CertificateId, EnvelopeId, NodeId};
+use crate::ids::{BundleId, CertificateId, EnvelopeId, MemberId, NodeId};
 use crate::limits::{FORMER_STORES_MAX, FRAME_BYTES_MAX};
 use crate::marking::Marking;
 use crate::wire::exchange::StoreId;
@@ -207,6 +208,20 @@ pub fn quarantine(arrival: Arrival) -> Vec<u8> {
 
 /// Prefix of all of them.
 pub const QUARANTINED: &[u8] = b"Q";
+
+/// Key of since when and why this node distrusts a member.
+pub fn distrusted(member: &MemberId) -> Vec<u8> {
+    key(b'U', &[member.as_bytes()])
+}
+
+/// Prefix of all of them.
+pub const DISTRUSTED: &[u8] = b"U";
+
+/// Reads the member from a key of `U`.
+pub fn distrusted_of(key: &[u8]) -> Option<MemberId> {
+    let (_, member) = key.split_first()?;
+    Some(MemberId::from_bytes(member.try_into().ok()?))
+}
 
 /// Key of a frame kept as evidence.
 pub fn evidence(stream: &StreamId, sequence: u64, envelope: &EnvelopeId) -> Vec<u8> {

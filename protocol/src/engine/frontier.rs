@@ -88,6 +88,8 @@ struct PageOffers {
     /// Short names that stand for no stream here, or for two.
     has_unknown_names: bool,
     unknown_lives: BTreeSet<(NodeId, u64)>,
+    /// Every stream that is named, and up to where.
+    listed: Vec<(StreamId, u64)>,
 }
 
 impl<S: Store> Engine<S> {
@@ -202,6 +204,9 @@ impl<S: Store> Engine<S> {
             self.ask_frontier_named(from, true);
             return Ok(());
         }
+        for (stream, through) in &page.listed {
+            self.traces.listed(from, *stream, *through, now.wall_ms);
+        }
         let mut passed_over = !page.unknown_lives.is_empty();
         let mut open = BTreeSet::new();
         let mut refused = BTreeSet::new();
@@ -264,6 +269,11 @@ impl<S: Store> Engine<S> {
             };
             if !listed.insert(stream) || !stream.tag.is_reserved() {
                 return Ok(None);
+            }
+            page.listed.push((stream, entry.through));
+            // Of a distrusted member nothing is missing.
+            if self.distrusts_node(&stream.node) {
+                continue;
             }
             // Only streams that a certificate stands for: invented ones cost
             // nobody a question.

@@ -1,5 +1,6 @@
 //! What goes into an engine and what comes out of it.
 
+use super::distrust::DistrustRefusal;
 use super::sayings::{Said, Saying, SayingRefusal};
 use super::{Done, NotTaken, Work};
 use crate::gate::{Frame, NotARequest, Notice, NoticeRefusal, Refusal};
@@ -71,6 +72,15 @@ pub enum Input {
         client: ClientToken,
         /// What.
         saying: Box<Saying>,
+    },
+    /// A person has this node distrust a member, or ends it. Nobody else is told.
+    Distrust {
+        /// To tell the outcome to.
+        client: ClientToken,
+        /// Whom.
+        member: MemberId,
+        /// Why; `None` ends it.
+        reason: Option<String>,
     },
     /// A peer asks.
     Request {
@@ -218,6 +228,13 @@ pub enum Output {
         /// What became of it.
         outcome: Result<Said, SayingRefusal>,
     },
+    /// Claim: what became of a person's distrust.
+    Distrust {
+        /// Whose.
+        client: ClientToken,
+        /// What became of it.
+        outcome: Result<(), DistrustRefusal>,
+    },
     /// Claim: everything written before the barrier is durable.
     Durable {
         /// Whose barrier.
@@ -234,6 +251,9 @@ pub enum Output {
         /// To whom.
         node: NodeId,
     },
+    /// Whom this node [distrusts](super::Engine::distrusts) changed: links to their
+    /// nodes end now, and they are not admitted.
+    Admission,
     /// The roster or its certificates changed: check frames against this one.
     Roster(Arc<Roster>),
     /// Something people may want to see. Claims, but for `Event::Verified`.

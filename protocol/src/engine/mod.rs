@@ -26,6 +26,8 @@
 //! | `notices` | asks peers for notices and links of the chain, and answers |
 //! | `sayings` | what this node says about membership in its own name |
 //! | `quarantine` | what is held and not believed, since its key has ended |
+//! | `distrust` | breaks with a member, here and nowhere else |
+//! | `trace` | remembers by which way envelopes came |
 //! | `not_taken` | why something was not taken, and who pays |
 //! | `work` | what is dear and pure, for other threads |
 //! | `streams` | what is held of each stream, and what changed since a mark |
@@ -35,6 +37,7 @@
 //! | `rebuild` | makes every index again from the truth |
 
 mod catch_up;
+mod distrust;
 mod evidence;
 mod frontier;
 mod healing;
@@ -60,9 +63,11 @@ mod staged;
 mod streams;
 #[cfg(test)]
 pub(crate) mod tests;
+mod trace;
 mod work;
 
 pub use catch_up::Progress;
+pub use distrust::{Distrust, DistrustRefusal};
 pub use healing::{Damage, examine, is_searched_for};
 pub use messages::*;
 pub use not_taken::NotTaken;
@@ -72,6 +77,7 @@ pub use quota::{Bucket, Quota, Rate};
 pub use rebuild::{Rebuilt, rebuild};
 pub use restore::{admit_held, certificate_of};
 pub use sayings::{Said, Saying, SayingRefusal};
+pub use trace::{Arrived, First, Held, Listed, Route, Seen, Traced, Turned};
 pub use work::{CheckedItem, Done, OpenFrame, Work};
 
 use crate::chance::Chance;
@@ -99,6 +105,7 @@ pub(crate) use staged::Staged;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use streams::Streams;
+use trace::Traces;
 use watchfire_crypto::SigningKey;
 
 /// A store's names as they are kept: 17 ids and numbers.
@@ -163,6 +170,9 @@ pub struct Engine<S> {
     membership: Membership,
     /// Members of whom something is quarantined because they are suspended.
     suspended: BTreeSet<MemberId>,
+    /// Members with whom this node's operator broke.
+    distrusted: BTreeMap<MemberId, Distrust>,
+    traces: Traces,
     /// Proofs that are to be told when the step is done.
     unsaid: Vec<Vec<u8>>,
     /// When to say next that this node is alive.
@@ -240,6 +250,7 @@ impl<S: Store> Engine<S> {
         let next_arrival = staged.get_as(&table::next_arrival(), 9)?.unwrap_or(0);
         let streams = restore_streams(&staged)?;
         let evidence = restore_evidence(&staged)?;
+        let distrusted = distrust::restore(&staged)?;
         // Whose suspension ended while this node did not run is seen at once.
         let suspended = roster.members().map(|member| member.id).collect();
         let mut engine = Self {
@@ -261,6 +272,8 @@ impl<S: Store> Engine<S> {
             own_created_ms: 0,
             author_quotas: BTreeMap::new(),
             suspended,
+            distrusted,
+            traces: Traces::default(),
             unsaid: Vec::new(),
             membership,
             alive_at: now.mono.plus_ms(ALIVE_SOON_MS),
@@ -313,6 +326,11 @@ impl<S: Store> Engine<S> {
                 checked,
             } => self.on_gossip_notice(now, from, token, length, checked),
             Input::Say { client, saying } => self.on_say(now, client, *saying),
+            Input::Distrust {
+                client,
+                member,
+                reason,
+            } => self.on_distrust(now, client, member, reason),
             Input::Done(Done::Notices {
                 from,
                 at,

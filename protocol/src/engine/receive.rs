@@ -6,6 +6,7 @@ use super::messages::{Event, GossipToken, Outgoing, Output, Verdict};
 use super::opening::header_of_frame;
 use super::quota::Quota;
 use super::streams::{Displaced, Fit};
+use super::trace::{First, Passed};
 use super::{Engine, StreamId, Way};
 use crate::gate::{Blame, CheckedRemains, Content, Frame, Refusal, envelope_id};
 use crate::ids::{EnvelopeId, NodeId};
@@ -31,6 +32,12 @@ impl<S: Store> Engine<S> {
         length: u64,
         checked: Result<Box<Verified<Frame>>, Refusal>,
     ) -> Result<(), StoreError> {
+        if self.distrusts_node(&from) {
+            // Its link is about to end. Others bring what it has of others.
+            let verdict = Verdict::Ignore;
+            self.outputs.push_back(Output::Verdict { token, verdict });
+            return Ok(());
+        }
         let taken = match checked {
             Err(refusal) => Err(NotTaken::Gate(refusal)),
             Ok(frame) => {
@@ -74,6 +81,21 @@ impl<S: Store> Engine<S> {
         way: Way,
     ) -> Result<Result<(), NotTaken>, StoreError> {
         let id = envelope_id(&frame);
+        let copy = Passed::of(id, frame.value());
+        let taken = self.take_verified(now, from, (id, frame), way)?;
+        if let Err(why) = &taken {
+            self.trace_not_taken(&copy, from, now.wall_ms, why);
+        }
+        Ok(taken)
+    }
+
+    fn take_verified(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        (id, frame): (EnvelopeId, Verified<Frame>),
+        way: Way,
+    ) -> Result<Result<(), NotTaken>, StoreError> {
         let (Some(stream), Some(position)) = (
             frame.value().stream(),
             frame.value().header().prefix.class.position(),
@@ -85,6 +107,10 @@ impl<S: Store> Engine<S> {
         }
         if self.is_behind() {
             return Ok(Err(NotTaken::DiskBehind));
+        }
+        if self.distrusts(&frame.value().header().prefix.author) {
+            let within = self.charge(now, &stream, cost_of(frame.value()), way);
+            return Ok(Err(within.err().unwrap_or(NotTaken::Distrusted)));
         }
         if let Err(why) = self.check_state(now, frame.value()) {
             if why == NotTaken::Expired {
@@ -129,6 +155,21 @@ impl<S: Store> Engine<S> {
         if let Some(why) = doubt {
             let author = frame.value().header().prefix.author;
             self.quarantine_of_member(arrival, author, why);
+        }
+        let first = First {
+            from,
+            way: way.into(),
+            at_ms: now.wall_ms,
+        };
+        let author = frame.value().header().prefix.author;
+        let place = (stream, position.sequence);
+        self.traces.taken(id, author, place, first);
+        if way == Way::Asked {
+            // They said so before anything of it was remembered.
+            for peer in self.catch_up.offering(&stream, position.sequence) {
+                let sequence = position.sequence;
+                self.traces.listed(peer, stream, sequence, now.wall_ms);
+            }
         }
         self.taken(now, arrival, id, from, frame);
         if !had_gap && self.streams.has_gap(&stream) {
@@ -300,6 +341,10 @@ impl<S: Store> Engine<S> {
         }
         if self.is_behind() {
             return Ok(Err(NotTaken::DiskBehind));
+        }
+        if held.is_none() && self.distrusts(&prefix.author) {
+            let within = self.charge(now, &stream, REMAINS_COST_BYTES, Way::Asked);
+            return Ok(Err(within.err().unwrap_or(NotTaken::Distrusted)));
         }
         if !is_expired(prefix.expiry_hour, now.wall_ms) {
             return Ok(Err(NotTaken::NotExpired));

@@ -12,6 +12,7 @@ mod behind;
 mod bodies;
 mod catching_up;
 mod charges;
+mod distrust;
 mod durable;
 mod filing;
 mod healed;
