@@ -55,6 +55,9 @@ pub(crate) fn run(context: &Context, _args: &StatusArgs) -> Result<(), CliError>
         ("store", space(&status.store, free)),
     ])?;
     ui.fields(&troubles(&status.store))?;
+    if !status.distrusted.is_empty() {
+        ui.fields(&[("distrusted", status.distrusted.join(", "))])?;
+    }
     if !status.listening.is_empty() {
         // Own addresses, which a person may want to copy.
         let text = status.listening.join(" ");

@@ -15,6 +15,7 @@ pub mod client;
 mod connection;
 pub mod governance;
 mod governing;
+pub mod peers;
 pub mod server;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ use watchfire_protocol::policy::{Action, Decision, Step, Verdict};
 
 use crate::driver::membership::MembershipView;
 use governance::{BroughtReply, MembersReply, PacketReply, ProposeOp, SaidReply};
+use peers::{DistrustReply, TraceReply};
 
 /// A request, and how many bytes of payload follow it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -84,6 +86,18 @@ pub enum Op {
         hours: u64,
         /// Why.
         reason: String,
+    },
+    /// Distrust a member, here and nowhere else.
+    Distrust {
+        /// Its slug; its id where it is no member any more.
+        member: String,
+        /// Why; absent to end it.
+        reason: Option<String>,
+    },
+    /// By which way an envelope came here.
+    Trace {
+        /// Its id, or that of the bundle in it, in hexadecimal.
+        id: String,
     },
     /// Take the notice whose frame follows, and gossip it.
     Bring,
@@ -171,6 +185,10 @@ pub enum Reply {
     Said(SaidReply),
     /// What came of what was brought.
     Brought(BroughtReply),
+    /// Whom this node distrusts now.
+    Distrust(DistrustReply),
+    /// What is known of an envelope's way.
+    Traced(Box<TraceReply>),
 }
 
 /// A publication.
@@ -230,6 +248,9 @@ pub struct HitView {
     pub valid_until: String,
     /// A newer version of the object, by the same author, is here.
     pub superseded: bool,
+    /// This node distrusts its author.
+    #[serde(default)]
+    pub distrusted: bool,
     /// Drill data.
     pub exercise: bool,
 }
@@ -258,6 +279,9 @@ pub struct BundleView {
     pub envelope: String,
     /// Slug of the author.
     pub author: String,
+    /// This node distrusts the author.
+    #[serde(default)]
+    pub distrusted: bool,
     /// TLP label.
     pub marking: String,
     /// Number in its stream.
@@ -289,6 +313,9 @@ pub struct ExplainReply {
     pub marking: String,
     /// Its author.
     pub author: String,
+    /// This node distrusts the author.
+    #[serde(default)]
+    pub distrusted: bool,
     /// Slugs of the other members who published an object of that id. The one
     /// explained is of the member whose object arrived first.
     #[serde(default)]
@@ -385,6 +412,9 @@ pub struct StatusReply {
     pub listening: Vec<String>,
     /// Counters of what was refused or dropped, by name.
     pub counters: std::collections::BTreeMap<String, u64>,
+    /// Members whom this node distrusts.
+    #[serde(default)]
+    pub distrusted: Vec<String>,
     /// Its store.
     #[serde(default)]
     pub store: StoreView,

@@ -15,12 +15,14 @@ use watchfire_protocol::wire::bundle::PermissibleActions;
 use super::answers::Answers;
 use super::connection::{Times, encoded, serve};
 use super::governing;
+use super::peers;
 use super::{
     AsideView, Failure, Op, PeerView, PublishOp, PublishReply, RecoveringView, Reply, SearchReply,
     StatusReply, StoreView, SyncView, failure,
 };
 use crate::clock::moment;
 use crate::disk::{recovery, space};
+use crate::driver::membership::slug_of;
 use crate::driver::{PublishFailure, PublishedBundle};
 use crate::limits::{
     CONTROL_ANSWER_WITHIN, CONTROL_ANSWERS_BYTES_MAX, CONTROL_CONNECTIONS_MAX, CONTROL_IDLE,
@@ -149,6 +151,8 @@ pub(super) async fn answer(shared: &Shared, op: Op, body: Vec<u8>) -> Result<Rep
             hours,
             reason,
         } => governing::suspend(&shared.node, &member, hours, reason).await,
+        Op::Distrust { member, reason } => peers::distrust(&shared.node, &member, reason).await,
+        Op::Trace { id } => peers::trace(&shared.node, &id).await,
         Op::Bring => governing::bring(&shared.node, body).await,
         Op::Follow => governing::follow(&shared.node, body).await,
         Op::Show { id } => read(shared, move |answers| answers.show(&id).map(Reply::Shown)).await,
@@ -365,6 +369,12 @@ async fn status(node: &Node) -> Result<StatusReply, Failure> {
         certificate_until: moment(own.not_after_ms),
         listening: status.listening,
         counters,
+        distrusted: status
+            .engine
+            .distrusted
+            .iter()
+            .map(|member| slug_of(&roster, member))
+            .collect(),
         store: store_view(node)?,
     })
 }

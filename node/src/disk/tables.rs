@@ -28,7 +28,7 @@ const fn index(byte: u8, name: &'static str) -> Table {
 }
 
 /// The layout of `protocol::table`, in key order.
-pub(crate) const TABLES: [Table; 23] = [
+pub(crate) const TABLES: [Table; 24] = [
     index(b'A', "next-arrival"),
     index(b'B', "bundles"),
     truth(b'C', "chunks"),
@@ -47,6 +47,7 @@ pub(crate) const TABLES: [Table; 23] = [
     truth(b'R', "remains"),
     index(b'S', "stream-places"),
     index(b'T', "rows"),
+    truth(b'U', "distrusted"),
     index(b'V', "values"),
     index(b'W', "unopened"),
     truth(b'X', "evidence"),
@@ -74,6 +75,7 @@ pub(crate) fn place(key: &[u8]) -> String {
         Some(b'G') => Some("the names of this store".to_owned()),
         Some(b'M') => Some(format!("node {}", hex::encode(rest))),
         Some(b'Y') => Some(format!("notice {}", hex::encode(rest))),
+        Some(b'U') => Some(format!("member {}", hex::encode(rest))),
         Some(b'Z') => table::epoch_of(key).map(|epoch| format!("epoch {epoch}")),
         Some(b'L' | b'Q' | b'R' | b'P' | b'W' | b'O') => {
             table::arrival_of(key).map(|arrival| format!("arrival {arrival}"))

@@ -22,6 +22,10 @@ impl Driver {
                 let _ = reply.send(self.engine.ends_of_member(&member));
                 None
             }
+            NodeCommand::Trace { id, reply } => {
+                let _ = reply.send(self.engine.trace(id));
+                None
+            }
             NodeCommand::Status { reply } => {
                 let _ = reply.send(self.status());
                 None
@@ -29,6 +33,7 @@ impl Driver {
             other @ (NodeCommand::Barrier { .. }
             | NodeCommand::Sync { .. }
             | NodeCommand::Say { .. }
+            | NodeCommand::Distrust { .. }
             | NodeCommand::Certificate { .. }
             | NodeCommand::Shutdown) => Some(other),
         }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 use watchfire_protocol::engine::{
-    Event, PublishRefusal, Published, Said, Saying, SayingRefusal, Status,
+    DistrustRefusal, Event, PublishRefusal, Published, Said, Saying, SayingRefusal, Status, Traced,
 };
 use watchfire_protocol::ids::{MemberId, NodeId};
 use watchfire_protocol::opening::{PrepareError, Wish};
@@ -38,6 +38,22 @@ pub enum NodeCommand {
         saying: Box<Saying>,
         /// What came of it.
         reply: oneshot::Sender<Result<Said, SayingRefusal>>,
+    },
+    /// Distrust a member, or end that.
+    Distrust {
+        /// Whom.
+        member: MemberId,
+        /// Why; `None` ends it.
+        reason: Option<String>,
+        /// What came of it.
+        reply: oneshot::Sender<Result<(), DistrustRefusal>>,
+    },
+    /// By which way an envelope came.
+    Trace {
+        /// Its id, or that of the bundle in it.
+        id: [u8; 32],
+        /// The answer; none if nothing is known.
+        reply: oneshot::Sender<Result<Option<Traced>, StoreError>>,
     },
     /// What is held about membership.
     Membership {

@@ -22,13 +22,14 @@
 //! since marks have moved over what was not asked for.
 
 use super::messages::{ClientToken, Output};
-use super::{Engine, Staged, damaged, for_each};
+use super::{Engine, NotTaken, Staged, Way, damaged, for_each};
 use crate::ids::{MemberId, NodeId};
 use crate::limits::DISTRUSTED_MAX;
 use crate::store::{Store, StoreError};
 use crate::table;
 use crate::time::Now;
-use crate::wire::{Text, TooLong, codec};
+use crate::wire::exchange::StreamId;
+use crate::wire::{Text, codec};
 use bincode::{Decode, Encode};
 use std::collections::BTreeMap;
 
@@ -66,12 +67,6 @@ pub enum DistrustRefusal {
     TooMany,
 }
 
-impl From<TooLong> for DistrustRefusal {
-    fn from(_: TooLong) -> Self {
-        Self::Reason
-    }
-}
-
 impl<S: Store> Engine<S> {
     /// Whom this node distrusts.
     pub const fn distrusted(&self) -> &BTreeMap<MemberId, Distrust> {
@@ -90,6 +85,22 @@ impl<S: Store> Engine<S> {
                 .roster
                 .owner(node)
                 .is_some_and(|member| self.distrusts(&member))
+    }
+
+    /// Whether something new of an author is taken. What is not is charged to its
+    /// own rate, so that who passes it on in good faith pays for none of it.
+    pub(super) fn check_trust(
+        &mut self,
+        now: Now,
+        (author, stream): (&MemberId, &StreamId),
+        cost_bytes: u64,
+        way: Way,
+    ) -> Result<(), NotTaken> {
+        if !self.distrusts(author) {
+            return Ok(());
+        }
+        self.charge(now, stream, cost_bytes, way)?;
+        Err(NotTaken::Distrusted)
     }
 
     /// A person begins to distrust a member, for a reason, or ends it.

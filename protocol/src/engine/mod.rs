@@ -230,6 +230,8 @@ pub struct Status {
     pub behind: Vec<NodeId>,
     /// How catching up goes.
     pub catch_up: Progress,
+    /// Members whom this node distrusts.
+    pub distrusted: Vec<MemberId>,
 }
 
 impl<S: Store> Engine<S> {
@@ -444,6 +446,7 @@ impl<S: Store> Engine<S> {
             peers: self.peers.ready().collect(),
             behind: self.peers.behind().collect(),
             catch_up: self.catch_up.progress(&self.streams),
+            distrusted: self.distrusted.keys().copied().collect(),
         }
     }
 

@@ -6,7 +6,7 @@ use super::messages::{Event, GossipToken, Outgoing, Output, Verdict};
 use super::opening::header_of_frame;
 use super::quota::Quota;
 use super::streams::{Displaced, Fit};
-use super::trace::{First, Passed};
+use super::trace::Passed;
 use super::{Engine, StreamId, Way};
 use crate::gate::{Blame, CheckedRemains, Content, Frame, Refusal, envelope_id};
 use crate::ids::{EnvelopeId, NodeId};
@@ -83,8 +83,9 @@ impl<S: Store> Engine<S> {
         let id = envelope_id(&frame);
         let copy = Passed::of(id, frame.value());
         let taken = self.take_verified(now, from, (id, frame), way)?;
-        if let Err(why) = &taken {
-            self.trace_not_taken(&copy, from, now.wall_ms, why);
+        match &taken {
+            Ok(()) => self.trace_taken(&copy, from, way, now.wall_ms),
+            Err(why) => self.trace_not_taken(&copy, from, now.wall_ms, why),
         }
         Ok(taken)
     }
@@ -108,9 +109,10 @@ impl<S: Store> Engine<S> {
         if self.is_behind() {
             return Ok(Err(NotTaken::DiskBehind));
         }
-        if self.distrusts(&frame.value().header().prefix.author) {
-            let within = self.charge(now, &stream, cost_of(frame.value()), way);
-            return Ok(Err(within.err().unwrap_or(NotTaken::Distrusted)));
+        let author = frame.value().header().prefix.author;
+        let cost = cost_of(frame.value());
+        if let Err(why) = self.check_trust(now, (&author, &stream), cost, way) {
+            return Ok(Err(why));
         }
         if let Err(why) = self.check_state(now, frame.value()) {
             if why == NotTaken::Expired {
@@ -155,21 +157,6 @@ impl<S: Store> Engine<S> {
         if let Some(why) = doubt {
             let author = frame.value().header().prefix.author;
             self.quarantine_of_member(arrival, author, why);
-        }
-        let first = First {
-            from,
-            way: way.into(),
-            at_ms: now.wall_ms,
-        };
-        let author = frame.value().header().prefix.author;
-        let place = (stream, position.sequence);
-        self.traces.taken(id, author, place, first);
-        if way == Way::Asked {
-            // They said so before anything of it was remembered.
-            for peer in self.catch_up.offering(&stream, position.sequence) {
-                let sequence = position.sequence;
-                self.traces.listed(peer, stream, sequence, now.wall_ms);
-            }
         }
         self.taken(now, arrival, id, from, frame);
         if !had_gap && self.streams.has_gap(&stream) {
@@ -342,9 +329,11 @@ impl<S: Store> Engine<S> {
         if self.is_behind() {
             return Ok(Err(NotTaken::DiskBehind));
         }
-        if held.is_none() && self.distrusts(&prefix.author) {
-            let within = self.charge(now, &stream, REMAINS_COST_BYTES, Way::Asked);
-            return Ok(Err(within.err().unwrap_or(NotTaken::Distrusted)));
+        if held.is_none() {
+            let of = (&prefix.author, &stream);
+            if let Err(why) = self.check_trust(now, of, REMAINS_COST_BYTES, Way::Asked) {
+                return Ok(Err(why));
+            }
         }
         if !is_expired(prefix.expiry_hour, now.wall_ms) {
             return Ok(Err(NotTaken::NotExpired));

@@ -79,6 +79,8 @@ impl Table {
             | Output::Published { .. }
             | Output::Said { .. }
             | Output::Durable { .. }
+            | Output::Distrust { .. }
+            | Output::Admission
             | Output::Synced { .. }
             | Output::Reconnect { .. }
             | Output::Event(_) => {}

@@ -247,6 +247,8 @@ impl Played {
                     | Output::Published { .. }
                     | Output::Said { .. }
                     | Output::Durable { .. }
+                    | Output::Distrust { .. }
+                    | Output::Admission
                     | Output::Roster(_)
                     | Output::Event(_) => {}
                 }

@@ -237,7 +237,9 @@ pub(super) fn bring(
         | Reply::Membership(_)
         | Reply::Members(_)
         | Reply::Packet(_)
-        | Reply::Said(_) => Err(ControlError::Unexpected.into()),
+        | Reply::Said(_)
+        | Reply::Distrust(_)
+        | Reply::Traced(_) => Err(ControlError::Unexpected.into()),
     }
 }
 

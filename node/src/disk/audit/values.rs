@@ -1,6 +1,6 @@
 //! Whether one value, by itself, is what its table holds.
 
-use watchfire_protocol::engine::Quarantine;
+use watchfire_protocol::engine::{Distrust, Quarantine};
 use watchfire_protocol::gate::{Slot, is_notice};
 use watchfire_protocol::ids::EnvelopeId;
 use watchfire_protocol::limits::{CHUNK_BYTES, DOOR_BYTES_MAX, FRAME_BYTES_MAX, REMAINS_BYTES_MAX};
@@ -74,6 +74,10 @@ pub(super) fn check(key: &[u8], value: &[u8]) -> Result<(), &'static str> {
         Some(b'Q') => {
             key_is(ARRIVAL_KEY_BYTES)?;
             reads(codec::decode::<Quarantine>(value, 1).is_ok())
+        }
+        Some(b'U') => {
+            key_is(HASH_KEY_BYTES)?;
+            reads(codec::decode::<Distrust>(value, Distrust::BYTES_MAX).is_ok())
         }
         Some(b'Y') => {
             let slot = key.get(1..).unwrap_or_default();

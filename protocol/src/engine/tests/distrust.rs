@@ -275,9 +275,7 @@ fn a_trace_tells_who_brought_listed_and_asked_and_forgets_with_the_process() {
     let route = traced.route.clone().unwrap();
     let first = route.first.unwrap();
     assert_eq!((first.from, first.way), (node_id(2), Arrived::Gossip));
-    let peers = |seen: &[crate::engine::Seen]| -> Vec<NodeId> {
-        seen.iter().map(|seen| seen.peer).collect()
-    };
+    let peers = |seen: &[Seen]| -> Vec<NodeId> { seen.iter().map(|seen| seen.peer).collect() };
     assert_eq!(peers(&route.again), [node_id(3)]);
     assert_eq!(peers(&route.asked), [node_id(3)]);
     // By the bundle's id it is the same.
