@@ -210,7 +210,9 @@ impl World {
     }
 
     fn peer(&self, member: &str, of: &str) -> Value {
-        self.at(member, &["peer", "show", of, "--json"]).ends(0).data()
+        self.at(member, &["peer", "show", of, "--json"])
+            .ends(0)
+            .data()
     }
 }
 
@@ -226,13 +228,19 @@ fn a_member_is_distrusted_here_and_nowhere_else_and_trusted_again() {
     world.holds(CZ, 1);
     let trace = ["peer", "trace", &envelope, "--json"];
     let traced = world.at(AT, &trace).ends(0).data();
-    assert_eq!((&traced["author"], &traced["held"]), (&BE.into(), &"whole".into()));
+    assert_eq!(
+        (&traced["author"], &traced["held"]),
+        (&BE.into(), &"whole".into())
+    );
     assert_eq!(traced["remembered"], true);
     assert_eq!(traced["bundle"], before.as_str());
     let first = traced["first"]["member"].as_str().unwrap();
     assert!([BE, CZ].contains(&first), "{traced:#}");
     let made = world.at(BE, &trace).ends(0).data();
-    assert_eq!((&made["way"], &made["first"]), (&"made here".into(), &Value::Null));
+    assert_eq!(
+        (&made["way"], &made["first"]),
+        (&"made here".into(), &Value::Null)
+    );
 
     // Whom to call is in the card; for programs as it is, for a pipe in lines.
     let contact = world.peer(AT, BE);
@@ -251,7 +259,14 @@ fn a_member_is_distrusted_here_and_nowhere_else_and_trusted_again() {
     }
 
     // A distrusts B. The link ends on both sides, at once.
-    let distrust = ["peer", "distrust", BE, "--reason", "not its own words", "--json"];
+    let distrust = [
+        "peer",
+        "distrust",
+        BE,
+        "--reason",
+        "not its own words",
+        "--json",
+    ];
     let said = world.at(AT, &distrust).ends(0).data();
     assert_eq!(said["all"], Value::from(vec![BE]));
     world.connected(AT, &[CZ]);
@@ -284,7 +299,10 @@ fn a_member_is_distrusted_here_and_nowhere_else_and_trusted_again() {
     assert_eq!(explained["distrusted"], true);
     assert_eq!(rule(&explained, "show"), "clear-anyone");
     assert_eq!(rule(&explained, "export"), "author-distrusted");
-    let to = world.at(AT, &["explain", &own, "--to", BE, "--json"]).ends(0).data();
+    let to = world
+        .at(AT, &["explain", &own, "--to", BE, "--json"])
+        .ends(0)
+        .data();
     assert_eq!(rule(&to, "relay"), "locally-distrusted");
     let peer = world.peer(AT, BE);
     assert_eq!(peer["distrusted"]["reason"], "not its own words");
@@ -316,13 +334,20 @@ fn a_member_is_distrusted_here_and_nowhere_else_and_trusted_again() {
     world.connected(AT, &[BE, CZ]);
     world.holds(AT, 4);
     world.at(AT, &["show", &after]).ends(0);
-    let traced = world.at(AT, &["peer", "trace", &missed, "--json"]).ends(0).data();
+    let traced = world
+        .at(AT, &["peer", "trace", &missed, "--json"])
+        .ends(0)
+        .data();
     assert_eq!(traced["way"], "asked for", "{traced:#}");
     let list = world.at(AT, &["peer", "list"]).ends(0);
     assert_eq!(list.out.lines().count(), 3, "{}", list.out);
 
-    world.at(AT, &["peer", "distrust", AT, "--reason", "me"]).ends(2);
-    world.at(AT, &["peer", "distrust", "xx-cert", "--reason", "who"]).ends(14);
+    world
+        .at(AT, &["peer", "distrust", AT, "--reason", "me"])
+        .ends(2);
+    world
+        .at(AT, &["peer", "distrust", "xx-cert", "--reason", "who"])
+        .ends(14);
     world.at(AT, &["peer", "distrust", BE]).ends(2);
     world.at(AT, &["peer", "trace", "0123"]).ends(2);
     world.at(AT, &["peer", "trace", &"0f".repeat(32)]).ends(14);

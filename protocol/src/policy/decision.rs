@@ -58,7 +58,7 @@ enumerable! {
         LocallyDistrusted = "locally-distrusted",
             "this node's operator distrusts the subject; lift the distrust first";
         AuthorDistrusted = "author-distrusted",
-            "this node's operator distrusts its author; own people still read it, nobody gets it from here, until the distrust is lifted";
+            "this node's operator distrusts its author; own people still read it, and for all others the distrust has to be lifted first";
         AuthorQuarantined = "author-quarantined",
             "this envelope is quarantined; confirm it with the author by another channel, then accept it by hand";
         Expired = "expired",

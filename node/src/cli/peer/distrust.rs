@@ -11,11 +11,12 @@ use crate::control::{Op, Reply};
 ///
 /// Links to its nodes are closed and none is made; nothing new of it is taken,
 /// from it or through others, and nothing is sent to it. What is held of it
-/// stays, is marked \"distrusted\", and goes to nobody but your own people. No
-/// other node is told. Its votes and signs of life count as before: who belongs
-/// is for all members to decide, see \"watchfire roster suspend\" and \"roster
-/// propose --expel\". What you publish for everybody can reach it through
-/// others. When the distrust ends, the node fetches what it missed.
+/// stays and is marked "distrusted": your own people read it, and no client,
+/// export or notice gets it. No other node is told. Its votes and signs of life
+/// count as before: who belongs is for all members to decide, see "watchfire
+/// roster suspend" and "roster propose --expel". What you publish for everybody
+/// can reach it through others. When the distrust ends, the node fetches what
+/// it missed.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   watchfire peer distrust de-cert --reason \"its panel lists are not its own, says their duty desk\"
