@@ -191,6 +191,17 @@ impl World {
         });
     }
 
+    /// Until it has turned somebody away at the handshake: there is no link that
+    /// is open and ignored.
+    #[track_caller]
+    fn refuses(&self, member: &str) {
+        self.until(member, &["status", "--json"], |status| {
+            status["counters"]["strangers_refused"]
+                .as_u64()
+                .is_some_and(|count| count > 0)
+        });
+    }
+
     #[track_caller]
     fn holds(&self, member: &str, envelopes: u64) {
         self.until(member, &["status", "--json"], |status| {
@@ -271,6 +282,7 @@ fn a_member_is_distrusted_here_and_nowhere_else_and_trusted_again() {
     assert_eq!(said["all"], Value::from(vec![BE]));
     world.connected(AT, &[CZ]);
     world.connected(BE, &[CZ]);
+    world.refuses(AT);
     let (after, missed) = world.publish(BE, 2);
     let (own, _) = world.publish(AT, 3);
     world.holds(CZ, 3);
@@ -323,6 +335,7 @@ fn a_member_is_distrusted_here_and_nowhere_else_and_trusted_again() {
     node.terminate(AT);
     nodes.insert(0, world.serve(AT));
     world.connected(AT, &[CZ]);
+    world.refuses(AT);
     let forgotten = world.at(AT, &trace).ends(0).data();
     assert_eq!(forgotten["remembered"], false);
     assert_eq!(forgotten["received"], traced["received"]);

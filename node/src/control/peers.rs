@@ -212,14 +212,23 @@ fn verdict_of(traced: &Traced) -> String {
         .route
         .as_ref()
         .and_then(|route| route.turned.as_ref());
+    let is_own = traced
+        .route
+        .as_ref()
+        .and_then(|route| route.first)
+        .is_some_and(|first| first.way == Arrived::Own);
+    let taken = if is_own { "made here" } else { "taken" };
     match (traced.held, &traced.outcome, turned) {
         (Held::Nothing, _, Some(turned)) => {
             format!("through the gate, and not taken: {}", turned.why)
         }
         (Held::Nothing, _, None) => "not held".to_owned(),
-        (Held::Header, _, _) => "taken; its time is over, and the header alone is kept".to_owned(),
+        (Held::Header, _, _) => {
+            format!("{taken}; its time is over, and the header alone is kept")
+        }
         (Held::Whole, Some(Outcome::Opened { objects, .. }), _) => {
-            format!("taken and opened, {objects} objects")
+            let plural = if *objects == 1 { "" } else { "s" };
+            format!("{taken} and opened, {objects} object{plural}")
         }
         (Held::Whole, Some(Outcome::Refused { why }), _) => {
             format!("taken, and shown to nobody: {}", why.as_str())

@@ -148,6 +148,31 @@ fn who_passes_it_on_in_good_faith_pays_only_beyond_the_authors_rate() {
     assert!(!NotTaken::Distrusted.is_charged(Way::Asked));
 }
 
+#[test]
+fn not_even_what_remains_of_an_expired_one_is_taken() {
+    let mut author = Node::start(0);
+    frame_with(&mut author, short_lived("gone", HOUR_MS));
+    author.meet(2);
+    author.commit();
+    author.pass(3 * HOUR_MS);
+    let Some(Answer::Range { items }) = author.serves(2, range_of(public_of(0, 1))) else {
+        panic!("no range");
+    };
+    let items = items.into_vec();
+    assert!(matches!(items.as_slice(), [RangeItem::Remains(_)]));
+    let mut node = Node::start(1);
+    node.pass(3 * HOUR_MS);
+    node.meet(2);
+    distrust(&mut node, 0, Some("a reason")).1.unwrap();
+    let mut outputs = node.brought(2, items.clone());
+    outputs.extend(node.commit());
+    assert_eq!(not_taken(&outputs), Some(&NotTaken::Distrusted));
+    assert_eq!(node.engine.status().envelopes, 0);
+    distrust(&mut node, 0, None).1.unwrap();
+    node.brought(2, items);
+    assert_eq!(node.engine.status().envelopes, 1);
+}
+
 /// A third member offers what was missed. It is not asked for; when the distrust
 /// ends it is, although the mark moved over it, and also after a restart.
 #[test]
@@ -194,17 +219,28 @@ fn the_end_of_distrust_catches_up_what_was_missed() {
 
 #[test]
 fn what_was_being_fetched_is_let_go_of() {
-    let (mut author, _) = author_of(3);
-    let mut node = Node::start(1);
-    let probe = node.meet(0);
-    let (id, request) = asked(&probe, 0).remove(0);
-    let page = author.serves(1, request);
-    let outputs = node.answered(id, page);
-    assert_eq!(asked(&outputs, 0).len(), 1, "a range");
-    assert_eq!(node.engine.status().catch_up.streams, 1);
-    distrust(&mut node, 0, Some("a reason")).1.unwrap();
-    assert_eq!(node.engine.status().catch_up, Progress::default());
-    assert!(node.engine.status().behind.is_empty());
+    // Of the author itself, and of a third member who holds it.
+    for number in [0, 2] {
+        let (mut holder, frames) = author_of(3);
+        if number == 2 {
+            holder = Node::start(2);
+            for frame in &frames {
+                holder.gossip(0, frame);
+            }
+            holder.meet(1);
+            holder.commit();
+        }
+        let mut node = Node::start(1);
+        let probe = node.meet(number);
+        let (id, request) = asked(&probe, number).remove(0);
+        let page = holder.serves(1, request);
+        let outputs = node.answered(id, page);
+        assert_eq!(asked(&outputs, number).len(), 1, "a range");
+        assert_eq!(node.engine.status().catch_up.streams, 1);
+        distrust(&mut node, 0, Some("a reason")).1.unwrap();
+        assert_eq!(node.engine.status().catch_up.streams, 0, "of {number}");
+        assert!(node.engine.status().behind.is_empty());
+    }
 }
 
 /// The state of the federation is the same to everybody: signs of life and all
@@ -268,7 +304,9 @@ fn a_trace_tells_who_brought_listed_and_asked_and_forgets_with_the_process() {
     node.gossip(3, &frame);
     node.commit();
     node.serves(3, range_of(public_of(0, 1)));
-    let id = *id_of(&frame, &node.engine.roster()).as_bytes();
+    let envelope = id_of(&frame, &node.engine.roster());
+    node.serves(3, Request::Chunk { envelope, index: 0 });
+    let id = *envelope.as_bytes();
     let traced = node.engine.trace(id).unwrap().unwrap();
     assert_eq!((traced.held, traced.sequence), (Held::Whole, 1));
     assert_eq!(traced.received_ms, Some(WALL_MS));
@@ -278,6 +316,7 @@ fn a_trace_tells_who_brought_listed_and_asked_and_forgets_with_the_process() {
     let peers = |seen: &[Seen]| -> Vec<NodeId> { seen.iter().map(|seen| seen.peer).collect() };
     assert_eq!(peers(&route.again), [node_id(3)]);
     assert_eq!(peers(&route.asked), [node_id(3)]);
+    assert_eq!(route.asked[0].times, 2, "for a range and for a chunk");
     // By the bundle's id it is the same.
     let bundle = *traced.bundle.unwrap().as_bytes();
     assert_eq!(node.engine.trace(bundle).unwrap(), Some(traced));
