@@ -255,6 +255,7 @@ impl Keeper {
             .filter(|member| member.id != me.member && !member.door_addresses.is_empty())
             .map(|member| member.id)
             .filter(|member| !self.told.contains(&(*member, me.id)))
+            .filter(|member| !self.node.distrusts(member))
             .collect();
         let question = codec::encode(&DoorRequest::Offer { certificate });
         let offers = to_tell.into_iter().map(|member| {

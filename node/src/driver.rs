@@ -3,6 +3,7 @@
 //! Nothing here knows the protocol. A change that needs an `if` about it
 //! belongs in `watchfire-protocol`.
 
+mod admission;
 mod asked;
 mod commands;
 mod healing;
@@ -17,8 +18,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use watchfire_protocol::engine::{
-    AcceptRefusal, AcceptedCount, AnswerToken, ClientToken, Engine, Event, GossipToken, Input,
-    Output, PublishRefusal, Published, RequestId, Said, SayingRefusal, Work,
+    AcceptRefusal, AcceptedCount, AnswerToken, ClientToken, DistrustRefusal, Engine, Event,
+    GossipToken, Input, Output, PublishRefusal, Published, RequestId, Said, SayingRefusal, Work,
 };
 use watchfire_protocol::gate;
 use watchfire_protocol::ids::NodeId;
@@ -37,9 +38,10 @@ use crate::disk::{SledStore, tables};
 use crate::limits::{ASKED_LATER_MAX, CLIENTS_MAX, REFUSALS_MAX};
 use crate::pool::Pool;
 use crate::transport::{
-    self, Admitted, Command, Event as Net, MessageId, RequestFailure, peer_id_of, transport_key_of,
+    self, Command, Event as Net, MessageId, RequestFailure, peer_id_of, transport_key_of,
 };
 
+pub(crate) use admission::{admitted, admitted_by};
 pub(crate) use healing::Healing;
 use log::log;
 use owed::Owed;
@@ -97,6 +99,7 @@ pub(crate) struct Book {
     syncs: BTreeMap<ClientToken, oneshot::Sender<()>>,
     sayings: BTreeMap<ClientToken, oneshot::Sender<Result<Said, SayingRefusal>>>,
     acceptances: BTreeMap<ClientToken, oneshot::Sender<Result<AcceptedCount, AcceptRefusal>>>,
+    distrusts: BTreeMap<ClientToken, oneshot::Sender<Result<(), DistrustRefusal>>>,
     next: u64,
     refusals: BTreeMap<String, u64>,
     listening: Vec<String>,
@@ -268,9 +271,19 @@ impl Driver {
                     tracing::warn!(envelopes = count.envelopes, "accepted by a person here");
                 }
                 if let Some(reply) = self.book.acceptances.remove(&client) {
+                    let _ = reply.send(outcome);
+                }
+                None
+            }
+            Output::Distrust { client, outcome } => {
+                if let Some(reply) = self.book.distrusts.remove(&client) {
                     // Whoever asked may have gone.
                     let _ = reply.send(outcome);
                 }
+                None
+            }
+            Output::Admission => {
+                self.admit().await?;
                 None
             }
             Output::Roster(roster) => {
@@ -484,6 +497,19 @@ impl Driver {
                 self.book.acceptances.insert(client, reply);
                 Some(Input::Accept { client, accept })
             }
+            NodeCommand::Distrust {
+                member,
+                reason,
+                reply,
+            } => {
+                let client = ClientToken(self.book.number());
+                self.book.distrusts.insert(client, reply);
+                Some(Input::Distrust {
+                    client,
+                    member,
+                    reason,
+                })
+            }
             NodeCommand::Sync { reply } => {
                 let client = ClientToken(self.book.number());
                 self.book.syncs.insert(client, reply);
@@ -493,6 +519,7 @@ impl Driver {
             // Answered already.
             NodeCommand::Membership { .. }
             | NodeCommand::Packet { .. }
+            | NodeCommand::Trace { .. }
             | NodeCommand::Ends { .. }
             | NodeCommand::Status { .. }
             | NodeCommand::Shutdown => None,
@@ -525,13 +552,9 @@ impl Driver {
     }
 
     /// Tells the transport who may connect: every node whose certificate is
-    /// valid now.
+    /// valid now, and whose member is not distrusted.
     async fn admit(&mut self) -> Result<(), DriverError> {
-        let admitted = admitted(
-            &self.engine.roster(),
-            &self.engine.me().node,
-            self.clock.now().wall_ms,
-        );
+        let admitted = admitted_by(&self.engine, self.clock.now().wall_ms);
         self.transport
             .send(Command::SetAdmitted(admitted))
             .await
@@ -580,25 +603,4 @@ fn summary_of(draft: &Draft) -> Summary {
 
 fn node_of(peer: &libp2p::PeerId) -> Option<NodeId> {
     transport_key_of(peer).map(|key| NodeId::of_transport(&key))
-}
-
-/// The peers of a roster whose certificates are valid now, and where they are.
-pub(crate) fn admitted(roster: &Roster, me: &NodeId, wall_ms: u64) -> Admitted {
-    let current = roster
-        .nodes()
-        .filter(|certificate| certificate.node != *me && certificate.is_current(wall_ms));
-    current
-        .filter_map(|certificate| {
-            let peer = peer_id_of(&certificate.transport_key)?;
-            let addresses = roster
-                .member(&certificate.member)
-                .map(|member| member.addresses.as_slice());
-            let addresses = addresses
-                .unwrap_or_default()
-                .iter()
-                .filter_map(|address| address.parse().ok())
-                .collect();
-            Some((peer, addresses))
-        })
-        .collect()
 }

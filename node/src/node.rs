@@ -9,13 +9,14 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use watchfire_crypto::{Secret, SigningKey};
 use watchfire_protocol::engine::{
-    Accept, AcceptRefusal, AcceptedCount, Config, Engine, OpenError as EngineError, Said, Saying,
-    SayingRefusal, admit_held,
+    Accept, AcceptRefusal, AcceptedCount, Config, DistrustRefusal, Engine,
+    OpenError as EngineError, Said, Saying, SayingRefusal, Traced, admit_held,
 };
 use watchfire_protocol::ids::MemberId;
 use watchfire_protocol::opening::Wish;
 use watchfire_protocol::roster::{Certificate, Roster, RosterError};
-use watchfire_protocol::store::{CommitNo, StoreError};
+use watchfire_protocol::store::{CommitNo, Store as _, StoreError};
+use watchfire_protocol::table;
 use watchfire_protocol::wire::Packet;
 use watchfire_protocol::wire::card::CertificateBytes;
 use watchfire_protocol::wire::codec::CodecError;
@@ -32,7 +33,7 @@ use crate::disk::{Damaged, OpenError as DiskError, SledStore, tables};
 use crate::driver::membership::MembershipView;
 use crate::driver::{
     Book, Driver, DriverError, Healing, NodeCommand, NodeEvent, NodeStatus, Publication,
-    PublishFailure, PublishedBundle, admitted,
+    PublishFailure, PublishedBundle, admitted_by,
 };
 use crate::pool::Pool;
 use crate::transport::{self, TransportConfig, TransportError, keypair_of};
@@ -170,7 +171,7 @@ impl Node {
         let mut transport = TransportConfig::new(*roster.federation().as_bytes());
         transport.listen = config.listen;
         transport.door = config.door;
-        transport.admitted = admitted(&roster, &engine.me().node, clock.now().wall_ms);
+        transport.admitted = admitted_by(&engine, clock.now().wall_ms);
         let (handle, network) = transport::start(transport, keypair)?;
         let (pool, ready) = Pool::start()?;
         let (openers, opened) = Pool::start()?;
@@ -305,6 +306,44 @@ impl Node {
         let accept = Box::new(accept);
         self.commands
             .send(NodeCommand::Accept { accept, reply })
+            .await
+            .map_err(|_| Ended)?;
+        told.await.map_err(|_| Ended)
+    }
+
+    /// Distrusts a member, for a reason, or ends that, and waits until it is durable.
+    ///
+    /// # Errors
+    /// [`Ended`] if the node is gone; the inner error says why nothing changed.
+    pub async fn distrust(
+        &self,
+        member: MemberId,
+        reason: Option<String>,
+    ) -> Result<Result<(), DistrustRefusal>, Ended> {
+        let (reply, told) = oneshot::channel();
+        let command = NodeCommand::Distrust {
+            member,
+            reason,
+            reply,
+        };
+        self.commands.send(command).await.map_err(|_| Ended)?;
+        told.await.map_err(|_| Ended)
+    }
+
+    /// Whether it distrusts a member, as its store has it; a store that cannot be
+    /// read says yes.
+    pub(crate) fn distrusts(&self, member: &MemberId) -> bool {
+        !matches!(self.store.get(&table::distrusted(member)), Ok(None))
+    }
+
+    /// What it knows of an envelope, by its id or by that of the bundle in it.
+    ///
+    /// # Errors
+    /// [`Ended`] if the node is gone; the inner error if its store fails.
+    pub async fn trace(&self, id: [u8; 32]) -> Result<Result<Option<Traced>, StoreError>, Ended> {
+        let (reply, told) = oneshot::channel();
+        self.commands
+            .send(NodeCommand::Trace { id, reply })
             .await
             .map_err(|_| Ended)?;
         told.await.map_err(|_| Ended)

@@ -219,6 +219,9 @@ pub fn read_request(file: &[u8]) -> Result<CheckedRequest, RequestRefused> {
     if !claimed.slug.is_well_formed() {
         return Err(RequestRefused::Defect("its slug is not well formed"));
     }
+    if let Some(why) = claimed.card.as_ref().and_then(|card| card.contact.defect()) {
+        return Err(RequestRefused::Defect(why));
+    }
     let enrol = |key| PublicKey::enrol(key).map_err(|_| RequestRefused::Defect("a key is weak"));
     let (signing_key, transport_key) = (enrol(&cert.signing_key)?, enrol(&cert.transport_key)?);
     let refused = |key| RequestRefused::Signature { key };

@@ -102,7 +102,7 @@ pub const MEMBERS_MAX: usize = 256;
 /// Genesis or roster statement: 256 members of at most 255 bytes.
 pub const GENESIS_BYTES_MAX: usize = 65_536;
 
-/// Card statement: 8 + 4 addresses of 128 bytes, contact of 512, certificate.
+/// Card statement: 8 + 4 addresses of 128 bytes, contact of 936, certificate.
 pub const CARD_BYTES_MAX: usize = 4_096;
 
 /// Genesis file: the statement, 256 signatures, 256 cards.
@@ -488,6 +488,25 @@ pub const SILENT_PROBES_MAX: u32 = 2;
 
 /// Evidence kept of one stream.
 pub const EVIDENCE_PER_STREAM_MAX: u32 = 16;
+
+/// Members that a node distrusts at most: every member it could know at a time.
+pub const DISTRUSTED_MAX: usize = MEMBERS_MAX;
+
+/// Envelopes of which a node remembers the way they came: an hour of one a second
+/// and more. One takes some 250 bytes, and up to 1,800 where [`TRACE_PEERS_MAX`]
+/// peers brought and as many asked for it: 7 MB at most. The oldest are forgotten.
+pub const TRACES_MAX: usize = 4_096;
+
+/// Envelopes that were not taken of which a node remembers why. They have a place
+/// of their own, so that they push out nothing that was taken.
+pub const TRACES_REFUSED_MAX: usize = 512;
+
+/// Peers that are remembered of one envelope, in each way.
+pub const TRACE_PEERS_MAX: usize = 16;
+
+/// How far peers said that they hold streams, for traces: 64 peers and 128
+/// streams, of some 150 bytes, 1.2 MB.
+pub const TRACE_LISTED_MAX: usize = 8_192;
 
 /// Most entries (lines, rows, words that look like values) one import settles:
 /// twice the objects of a document, so that repeated values are no obstacle. A

@@ -11,6 +11,7 @@ mod search;
 
 use crate::engine::{Accepted, HELD_BACK_BYTES_MAX, HeldBack, Quarantine};
 use crate::ids::{BundleId, EnvelopeId, MemberId};
+use crate::limits::DISTRUSTED_MAX;
 use crate::marking::Marking;
 use crate::policy::{
     AllowRelay, AuthorStanding, Exercise, Life, Marked, Membership, Operator, Reader, Release,
@@ -22,6 +23,7 @@ use crate::table::{self, Arrival, Outcome, Row};
 use crate::wire::bundle::Bundle;
 use crate::wire::codec;
 use bincode::{Decode, Encode};
+use core::cell::OnceCell;
 use std::collections::BTreeSet;
 
 /// One object that a search found.
@@ -129,12 +131,18 @@ pub struct Versions {
 pub struct Query<'a, S> {
     store: &'a S,
     asker: Asker<'a>,
+    /// Read once.
+    distrusted: OnceCell<BTreeSet<MemberId>>,
 }
 
 impl<'a, S: Store> Query<'a, S> {
     /// Questions of one asker.
     pub const fn new(store: &'a S, asker: Asker<'a>) -> Self {
-        Self { store, asker }
+        Self {
+            store,
+            asker,
+            distrusted: OnceCell::new(),
+        }
     }
 
     fn get<T: Decode<()> + Encode>(
@@ -151,20 +159,40 @@ impl<'a, S: Store> Query<'a, S> {
             .transpose()
     }
 
+    /// Whether this node distrusts a member: what is shown of it is marked so.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn distrusts(&self, member: &MemberId) -> Result<bool, StoreError> {
+        if let Some(distrusted) = self.distrusted.get() {
+            return Ok(distrusted.contains(member));
+        }
+        let held = self
+            .store
+            .scan(table::DISTRUSTED, table::DISTRUSTED, DISTRUSTED_MAX)?;
+        let distrusted: BTreeSet<MemberId> = held
+            .iter()
+            .filter_map(|(key, _)| table::distrusted_of(key))
+            .collect();
+        Ok(self.distrusted.get_or_init(|| distrusted).contains(member))
+    }
+
     /// What the policy asks about a bundle, as its author signed it.
-    fn standing(&self, facts: &Facts) -> Standing {
+    fn standing(&self, facts: &Facts) -> Result<Standing, StoreError> {
         let life = if facts.not_after_ms <= self.asker.wall_ms {
             Life::Expired
         } else {
             Life::Live
         };
         let is_known = self.asker.roster.present_or_former(&facts.author).is_some();
-        let author = if is_known && facts.quarantine.is_none() {
-            AuthorStanding::Ok
-        } else {
+        let author = if !is_known || facts.quarantine.is_some() {
             AuthorStanding::Quarantined
+        } else if self.distrusts(&facts.author)? {
+            AuthorStanding::Distrusted
+        } else {
+            AuthorStanding::Ok
         };
-        Standing {
+        Ok(Standing {
             life,
             roster: crate::policy::Roster::Fresh,
             subject: Membership::Current,
@@ -180,11 +208,14 @@ impl<'a, S: Store> Query<'a, S> {
                 Exercise::Real
             },
             operator: Operator::Silent,
-        }
+        })
     }
 
     /// The standing of a bundle, for explanations.
-    pub fn standing_of(&self, record: &BundleRecord) -> Standing {
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn standing_of(&self, record: &BundleRecord) -> Result<Standing, StoreError> {
         self.standing(&Facts::of(&record.statement, record.quarantine))
     }
 

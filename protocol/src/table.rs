@@ -16,6 +16,7 @@
 //! | `J` | | the last vote that this node [prepared](Prepared) | truth |
 //! | `Q` | arrival | that it is [not believed](crate::engine::HeldBack) | truth |
 //! | `K` | envelope id | that a person here [accepted](crate::engine::Accepted) it | truth |
+//! | `a` | member id | since when and why this node [distrusts it](crate::engine::Distrust) | truth |
 //! | `E` | envelope id | arrival | index |
 //! | `S` | stream, sequence | envelope id | index |
 //! | `F` | stream | [`StreamRow`] | index |
@@ -37,7 +38,7 @@ pub mod blocks;
 mod pack;
 pub mod rows;
 
-use crate::ids::{BundleId, CertificateId, EnvelopeId, NodeId, RosterId};
+use crate::ids::{BundleId, CertificateId, EnvelopeId, MemberId, NodeId, RosterId};
 use crate::limits::{FORMER_STORES_MAX, FRAME_BYTES_MAX};
 use crate::marking::Marking;
 use crate::wire::exchange::StoreId;
@@ -243,6 +244,20 @@ pub fn judged(stream: &StreamId) -> Vec<u8> {
 
 /// Prefix of all of them.
 pub const JUDGED: &[u8] = b"U";
+
+/// Key of since when and why this node distrusts a member.
+pub fn distrusted(member: &MemberId) -> Vec<u8> {
+    key(b'a', &[member.as_bytes()])
+}
+
+/// Prefix of all of them.
+pub const DISTRUSTED: &[u8] = b"a";
+
+/// Reads the member from a key of `a`.
+pub fn distrusted_of(key: &[u8]) -> Option<MemberId> {
+    let (_, member) = key.split_first()?;
+    Some(MemberId::from_bytes(member.try_into().ok()?))
+}
 
 /// Key of a frame kept as evidence.
 pub fn evidence(stream: &StreamId, sequence: u64, envelope: &EnvelopeId) -> Vec<u8> {

@@ -177,6 +177,8 @@ impl World {
             // Nobody asks a simulated node for answers by a barrier, or to look
             // at its peers sooner.
             Output::Durable { .. } | Output::Synced { .. } | Output::Accepted { .. } => {}
+            // Nor does one distrust another.
+            Output::Distrust { .. } | Output::Admission => {}
             Output::Said { client, outcome } => {
                 let said = format!("{client:?} {outcome:?}");
                 self.on_said(outcome);

@@ -2,6 +2,7 @@
 
 mod cards;
 mod certificates;
+mod contacts;
 mod genesis;
 mod keys;
 
@@ -65,6 +66,7 @@ pub fn cases(forge: &Forge) -> Vec<Case> {
     [
         keys::cases(),
         cards::cases(forge),
+        contacts::cases(forge),
         certificates::cases(forge),
         genesis::cases(forge),
     ]

@@ -20,7 +20,7 @@ use watchfire_node::votes::VoteRecord;
 use watchfire_protocol::founding::{Keys, Profile, make_card};
 use watchfire_protocol::roster::{check_card, draft_genesis, inspect_genesis, sign_genesis};
 use watchfire_protocol::wire::Text;
-use watchfire_protocol::wire::card::{Contact, Role};
+use watchfire_protocol::wire::card::{Contact, DutyDesk, Role};
 use watchfire_protocol::wire::genesis::{card_from_file, card_to_file};
 use watchfire_tests::mesh::{PATIENCE, document, free_port, wall_ms};
 use watchfire_tests::program::{PASSPHRASE, Process, seal};
@@ -89,7 +89,12 @@ impl World {
                 slug: slug.parse().unwrap(),
                 role: Role::Agency,
                 contact: Contact {
-                    duty: Text::new("+00 000 0000, at all hours, English").unwrap(),
+                    duty: DutyDesk {
+                        phone: Text::new("+00 000 0000").unwrap(),
+                        hours: Text::new("at all hours").unwrap(),
+                        zone: Text::new("UTC").unwrap(),
+                        ..DutyDesk::default()
+                    },
                     ..Contact::default()
                 },
                 addresses: vec![address.clone()],
@@ -382,7 +387,8 @@ fn a_federation_admits_suspends_and_expels() {
         .data();
     assert_eq!(peer["nodes"][0]["node"], own.as_str());
     assert_eq!(peer["nodes"][0]["state"], "connected");
-    assert_eq!(peer["duty"], "+00 000 0000, at all hours, English");
+    assert_eq!(peer["duty"]["phone"], "+00 000 0000");
+    assert_eq!(peer["duty"]["zone"], "UTC");
     let ping = ["peer", "ping", "ee-cert", "--json"];
     let pinged = world.until_code("at-cert", &ping, 0).data();
     assert_eq!(pinged["probes"][0]["node"], own.as_str());

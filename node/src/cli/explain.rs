@@ -64,7 +64,10 @@ pub(crate) fn run(context: &Context, args: &ExplainArgs) -> Result<(), CliError>
     let mut fields = vec![
         ("id", explained.id),
         ("marking", explained.marking),
-        ("author", explained.author),
+        (
+            "author",
+            super::peer::author(&explained.author, explained.distrusted),
+        ),
     ];
     if !explained.also_from.is_empty() {
         fields.push(("also from", explained.also_from.join(", ")));

@@ -11,7 +11,7 @@ use watchfire_crypto::{Cost, KeyFile, Passphrase, Purpose, SigningKey};
 use watchfire_protocol::founding::{Keys, Profile, make_card};
 use watchfire_protocol::roster::check_card;
 use watchfire_protocol::wire::Text;
-use watchfire_protocol::wire::card::{Contact, Role, Slug};
+use watchfire_protocol::wire::card::{Role, Slug};
 use watchfire_protocol::wire::genesis::card_to_file;
 use zeroize::Zeroizing;
 
@@ -21,6 +21,7 @@ use super::settings::{
 };
 use super::{Context, files};
 
+mod contact;
 mod rootless;
 
 use crate::disk::SledStore;
@@ -44,7 +45,7 @@ const DOORS_MAX: usize = 4;
 #[command(after_help = "Examples:
   watchfire init --slug at-cert --root root.public --address /ip4/192.0.2.1/tcp/4747
   watchfire init --node-of own.card --listen /ip4/0.0.0.0/tcp/4747
-  watchfire init --slug at-cert --name \"CERT Example\" --address /ip4/192.0.2.1/tcp/4747
+  watchfire init --slug at-cert --name \"CERT Example\" --duty-phone \"+43 1 000 00 00\" --duty-hours \"at all hours\" --duty-zone UTC --language de --language en --address /ip4/192.0.2.1/tcp/4747
   watchfire init --slug at-cert --address /dns4/node.cert.example/udp/4747/quic-v1 --passphrase-file secret")]
 pub(crate) struct InitArgs {
     /// Short name of the organisation: 2 to 32 of a-z, 0-9 and hyphens
@@ -53,15 +54,8 @@ pub(crate) struct InitArgs {
     /// What the node does: agency publishes and reads, hub carries for others, observer reads
     #[arg(long, default_value = "agency")]
     role: Role,
-    /// Name of the organisation
-    #[arg(long, default_value = "", hide_default_value = true)]
-    name: String,
-    /// Mail address of the organisation
-    #[arg(long, default_value = "", hide_default_value = true)]
-    mail: String,
-    /// Duty desk: telephone, hours, languages
-    #[arg(long, default_value = "", hide_default_value = true)]
-    duty: String,
+    #[command(flatten)]
+    contact: contact::ContactArgs,
     /// Address others dial, up to 8 [default: this machine alone]
     #[arg(long, value_name = "ADDRESS", value_parser = dial_address)]
     address: Vec<Multiaddr>,
@@ -78,7 +72,7 @@ pub(crate) struct InitArgs {
     #[arg(long, value_name = "KEY", conflicts_with = "root_passphrase_file")]
     root: Option<String>,
     /// Make a further node of the member of this card, to replace one or beside it
-    #[arg(long, value_name = "CARD", conflicts_with_all = ["slug", "role", "name", "mail", "duty", "address", "door", "root", "root_passphrase_file"])]
+    #[arg(long, value_name = "CARD", conflicts_with_all = ["slug", "role", "name", "mail", "duty_phone", "duty_mail", "duty_hours", "duty_zone", "language", "pgp", "address", "door", "root", "root_passphrase_file"])]
     node_of: Option<PathBuf>,
     /// Read the passphrase of the keys from this file, which only you may read
     #[arg(long, value_name = "FILE")]
@@ -215,11 +209,7 @@ fn plan(args: &InitArgs) -> Result<(Profile, NodeSettings), CliError> {
     let Some(slug) = args.slug.clone() else {
         return Err(CliError::new(Code::Usage, "--slug is missing"));
     };
-    let contact = Contact {
-        name: text("--name", &args.name)?,
-        mail: text("--mail", &args.mail)?,
-        duty: text("--duty", &args.duty)?,
-    };
+    let contact = args.contact.contact()?;
     let profile = Profile {
         slug,
         role: args.role,

@@ -77,6 +77,9 @@ fn row(hit: &HitView, people: bool) -> Vec<String> {
     if hit.superseded {
         state.push("superseded");
     }
+    if hit.distrusted {
+        state.push("distrusted");
+    }
     if hit.exercise {
         state.push("exercise");
     }
@@ -106,7 +109,7 @@ fn row(hit: &HitView, people: bool) -> Vec<String> {
 }
 
 /// As much of a moment as people compare: `2026-11-23 02:00Z`.
-fn minute(rfc3339: &str) -> String {
+pub(super) fn minute(rfc3339: &str) -> String {
     match (rfc3339.get(..10), rfc3339.get(11..16)) {
         (Some(date), Some(time)) => format!("{date} {time}Z"),
         (_, _) => rfc3339.to_owned(),

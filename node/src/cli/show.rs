@@ -71,7 +71,10 @@ fn fields(shown: &ShowReply) -> Vec<(&'static str, String)> {
     fields.extend([
         ("bundle", bundle.id.clone()),
         ("envelope", bundle.envelope.clone()),
-        ("author", bundle.author.clone()),
+        (
+            "author",
+            super::peer::author(&bundle.author, bundle.distrusted),
+        ),
     ]);
     if !shown.also_from.is_empty() {
         fields.push(("also from", shown.also_from.join(", ")));

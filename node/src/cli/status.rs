@@ -57,6 +57,9 @@ pub(crate) fn run(context: &Context, _args: &StatusArgs) -> Result<(), CliError>
     ])?;
     ui.fields(&troubles(&status.store))?;
     ui.fields(&doubts)?;
+    if !status.distrusted.is_empty() {
+        ui.fields(&[("distrusted", status.distrusted.join(", "))])?;
+    }
     if !status.listening.is_empty() {
         // Own addresses, which a person may want to copy.
         let text = status.listening.join(" ");

@@ -94,7 +94,7 @@ impl<'a> Answers<'a> {
         let found = self.hits(op, limit)?;
         let hits = found.hits.iter().map(|hit| self.hit_view(hit.value()));
         Ok(SearchReply {
-            hits: hits.collect(),
+            hits: hits.collect::<Result<_, _>>()?,
             truncated: found.more,
             // The engine knows.
             incomplete: 0,
@@ -148,7 +148,7 @@ impl<'a> Answers<'a> {
                 return Err(too_large(length));
             }
             return Ok(ShowReply {
-                bundle: self.bundle_view(record.value()),
+                bundle: self.bundle_view(record.value())?,
                 hit: None,
                 also_from: Vec::new(),
                 stix,
@@ -166,8 +166,8 @@ impl<'a> Answers<'a> {
             .map_err(store_failed)?
             .ok_or_else(|| not_found(id))?;
         Ok(ShowReply {
-            bundle: self.bundle_view(record.value()),
-            hit: Some(self.hit_view(hit.value())),
+            bundle: self.bundle_view(record.value())?,
+            hit: Some(self.hit_view(hit.value())?),
             also_from,
             stix: String::from_utf8_lossy(&stix.into_inner().stix).into_owned(),
         })
@@ -199,12 +199,13 @@ impl<'a> Answers<'a> {
             .ok_or_else(|| not_found(id))?;
         let record = record.value();
         let marking = marking.unwrap_or(record.statement.marking);
-        let standing = self.query.standing_of(record);
+        let standing = self.query.standing_of(record).map_err(store_failed)?;
         let (to, subject, standing, actions) = self.subject(to, marking, standing)?;
         Ok(ExplainReply {
             id: id.to_owned(),
             marking: marking.to_string(),
             author: self.slug(&record.author),
+            distrusted: self.distrusts(&record.author)?,
             also_from,
             accepted: record.accepted.as_ref().map(AcceptedView::of),
             to,
@@ -269,7 +270,11 @@ impl<'a> Answers<'a> {
                     // At CLEAR every member is in the audience.
                     Some(member) => (
                         Peer::of(marking == Marking::Clear, member.role == Role::Hub),
-                        Membership::Current,
+                        if self.distrusts(&member.id)? {
+                            Membership::Distrusted
+                        } else {
+                            Membership::Current
+                        },
                     ),
                     None => (Peer::Outside, Membership::Removed),
                 };
@@ -282,14 +287,18 @@ impl<'a> Answers<'a> {
         }
     }
 
+    fn distrusts(&self, member: &MemberId) -> Result<bool, Failure> {
+        self.query.distrusts(member).map_err(store_failed)
+    }
+
     fn slug(&self, member: &MemberId) -> String {
         self.roster
             .member(member)
             .map_or_else(|| member.to_string(), |member| member.slug.to_string())
     }
 
-    fn hit_view(&self, hit: &Hit) -> HitView {
-        HitView {
+    fn hit_view(&self, hit: &Hit) -> Result<HitView, Failure> {
+        Ok(HitView {
             id: hit.row.id.to_string(),
             kind: hit.row.kind.to_string(),
             name: hit.row.name.to_string(),
@@ -300,11 +309,12 @@ impl<'a> Answers<'a> {
             received: moment(hit.received_ms),
             valid_until: moment(hit.not_after_ms),
             superseded: hit.superseded,
+            distrusted: self.distrusts(&hit.author)?,
             exercise: hit.exercise,
-        }
+        })
     }
 
-    fn bundle_view(&self, record: &BundleRecord) -> BundleView {
+    fn bundle_view(&self, record: &BundleRecord) -> Result<BundleView, Failure> {
         let (state, objects, values, not_indexed) = match record.outcome {
             Some(Outcome::Opened {
                 objects,
@@ -313,10 +323,11 @@ impl<'a> Answers<'a> {
             }) => ("searchable", objects, values, not_indexed),
             Some(Outcome::Refused { .. } | Outcome::NeedsUpgrade) | None => ("waiting", 0, 0, 0),
         };
-        BundleView {
+        Ok(BundleView {
             id: record.bundle.to_string(),
             envelope: record.envelope.to_string(),
             author: self.slug(&record.author),
+            distrusted: self.distrusts(&record.author)?,
             marking: record.statement.marking.to_string(),
             sequence: record.statement.stream.map_or(0, |(_, sequence)| sequence),
             created: moment(record.statement.created_ms),
@@ -327,7 +338,7 @@ impl<'a> Answers<'a> {
             values,
             not_indexed,
             exercise: record.statement.exercise,
-        }
+        })
     }
 }
 

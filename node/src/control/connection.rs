@@ -113,6 +113,8 @@ async fn read(
             | Op::Propose(_)
             | Op::Prepare { .. }
             | Op::Suspend { .. }
+            | Op::Distrust { .. }
+            | Op::Trace { .. }
             | Op::Bring
             | Op::Follow
             | Op::Quarantined(_)

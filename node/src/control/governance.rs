@@ -112,8 +112,34 @@ pub struct MembersReply {
     pub me: String,
     /// The node's clock, in milliseconds UTC.
     pub wall_ms: u64,
+    /// What must be added to it to have the federation's, in milliseconds; absent
+    /// where too few were heard.
+    #[serde(default)]
+    pub clock_offset_ms: Option<i64>,
     /// Members, ascending by slug.
     pub members: Vec<MemberReport>,
+}
+
+/// Who answers at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DutyReport {
+    /// Its telephone number; empty for none, as everything here.
+    pub phone: String,
+    /// Its mail address.
+    pub mail: String,
+    /// When it answers, in its own words.
+    pub hours: String,
+    /// The time zone of those hours.
+    pub zone: String,
+}
+
+/// Since when and why this node distrusts a member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DistrustReport {
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// A member, and what is known of its nodes.
@@ -131,8 +157,12 @@ pub struct MemberReport {
     pub name: String,
     /// Its mail address.
     pub mail: String,
-    /// Duty desk, as it describes itself: telephone, hours, languages.
-    pub duty: String,
+    /// Its duty desk.
+    pub duty: DutyReport,
+    /// Languages spoken there, the preferred one first, as tags of BCP 47.
+    pub languages: Vec<String>,
+    /// Fingerprint of its OpenPGP key, in hexadecimal; absent for none.
+    pub pgp: Option<String>,
     /// Its root key, in hexadecimal.
     pub root_public: String,
     /// Where its node is dialled.
@@ -143,6 +173,16 @@ pub struct MemberReport {
     pub card_created: Option<String>,
     /// Whether it is suspended.
     pub suspended: bool,
+    /// Until when it is, RFC 3339, if nobody says so anew.
+    #[serde(default)]
+    pub suspended_until: Option<String>,
+    /// Since when and why this node distrusts it, if it does.
+    #[serde(default)]
+    pub distrusted: Option<DistrustReport>,
+    /// How far its clock was from this node's when it was last heard by gossip, in
+    /// milliseconds; absent where that is long ago.
+    #[serde(default)]
+    pub clock_offset_ms: Option<i64>,
     /// Its nodes, by id.
     pub nodes: Vec<NodeReport>,
 }

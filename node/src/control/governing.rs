@@ -13,8 +13,8 @@ use watchfire_protocol::wire::roster::{Change, Communities, CommunityRule, Cut};
 use watchfire_protocol::wire::{List, Text};
 
 use super::governance::{
-    BroughtReply, ChangeOp, MemberReport, MembersReply, NodeReport, PacketReply, ProposeOp, RuleOp,
-    SaidReply,
+    BroughtReply, ChangeOp, DistrustReport, DutyReport, MemberReport, MembersReply, NodeReport,
+    PacketReply, ProposeOp, RuleOp, SaidReply,
 };
 use super::{Failure, Reply, WithheldView, failure};
 use crate::clock::{moment, wall_ms};
@@ -25,12 +25,12 @@ use crate::node::{Ended, Node};
 const HOUR_MS: u64 = 60 * 60 * 1_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 
-fn gone(ended: Ended) -> Failure {
+pub(super) fn gone(ended: Ended) -> Failure {
     failure(15, ended.to_string(), None)
 }
 
 /// What another part says, with its last clause as the hint.
-fn told(code: u8, error: &dyn std::error::Error) -> Failure {
+pub(super) fn told(code: u8, error: &dyn std::error::Error) -> Failure {
     let text = error.to_string();
     match text.rsplit_once("; ") {
         Some((message, hint)) => failure(code, message, Some(hint)),
@@ -77,7 +77,7 @@ pub(super) async fn membership(node: &Node) -> Result<Reply, Failure> {
 }
 
 /// Shown once it is durable, so that a crash takes nothing back.
-async fn view(node: &Node) -> Result<MembershipView, Failure> {
+pub(super) async fn view(node: &Node) -> Result<MembershipView, Failure> {
     let view = node.membership().await.map_err(gone)?;
     node.barrier().await.map_err(gone)?;
     Ok(view)
@@ -182,7 +182,7 @@ const fn judged(why: &SayingRefusal) -> (&'static str, bool) {
     }
 }
 
-fn member_of<'a>(roster: &'a Roster, slug: &str) -> Result<&'a Member, Failure> {
+pub(super) fn member_of<'a>(roster: &'a Roster, slug: &str) -> Result<&'a Member, Failure> {
     roster.member_by_slug(slug).ok_or_else(|| {
         failure(
             14,
@@ -384,7 +384,20 @@ pub(super) async fn members(node: &Node) -> Result<Reply, Failure> {
             communities: member.communities.clone(),
             name: member.contact.name.as_str().to_owned(),
             mail: member.contact.mail.as_str().to_owned(),
-            duty: member.contact.duty.as_str().to_owned(),
+            duty: DutyReport {
+                phone: member.contact.duty.phone.as_str().to_owned(),
+                mail: member.contact.duty.mail.as_str().to_owned(),
+                hours: member.contact.duty.hours.as_str().to_owned(),
+                zone: member.contact.duty.zone.as_str().to_owned(),
+            },
+            languages: member
+                .contact
+                .languages
+                .iter()
+                .map(|tag| tag.as_str().to_owned())
+                .collect(),
+            pgp: (!member.contact.pgp.is_empty())
+                .then(|| hex::encode(member.contact.pgp.as_slice())),
             root_public: hex::encode(member.root_key.as_bytes()),
             addresses: member.addresses.clone(),
             door_addresses: member.door_addresses.clone(),
@@ -393,6 +406,19 @@ pub(super) async fn members(node: &Node) -> Result<Reply, Failure> {
                 .suspended
                 .iter()
                 .any(|suspended| suspended == member.slug.as_str()),
+            suspended_until: view
+                .suspended_until_ms
+                .get(member.slug.as_str())
+                .map(|until_ms| moment(*until_ms)),
+            distrusted: view
+                .distrusted
+                .iter()
+                .find(|distrust| distrust.member == member.slug.as_str())
+                .map(|distrust| DistrustReport {
+                    since: moment(distrust.since_ms),
+                    reason: distrust.reason.clone(),
+                }),
+            clock_offset_ms: view.clocks_ms.get(member.slug.as_str()).copied(),
             nodes: roster
                 .nodes()
                 .filter(|certificate| certificate.member == member.id)
@@ -407,6 +433,7 @@ pub(super) async fn members(node: &Node) -> Result<Reply, Failure> {
             .member(&node.member())
             .map_or_else(|| node.member().short(), |me| me.slug.to_string()),
         wall_ms: now_ms,
+        clock_offset_ms: view.clock_offset_ms,
         members,
     }))
 }

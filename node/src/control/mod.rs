@@ -16,6 +16,7 @@ mod connection;
 pub mod governance;
 mod governing;
 pub mod lives;
+pub mod peers;
 pub mod quarantined;
 pub mod server;
 
@@ -27,6 +28,7 @@ use watchfire_protocol::roster::Roster;
 use crate::driver::membership::MembershipView;
 use governance::{BroughtReply, MembersReply, PacketReply, ProposeOp, SaidReply};
 use lives::LivesReply;
+use peers::{DistrustReply, TraceReply};
 use quarantined::{AcceptOp, AcceptedReply, AcceptedView, QuarantinedOp, QuarantinedReply};
 
 /// A request, and how many bytes of payload follow it.
@@ -90,6 +92,18 @@ pub enum Op {
         hours: u64,
         /// Why.
         reason: String,
+    },
+    /// Distrust a member, here and nowhere else.
+    Distrust {
+        /// Its slug; its id where it is no member any more.
+        member: String,
+        /// Why; absent to end it.
+        reason: Option<String>,
+    },
+    /// By which way an envelope came here.
+    Trace {
+        /// Its id, or that of the bundle in it, in hexadecimal.
+        id: String,
     },
     /// Take the notice whose frame follows, and gossip it.
     Bring,
@@ -193,6 +207,10 @@ pub enum Reply {
     Quarantined(QuarantinedReply),
     /// It was accepted.
     Accepted(AcceptedReply),
+    /// Whom this node distrusts now.
+    Distrust(DistrustReply),
+    /// What is known of an envelope's way.
+    Traced(Box<TraceReply>),
 }
 
 /// A publication.
@@ -252,6 +270,9 @@ pub struct HitView {
     pub valid_until: String,
     /// A newer version of the object, by the same author, is here.
     pub superseded: bool,
+    /// This node distrusts its author.
+    #[serde(default)]
+    pub distrusted: bool,
     /// Drill data.
     pub exercise: bool,
 }
@@ -280,6 +301,9 @@ pub struct BundleView {
     pub envelope: String,
     /// Slug of the author.
     pub author: String,
+    /// This node distrusts the author.
+    #[serde(default)]
+    pub distrusted: bool,
     /// TLP label.
     pub marking: String,
     /// Number in its stream.
@@ -311,6 +335,9 @@ pub struct ExplainReply {
     pub marking: String,
     /// Its author.
     pub author: String,
+    /// This node distrusts the author.
+    #[serde(default)]
+    pub distrusted: bool,
     /// Slugs of the other members who published an object of that id. The one
     /// explained is of the member whose object arrived first.
     #[serde(default)]
@@ -410,6 +437,9 @@ pub struct StatusReply {
     pub listening: Vec<String>,
     /// Counters of what was refused or dropped, by name.
     pub counters: std::collections::BTreeMap<String, u64>,
+    /// Members whom this node distrusts.
+    #[serde(default)]
+    pub distrusted: Vec<String>,
     /// Its store.
     #[serde(default)]
     pub store: StoreView,

@@ -18,9 +18,10 @@ use super::{
     AsideView, Failure, Op, PeerView, PublishOp, PublishReply, RecoveringView, Reply, SearchReply,
     StatusReply, StoreView, SyncView, WithheldView, failure,
 };
-use super::{governing, lives, quarantined};
+use super::{governing, lives, peers, quarantined};
 use crate::clock::moment;
 use crate::disk::{recovery, space};
+use crate::driver::membership::slug_of;
 use crate::driver::{PublishFailure, PublishedBundle};
 use crate::limits::{
     CONTROL_ANSWER_WITHIN, CONTROL_ANSWERS_BYTES_MAX, CONTROL_CONNECTIONS_MAX, CONTROL_IDLE,
@@ -149,6 +150,8 @@ pub(super) async fn answer(shared: &Shared, op: Op, body: Vec<u8>) -> Result<Rep
             hours,
             reason,
         } => governing::suspend(&shared.node, &member, hours, reason).await,
+        Op::Distrust { member, reason } => peers::distrust(&shared.node, &member, reason).await,
+        Op::Trace { id } => peers::trace(&shared.node, &id).await,
         Op::Bring => governing::bring(&shared.node, body).await,
         Op::Follow => governing::follow(&shared.node, body).await,
         Op::Accept(op) => quarantined::accept(&shared.node, op)
@@ -377,6 +380,12 @@ async fn status(node: &Node) -> Result<StatusReply, Failure> {
         certificate_until: moment(own.not_after_ms),
         listening: status.listening,
         counters,
+        distrusted: status
+            .engine
+            .distrusted
+            .iter()
+            .map(|member| slug_of(&roster, member))
+            .collect(),
         store: store_view(node)?,
         clock_jump_ms: status.clock_jump.map(|jump| jump.by_ms),
         withholding: status

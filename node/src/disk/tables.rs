@@ -28,7 +28,7 @@ const fn index(byte: u8, name: &'static str) -> Table {
 }
 
 /// The layout of `protocol::table`, in key order.
-pub(crate) const TABLES: [Table; 26] = [
+pub(crate) const TABLES: [Table; 27] = [
     index(b'A', "next-arrival"),
     index(b'B', "bundles"),
     truth(b'C', "chunks"),
@@ -55,6 +55,7 @@ pub(crate) const TABLES: [Table; 26] = [
     truth(b'X', "evidence"),
     truth(b'Y', "notices"),
     truth(b'Z', "roster-chain"),
+    truth(b'a', "distrusted"),
 ];
 
 /// What is in no table that this program knows: a newer one may.
@@ -78,6 +79,7 @@ pub(crate) fn place(key: &[u8]) -> String {
         Some(b'J') => Some("what this node prepared last".to_owned()),
         Some(b'M') => Some(format!("node {}", hex::encode(rest))),
         Some(b'Y') => Some(format!("notice {}", hex::encode(rest))),
+        Some(b'a') => Some(format!("member {}", hex::encode(rest))),
         Some(b'Z') => table::epoch_of(key).map(|epoch| format!("epoch {epoch}")),
         Some(b'L' | b'Q' | b'R' | b'P' | b'W' | b'O') => {
             table::arrival_of(key).map(|arrival| format!("arrival {arrival}"))

@@ -22,6 +22,10 @@ impl Driver {
                 let _ = reply.send(self.engine.ends_of_member(&member));
                 None
             }
+            NodeCommand::Trace { id, reply } => {
+                let _ = reply.send(self.engine.trace(id));
+                None
+            }
             NodeCommand::Status { reply } => {
                 let _ = reply.send(self.status());
                 None
@@ -30,6 +34,7 @@ impl Driver {
             | NodeCommand::Sync { .. }
             | NodeCommand::Say { .. }
             | NodeCommand::Accept { .. }
+            | NodeCommand::Distrust { .. }
             | NodeCommand::Certificate { .. }
             | NodeCommand::Shutdown) => Some(other),
         }

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 use watchfire_protocol::engine::{
-    Accept, AcceptRefusal, AcceptedCount, ClockJump, Event, PublishRefusal, Published, Said,
-    Saying, SayingRefusal, Status,
+    Accept, AcceptRefusal, AcceptedCount, ClockJump, DistrustRefusal, Event, PublishRefusal,
+    Published, Said, Saying, SayingRefusal, Status, Traced,
 };
 use watchfire_protocol::ids::{MemberId, NodeId};
 use watchfire_protocol::opening::{PrepareError, Wish};
@@ -46,6 +46,22 @@ pub enum NodeCommand {
         saying: Box<Saying>,
         /// What came of it.
         reply: oneshot::Sender<Result<Said, SayingRefusal>>,
+    },
+    /// Distrust a member, or end that.
+    Distrust {
+        /// Whom.
+        member: MemberId,
+        /// Why; `None` ends it.
+        reason: Option<String>,
+        /// What came of it.
+        reply: oneshot::Sender<Result<(), DistrustRefusal>>,
+    },
+    /// By which way an envelope came.
+    Trace {
+        /// Its id, or that of the bundle in it.
+        id: [u8; 32],
+        /// The answer; none if nothing is known.
+        reply: oneshot::Sender<Result<Option<Traced>, StoreError>>,
     },
     /// What is held about membership.
     Membership {

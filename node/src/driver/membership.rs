@@ -1,5 +1,7 @@
 //! What a node holds about membership, as people and tools read it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use watchfire_protocol::engine::Engine;
 use watchfire_protocol::ids::MemberId;
@@ -37,6 +39,16 @@ pub struct MembershipView {
     pub suspensions: Vec<SuspensionView>,
     /// Members who are suspended now.
     pub suspended: Vec<String>,
+    /// Until when they are, in milliseconds UTC.
+    #[serde(default)]
+    pub suspended_until_ms: BTreeMap<String, u64>,
+    /// Members whom this node distrusts. No other node knows.
+    #[serde(default)]
+    pub distrusted: Vec<DistrustView>,
+    /// How far each member's clock was from this node's when it was last heard, in
+    /// milliseconds.
+    #[serde(default)]
+    pub clocks_ms: BTreeMap<String, i64>,
     /// Members who voted twice where one vote may be.
     pub double_voters: Vec<String>,
     /// Nodes that signed two envelopes for one place.
@@ -44,6 +56,17 @@ pub struct MembershipView {
     /// The newest sign of life of each node.
     #[serde(default)]
     pub alives: Vec<AliveView>,
+}
+
+/// A member whom this node distrusts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DistrustView {
+    /// Whom.
+    pub member: String,
+    /// Since when, in milliseconds UTC.
+    pub since_ms: u64,
+    /// Why.
+    pub reason: String,
 }
 
 /// A sign of life.
@@ -190,6 +213,30 @@ impl MembershipView {
                     .map(|member| member.slug.to_string())
                     .collect(),
             ),
+            suspended_until_ms: roster
+                .members()
+                .filter_map(|member| {
+                    let suspensions = membership.suspensions();
+                    let until_ms = suspensions.until(&roster, &member.id, now.wall_ms)?;
+                    Some((member.slug.to_string(), until_ms))
+                })
+                .collect(),
+            distrusted: engine
+                .distrusted()
+                .iter()
+                .map(|(member, distrust)| DistrustView {
+                    member: slug(member),
+                    since_ms: distrust.since_ms,
+                    reason: distrust.reason.as_str().to_owned(),
+                })
+                .collect(),
+            clocks_ms: roster
+                .members()
+                .filter_map(|member| {
+                    let offset_ms = membership.alives().offset_of(now, &member.id)?;
+                    Some((member.slug.to_string(), offset_ms))
+                })
+                .collect(),
             double_voters: sorted(membership.double_voters().iter().map(slug).collect()),
             forked: membership
                 .forks()

@@ -285,6 +285,20 @@ impl<S: Store> Engine<S> {
         self.dealt_with(now, holder, stream);
     }
 
+    /// Of members that are distrusted nothing is wanted any more.
+    pub(super) fn let_go_of_distrusted(&mut self, now: Now) {
+        let wanted: Vec<(StreamId, NodeId)> = self
+            .catch_up
+            .wants
+            .iter()
+            .filter(|(stream, _)| self.distrusts_node(&stream.node))
+            .flat_map(|(stream, want)| want.offers.keys().map(|holder| (*stream, *holder)))
+            .collect();
+        for (stream, holder) in wanted {
+            self.let_go(now, &stream, &holder);
+        }
+    }
+
     /// A stream waits for its author's quota: whoever listed it is looked at
     /// again, and until then its mark stays.
     fn look_later(&mut self, now: Now, stream: &StreamId) {

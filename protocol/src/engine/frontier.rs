@@ -97,6 +97,8 @@ struct PageOffers {
     /// Short names that stand for no stream here, or for two.
     has_unknown_names: bool,
     unknown_lives: BTreeSet<(NodeId, u64)>,
+    /// Every stream that is named, and up to where.
+    listed: Vec<(StreamId, u64)>,
 }
 
 impl<S: Store> Engine<S> {
@@ -211,6 +213,9 @@ impl<S: Store> Engine<S> {
             self.ask_frontier_named(from, true);
             return Ok(());
         }
+        for (stream, through) in &page.listed {
+            self.traces.listed(from, *stream, *through, now.wall_ms);
+        }
         let mut passed_over = !page.unknown_lives.is_empty();
         let mut open = BTreeSet::new();
         let mut refused = BTreeSet::new();
@@ -280,6 +285,11 @@ impl<S: Store> Engine<S> {
             }
             if stream.node == *from {
                 page.own.push((stream, entry.through));
+            }
+            page.listed.push((stream, entry.through));
+            // Of a distrusted member nothing is missing.
+            if self.distrusts_node(&stream.node) {
+                continue;
             }
             // Only streams that a certificate stands for: invented ones cost
             // nobody a question.

@@ -27,6 +27,12 @@ impl<S: Store> Engine<S> {
         length: u64,
         checked: Result<Box<Notice>, NoticeRefusal>,
     ) -> Result<(), StoreError> {
+        if self.distrusts_node(&from) {
+            // Its link is about to end; what it says of others they say too.
+            let verdict = Verdict::Ignore;
+            self.outputs.push_back(Output::Verdict { token, verdict });
+            return Ok(());
+        }
         let taken = match checked {
             Err(NoticeRefusal::Held) => Err(NotTaken::Notice(NotNews::Held)),
             Err(refusal) => {

@@ -1,5 +1,6 @@
 //! What goes into an engine and what comes out of it.
 
+use super::distrust::DistrustRefusal;
 use super::quarantine::{Accept, AcceptRefusal, AcceptedCount};
 use super::sayings::{Said, Saying, SayingRefusal};
 use super::{Done, NotTaken, Work};
@@ -79,6 +80,15 @@ pub enum Input {
         client: ClientToken,
         /// What.
         saying: Box<Saying>,
+    },
+    /// A person has this node distrust a member, or ends it. Nobody else is told.
+    Distrust {
+        /// To tell the outcome to.
+        client: ClientToken,
+        /// Whom.
+        member: MemberId,
+        /// Why; `None` ends it.
+        reason: Option<String>,
     },
     /// A peer asks.
     Request {
@@ -240,6 +250,13 @@ pub enum Output {
         /// What became of it.
         outcome: Result<AcceptedCount, AcceptRefusal>,
     },
+    /// Claim: what became of a person's distrust.
+    Distrust {
+        /// Whose.
+        client: ClientToken,
+        /// What became of it.
+        outcome: Result<(), DistrustRefusal>,
+    },
     /// Claim: everything written before the barrier is durable.
     Durable {
         /// Whose barrier.
@@ -256,6 +273,9 @@ pub enum Output {
         /// To whom.
         node: NodeId,
     },
+    /// Whom this node [distrusts](super::Engine::distrusts) changed: links to their
+    /// nodes end now, and they are not admitted.
+    Admission,
     /// The roster or its certificates changed: check frames against this one.
     Roster(Arc<Roster>),
     /// Something people may want to see. Claims, but for `Event::Verified`.

@@ -30,6 +30,8 @@
 //! | `withholding` | who serves less than it says there is |
 //! | `sayings` | what this node says about membership in its own name |
 //! | `quarantine` | what is held and not believed, since its key has ended |
+//! | `distrust` | breaks with a member, here and nowhere else |
+//! | `trace` | remembers by which way envelopes came |
 //! | `not_taken` | why something was not taken, and who pays |
 //! | `work` | what is dear and pure, for other threads |
 //! | `streams` | what is held of each stream, and what changed since a mark |
@@ -40,6 +42,7 @@
 
 mod catch_up;
 mod clock;
+mod distrust;
 mod double_votes;
 mod evidence;
 mod frontier;
@@ -67,11 +70,13 @@ mod staged;
 mod streams;
 #[cfg(test)]
 pub(crate) mod tests;
+mod trace;
 mod withholding;
 mod work;
 
 pub use catch_up::Progress;
 pub use clock::{ClockJump, MayNotDestroy};
+pub use distrust::{Distrust, DistrustRefusal};
 pub use healing::{Damage, examine, is_searched_for};
 pub use messages::*;
 pub use not_taken::NotTaken;
@@ -84,6 +89,7 @@ pub use quota::{Bucket, Quota, Rate};
 pub use rebuild::{Rebuilt, rebuild};
 pub use restore::{admit_held, certificate_of};
 pub use sayings::{Said, Saying, SayingRefusal};
+pub use trace::{Arrived, First, Held, Listed, Route, Seen, Traced, Turned};
 pub use withholding::Withheld;
 pub use work::{CheckedItem, Done, OpenFrame, Work};
 
@@ -115,6 +121,7 @@ pub(crate) use staged::Staged;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use streams::Streams;
+use trace::Traces;
 use watchfire_crypto::SigningKey;
 
 /// A store's names as they are kept: 17 ids and numbers.
@@ -181,6 +188,9 @@ pub struct Engine<S> {
     membership: Membership,
     clock: ClockWatch,
     doubts: Doubts,
+    /// Members with whom this node's operator broke.
+    distrusted: BTreeMap<MemberId, Distrust>,
+    traces: Traces,
     /// Proofs that are to be told when the step is done.
     unsaid: Unsaid,
     /// What this node prepared last.
@@ -245,6 +255,8 @@ pub struct Status {
     pub catch_up: Progress,
     /// Streams of which their own authors serve less than they say there is.
     pub withheld: Vec<Withheld>,
+    /// Members whom this node distrusts.
+    pub distrusted: Vec<MemberId>,
 }
 
 impl<S: Store> Engine<S> {
@@ -273,6 +285,7 @@ impl<S: Store> Engine<S> {
             .into_iter()
             .chain(stored)
             .max_by_key(|prepared| (prepared.epoch, prepared.round));
+        let distrusted = distrust::restore(&staged)?;
         let mut engine = Self {
             me,
             signing_key: config.signing_key,
@@ -294,6 +307,8 @@ impl<S: Store> Engine<S> {
             doubts: Doubts::default(),
             unsaid: Unsaid::default(),
             prepared,
+            distrusted,
+            traces: Traces::default(),
             membership,
             clock: ClockWatch::new(now, 0),
             alive_at: now.mono.plus_ms(ALIVE_SOON_MS),
@@ -353,6 +368,11 @@ impl<S: Store> Engine<S> {
             } => self.on_gossip_notice(now, from, token, length, checked),
             Input::Say { client, saying } => self.on_say(now, client, *saying),
             Input::Accept { client, accept } => self.on_accept(now, client, *accept),
+            Input::Distrust {
+                client,
+                member,
+                reason,
+            } => self.on_distrust(now, client, member, reason),
             Input::Done(Done::Notices {
                 from,
                 at,
@@ -467,6 +487,7 @@ impl<S: Store> Engine<S> {
             behind: self.peers.behind().collect(),
             catch_up: self.catch_up.progress(&self.streams),
             withheld: self.withheld().copied().collect(),
+            distrusted: self.distrusted.keys().copied().collect(),
         }
     }
 

@@ -57,6 +57,9 @@ pub enum NotTaken {
     /// Its author left since the gate let it in.
     #[error("its author is no longer known")]
     AuthorGone,
+    /// This node's operator broke with its author. It is asked for when that ends.
+    #[error("its author is distrusted here")]
+    Distrusted,
     /// Too much waits for the disk; it will be asked for again.
     #[error("the disk is behind")]
     DiskBehind,
@@ -65,12 +68,13 @@ pub enum NotTaken {
 impl NotTaken {
     /// Whether whoever brought it pays for its bytes, since they were worth
     /// nothing here. What comes by itself is always paid for, but that the disk
-    /// is slow or damaged is nobody's doing. What was asked for is not where only this node
+    /// is slow or damaged is nobody's doing, and whom this node distrusts is its own
+    /// matter. What was asked for is not where only this node
     /// could know that it would not take it: it came meanwhile, it contradicts
     /// what is held, its author's quota is used up, its time is over here.
     pub(crate) const fn is_charged(&self, way: Way) -> bool {
         match self {
-            Self::DiskBehind | Self::Unreadable => false,
+            Self::DiskBehind | Self::Unreadable | Self::Distrusted => false,
             Self::Held | Self::Conflict | Self::Quota { .. } | Self::Expired => match way {
                 Way::Gossip => true,
                 Way::Asked => false,
@@ -88,10 +92,11 @@ impl NotTaken {
     }
 
     /// Whether the same would be said tomorrow: it is here, contradicts what
-    /// is here, or is spoiled.
+    /// is here, is spoiled, or is of an author whom this node distrusts: when that
+    /// ends, everything is listed anew.
     pub(crate) fn is_for_good(&self) -> bool {
         match self {
-            Self::Held | Self::Conflict | Self::NeverAlive => true,
+            Self::Held | Self::Conflict | Self::NeverAlive | Self::Distrusted => true,
             Self::Gate(refusal) => refusal.blame() == Blame::Forwarder,
             Self::Expired
             | Self::Notice(_)

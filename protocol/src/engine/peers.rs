@@ -111,6 +111,19 @@ impl Peers {
         }
     }
 
+    /// Every node that is connected.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = NodeId> {
+        self.peers.keys().copied()
+    }
+
+    /// Every frontier is read from the beginning, and no mark moves before.
+    pub(super) fn forget_marks(&mut self, now: Now) {
+        for peer in self.peers.values_mut() {
+            peer.mark = None;
+            peer.frontier.redo = Some(now.mono);
+        }
+    }
+
     /// Peers of whose frontier something has not been dealt with.
     pub(crate) fn behind(&self) -> impl Iterator<Item = NodeId> {
         self.peers
@@ -134,7 +147,7 @@ impl Peers {
 
 impl<S: Store> Engine<S> {
     pub(super) fn on_connected(&mut self, now: Now, node: NodeId) -> Result<(), StoreError> {
-        if self.roster.node(&node).is_none() || node == self.me.node {
+        if self.roster.node(&node).is_none() || node == self.me.node || self.distrusts_node(&node) {
             return Ok(());
         }
         let peer = Peer {

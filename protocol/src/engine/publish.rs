@@ -5,6 +5,7 @@ use super::kept::Kept;
 use super::messages::{ClientToken, Event, Output, PublishRefusal, Published};
 use super::receive::HOUR_MS;
 use super::receive::release_frame;
+use super::trace::{Arrived, First};
 use crate::ids::{BundleId, EnvelopeId, MemberId};
 use crate::limits::{BODY_INLINE_BYTES_MAX, BUNDLE_LIFE_MS_MAX, CHUNK_BYTES};
 use crate::marking::Marking;
@@ -148,6 +149,14 @@ impl<S: Store> Engine<S> {
             .map_err(|error| PublishRefusal::Form {
                 why: error.to_string(),
             })?;
+        let first = First {
+            from: self.me.node,
+            way: Arrived::Own,
+            at_ms: now.wall_ms,
+        };
+        let place = (stream, made.position.sequence);
+        self.traces
+            .taken(made.envelope, self.own_member(), place, first);
         self.staged.put_as(table::bundle(&made.bundle), &arrival);
         if let Some(leaves) = made.leaves {
             self.staged

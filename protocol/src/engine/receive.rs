@@ -6,6 +6,7 @@ use super::messages::{Event, GossipToken, Outgoing, Output, Verdict};
 use super::opening::header_of_frame;
 use super::quota::Quota;
 use super::streams::{Displaced, Fit};
+use super::trace::Passed;
 use super::{Engine, StreamId, Way};
 use crate::gate::{Blame, CheckedRemains, Content, Frame, Refusal, envelope_id};
 use crate::ids::{EnvelopeId, NodeId};
@@ -31,6 +32,12 @@ impl<S: Store> Engine<S> {
         length: u64,
         checked: Result<Box<Verified<Frame>>, Refusal>,
     ) -> Result<(), StoreError> {
+        if self.distrusts_node(&from) {
+            // Its link is about to end. Others bring what it has of others.
+            let verdict = Verdict::Ignore;
+            self.outputs.push_back(Output::Verdict { token, verdict });
+            return Ok(());
+        }
         let taken = match checked {
             Err(refusal) => Err(NotTaken::Gate(refusal)),
             Ok(frame) => {
@@ -74,6 +81,22 @@ impl<S: Store> Engine<S> {
         way: Way,
     ) -> Result<Result<(), NotTaken>, StoreError> {
         let id = envelope_id(&frame);
+        let copy = Passed::of(id, frame.value());
+        let taken = self.take_verified(now, from, (id, frame), way)?;
+        match &taken {
+            Ok(()) => self.trace_taken(&copy, from, way, now.wall_ms),
+            Err(why) => self.trace_not_taken(&copy, from, now.wall_ms, why),
+        }
+        Ok(taken)
+    }
+
+    fn take_verified(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        (id, frame): (EnvelopeId, Verified<Frame>),
+        way: Way,
+    ) -> Result<Result<(), NotTaken>, StoreError> {
         let (Some(stream), Some(position)) = (
             frame.value().stream(),
             frame.value().header().prefix.class.position(),
@@ -85,6 +108,11 @@ impl<S: Store> Engine<S> {
         }
         if self.is_behind() {
             return Ok(Err(NotTaken::DiskBehind));
+        }
+        let author = frame.value().header().prefix.author;
+        let cost = cost_of(frame.value());
+        if let Err(why) = self.check_trust(now, (&author, &stream), cost, way) {
+            return Ok(Err(why));
         }
         if let Err(why) = self.check_state(now, frame.value()) {
             if why == NotTaken::Expired {
@@ -297,6 +325,12 @@ impl<S: Store> Engine<S> {
         }
         if self.is_behind() {
             return Ok(Err(NotTaken::DiskBehind));
+        }
+        if held.is_none() {
+            let of = (&prefix.author, &stream);
+            if let Err(why) = self.check_trust(now, of, REMAINS_COST_BYTES, Way::Asked) {
+                return Ok(Err(why));
+            }
         }
         if !is_expired(prefix.expiry_hour, now.wall_ms) {
             return Ok(Err(NotTaken::NotExpired));

@@ -69,6 +69,8 @@ impl<S: Store> Engine<S> {
             reason: Unavailable::Unknown,
         };
         let answer = match request {
+            // Its link is about to end.
+            _ if self.distrusts_node(&from) => refused,
             Ok(Request::Hello {
                 federation, epoch, ..
             }) if federation == self.roster.federation() => {
@@ -109,6 +111,8 @@ impl<S: Store> Engine<S> {
                 if first == 0 || last < first || last - first >= RANGE_FRAMES_MAX as u64 {
                     refused
                 } else {
+                    self.traces
+                        .asked_for_range(from, stream, (first, last), now.wall_ms);
                     // A claim: what the store shows may not be flushed yet, and
                     // an author who forgot what a peer already holds would sign
                     // another at its place.
@@ -118,6 +122,7 @@ impl<S: Store> Engine<S> {
                 }
             }
             Ok(Request::Chunk { envelope, index }) => {
+                self.traces.asked(&envelope, from, now.wall_ms);
                 undamaged(self.chunk(now, &from, &envelope, index))?
             }
             Ok(Request::Notices { scope, since, have }) => {

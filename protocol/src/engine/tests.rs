@@ -13,6 +13,7 @@ mod behind;
 mod bodies;
 mod catching_up;
 mod charges;
+mod distrust;
 mod doubts;
 mod durable;
 mod filing;

@@ -268,6 +268,14 @@ impl Alives {
         })
     }
 
+    /// How far a member's clock was from this one, in milliseconds, when gossip last
+    /// brought a sign of life of it; the way here is in it. Nothing where that is
+    /// long ago.
+    pub fn offset_of(&self, now: Now, member: &MemberId) -> Option<i64> {
+        let (at, offset) = self.offsets.get(member)?;
+        (now.mono.since_ms(*at) < OFFSET_AGE_MS_MAX).then_some(*offset)
+    }
+
     /// Where a stream ended, by its author's newest sign of life.
     pub fn head(&self, node: &NodeId, incarnation: u64, tag: &Tag) -> Option<(u64, EnvelopeId)> {
         let known = self

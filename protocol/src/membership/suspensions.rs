@@ -75,6 +75,21 @@ impl Suspensions {
         self.suspenders(roster, member, wall_ms).len() >= roster.thresholds().suspenders()
     }
 
+    /// Until when a member is suspended, in milliseconds UTC, if nobody says so anew
+    /// or takes it back; nothing for one that is not suspended.
+    pub fn until(&self, roster: &Roster, member: &MemberId, wall_ms: u64) -> Option<u64> {
+        let mut ends: Vec<u64> = self
+            .suspenders(roster, member, wall_ms)
+            .iter()
+            .filter_map(|by| self.by_pair.get(&(*by, *member)))
+            .map(|(_, said)| said.until_ms)
+            .collect();
+        ends.sort_unstable_by(|one, other| other.cmp(one));
+        // With the last of those whom it takes it is over.
+        let last = roster.thresholds().suspenders().checked_sub(1)?;
+        ends.get(last).copied()
+    }
+
     /// Everything that is held: by whom, and what.
     pub fn all(&self) -> impl Iterator<Item = (&MemberId, &Suspension)> {
         self.by_pair.iter().map(|((by, _), (_, said))| (by, said))

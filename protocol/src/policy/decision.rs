@@ -57,6 +57,8 @@ enumerable! {
             "the subject was removed or never admitted; it has to be admitted anew, or its login given back";
         LocallyDistrusted = "locally-distrusted",
             "this node's operator distrusts the subject; lift the distrust first";
+        AuthorDistrusted = "author-distrusted",
+            "this node's operator distrusts its author; own people still read it, and for all others the distrust has to be lifted first";
         AuthorQuarantined = "author-quarantined",
             "this envelope is quarantined; confirm it with the author by another channel, then accept it by hand";
         Expired = "expired",

@@ -61,7 +61,7 @@ fn as_good(a: Standing, b: Standing) -> bool {
 #[test]
 fn the_domain_is_what_its_comment_says() {
     let all: BTreeSet<Question> = Question::all().collect();
-    assert_eq!(all.len(), 138_240);
+    assert_eq!(all.len(), 207_360);
     assert_eq!(
         Question::all().count(),
         all.len(),
@@ -69,7 +69,7 @@ fn the_domain_is_what_its_comment_says() {
     );
     // markings × actions × subjects × (life × roster × subject × author ×
     // relay × exercise × operator)
-    assert_eq!(5 * 8 * 9 * (3 * 2 * 4 * 2 * 2 * 2 * 2), all.len());
+    assert_eq!(5 * 8 * 9 * (3 * 2 * 4 * 3 * 2 * 2 * 2), all.len());
     assert_eq!(Standing::all().next(), Some(Standing::BEST));
     assert_eq!(Standing::all().filter(|s| *s == Standing::WORST).count(), 1);
 }
@@ -362,6 +362,33 @@ fn expired_is_history_for_those_who_hold_it() {
 }
 
 #[test]
+fn what_was_taken_of_a_distrusted_author_stays_with_own_people() {
+    let distrusted = |question: &Question| question.standing.author == AuthorStanding::Distrusted;
+    for question in Question::all().filter(distrusted) {
+        let trusted = Question {
+            standing: Standing {
+                author: AuthorStanding::Ok,
+                ..question.standing
+            },
+            ..question
+        };
+        let own = [Reader::NamedPerson, Reader::LocalPerson].map(Subject::Reader);
+        let read = [Action::Show, Action::Count].contains(&question.action)
+            && own.contains(&question.subject);
+        let envelope = matches!(question.subject, Subject::Peer(_));
+        if read || envelope {
+            assert_eq!(
+                question.decide().is_allowed(),
+                trusted.decide().is_allowed(),
+                "{question:?}"
+            );
+        } else {
+            assert!(!question.decide().is_allowed(), "{question:?}");
+        }
+    }
+}
+
+#[test]
 fn drill_data_reaches_no_export_and_everything_else() {
     for question in Question::all().filter(|q| q.action == Action::Export) {
         if question.standing.exercise == Exercise::Drill {
@@ -398,7 +425,7 @@ fn an_explanation_reads_like_this() {
         "marking: Does the marking let this subject have this? Passed.\n\
          recall: Is it free of a recall? Passed.\n\
          subject: Is the subject a current member, or a valid reader, whom this node trusts? Passed.\n\
-         author: Is the envelope out of quarantine, or only to be kept? Passed.\n\
+         author: Is its author trusted here and it out of quarantine, or is it only kept, or read as before? Passed.\n\
          expiry: Is it live, or is this history for those who hold it? Passed.\n\
          freshness: Is the roster fresh, or does this disclose nothing? deny (roster-stale): \
          this node has not heard from enough members lately to seal or send this; \

@@ -157,11 +157,13 @@ enumerable! {
 }
 
 enumerable! {
-    /// Whether this envelope may be taken as its author's word.
+    /// Whether this envelope may be taken as its author's word; worse later.
     AuthorStanding {
         Ok = "ok", "nothing speaks against this envelope";
+        Distrusted = "author-distrusted",
+            "it was taken before this node's operator broke with its author";
         Quarantined = "quarantined",
-            "above the cut of an ended key, by an equivocator, or by a distrusted author, and not accepted by a person here";
+            "above the cut of an ended key, or by an equivocator, and not accepted by a person here";
     }
 }
 
@@ -274,7 +276,7 @@ pub struct Question {
 }
 
 impl Question {
-    /// The whole domain, 138,240 questions.
+    /// The whole domain, 207,360 questions.
     pub fn all() -> impl Iterator<Item = Self> {
         Standing::all().flat_map(Self::all_at)
     }

@@ -63,7 +63,7 @@ pub const RULES: [Rule; 8] = [
     },
     Rule {
         name: "author",
-        asks: "Is the envelope out of quarantine, or only to be kept?",
+        asks: "Is its author trusted here and it out of quarantine, or is it only kept, or read as before?",
         check: author,
     },
     Rule {
@@ -261,10 +261,29 @@ fn subject(question: &Question) -> Result<(), DenyRule> {
 }
 
 /// Quarantine keeps the envelope, so that a person can accept it later, and
-/// does nothing else with it: a stolen key must not find honest carriers.
+/// does nothing else with it: a stolen key must not find honest carriers. What
+/// was taken before its author was distrusted stays with this node's own people,
+/// who took it, and goes to no reader and no machine beyond them. As an envelope
+/// it is as before: others judge its author by themselves, and one member does
+/// not decide what they can have.
 fn author(question: &Question) -> Result<(), DenyRule> {
+    let stays = match (question.action, question.subject) {
+        (
+            Action::RelayCiphertext | Action::StoreCiphertext | Action::GrantKey | Action::Open,
+            Subject::Peer(_),
+        ) => true,
+        (Action::Show | Action::Count, Subject::Reader(reader)) => reader <= Reader::LocalPerson,
+        (
+            Action::RelayCiphertext | Action::StoreCiphertext | Action::GrantKey | Action::Open,
+            Subject::Reader(_),
+        )
+        | (Action::Export | Action::Notify, Subject::Peer(_) | Subject::Reader(_))
+        | (Action::Show | Action::Count, Subject::Peer(_)) => false,
+    };
     match question.standing.author {
         AuthorStanding::Ok => Ok(()),
+        AuthorStanding::Distrusted if stays => Ok(()),
+        AuthorStanding::Distrusted => Err(DenyRule::AuthorDistrusted),
         AuthorStanding::Quarantined if question.action == Action::StoreCiphertext => Ok(()),
         AuthorStanding::Quarantined => Err(DenyRule::AuthorQuarantined),
     }

@@ -23,7 +23,7 @@ impl<S: Store> Query<'_, S> {
         let Some(record) = self.record_at(arrival)? else {
             return Ok(None);
         };
-        let standing = self.standing_of(&record);
+        let standing = self.standing_of(&record)?;
         Ok(release(
             Action::Show,
             Subject::Reader(self.asker.reader),
@@ -48,7 +48,7 @@ impl<S: Store> Query<'_, S> {
                 continue;
             };
             if let Some(record) = self.record_at(arrival)? {
-                let standing = self.standing_of(&record);
+                let standing = self.standing_of(&record)?;
                 let released = release(
                     Action::Show,
                     Subject::Reader(self.asker.reader),
@@ -87,7 +87,7 @@ impl<S: Store> Query<'_, S> {
             marking: hit.row.marking,
             stix,
         };
-        let standing = self.standing(&Facts::of(&plain.0, self.quarantine(arrival)?));
+        let standing = self.standing(&Facts::of(&plain.0, self.quarantine(arrival)?))?;
         Ok(release(
             Action::Show,
             Subject::Reader(self.asker.reader),
@@ -112,7 +112,7 @@ impl<S: Store> Query<'_, S> {
             marking: statement.marking,
             stix,
         };
-        let standing = self.standing(&Facts::of(&statement, self.quarantine(arrival)?));
+        let standing = self.standing(&Facts::of(&statement, self.quarantine(arrival)?))?;
         Ok(release(
             Action::Show,
             Subject::Reader(self.asker.reader),

@@ -216,7 +216,7 @@ impl<S: Store> Query<'_, S> {
             not_after_ms: filed.not_after_ms,
             exercise: filed.exercise,
             relay_allowed: filed.relay_allowed,
-        });
+        })?;
         let latest = self.latest(&row.id, &filed.author, reading)?;
         let hit = Hit {
             bundle: filed.bundle,

@@ -55,6 +55,9 @@ pub fn check_card<const MAX: usize>(signed: &SignedBytes<MAX>) -> Result<Checked
             "card and certificate name different roles",
         ));
     }
+    if let Some(why) = card.contact.defect() {
+        return Err(contradiction(&what, why));
+    }
     Ok(CheckedCard {
         id,
         card,

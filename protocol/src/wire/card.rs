@@ -3,6 +3,7 @@
 use super::bounded::{Bytes, List, Text, TooLong};
 use super::codec;
 use super::codec::CodecError;
+pub use super::contact::{Contact, DutyDesk};
 use super::kind::{Kind, MEMBER, NODE};
 use crate::ids::{CertificateId, MemberId, NodeId};
 use crate::limits::{CARD_BYTES_MAX, CERTIFICATE_LIFE_MS_MAX, NODE_CERT_BYTES_MAX};
@@ -291,17 +292,6 @@ impl CertificateBytes {
             cert,
         ))
     }
-}
-
-/// Whom to call.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub struct Contact {
-    /// The organisation's name.
-    pub name: Text<128>,
-    /// Its mail address.
-    pub mail: Text<128>,
-    /// Duty desk: telephone, hours, languages.
-    pub duty: Text<256>,
 }
 
 /// What a member offers to be admitted by.

@@ -9,6 +9,7 @@ pub mod bundle;
 pub mod card;
 pub mod chunk_tree;
 pub mod codec;
+mod contact;
 pub mod envelope;
 pub mod exchange;
 pub mod genesis;
@@ -20,7 +21,7 @@ pub mod sealing;
 
 pub use bounded::{Bytes, List, Text, TooLong};
 pub use bundle::{Audience, Bundle, Encoding, Media, Named, Part, PermissibleActions};
-pub use card::{Card, Contact, NodeCert, Role, Slug};
+pub use card::{Card, Contact, DutyDesk, NodeCert, Role, Slug};
 pub use chunk_tree::{ChunkPath, Root};
 pub use envelope::{Binding, Class, Envelope, Header, Inner, Prefix, SignedBytes, Tag};
 pub use exchange::{Answer, Request, StreamId};

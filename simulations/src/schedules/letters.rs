@@ -80,6 +80,8 @@ impl Table {
             | Output::Said { .. }
             | Output::Accepted { .. }
             | Output::Durable { .. }
+            | Output::Distrust { .. }
+            | Output::Admission
             | Output::Synced { .. }
             | Output::Reconnect { .. }
             | Output::Event(_) => {}

@@ -249,6 +249,8 @@ impl Played {
                     | Output::Said { .. }
                     | Output::Accepted { .. }
                     | Output::Durable { .. }
+                    | Output::Distrust { .. }
+                    | Output::Admission
                     | Output::Roster(_)
                     | Output::Event(_) => {}
                 }

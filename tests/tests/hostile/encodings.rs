@@ -118,8 +118,10 @@ fn attack_30_cards_and_genesis_under_good_signatures() {
     };
     let statement = codec::encode(&membership::card(&forge, 0));
     assert_eq!(card(&statement), Ok(()));
-    // Slug, role, three texts, two lists, and the length of the certificate.
-    none_comes_through(&statement, 3 + 2 + 3 * 3 + 2 * 3 + 3, card, is_form);
+    // Slug, role, six texts, the languages, the fingerprint, two lists, and the length
+    // of the certificate.
+    let longer_forms = 3 + 2 + 6 * 3 + 3 + 3 + 2 * 3 + 3;
+    none_comes_through(&statement, longer_forms, card, is_form);
 
     let certificate = membership::statement(&forge, 0);
     let certified = |statement: &[u8]| {

@@ -91,7 +91,9 @@ pub(super) fn publish(
                     | Reply::Brought(_)
                     | Reply::Quarantined(_)
                     | Reply::Accepted(_)
-                    | Reply::Lives(_),
+                    | Reply::Lives(_)
+                    | Reply::Distrust(_)
+                    | Reply::Traced(_),
                 ) => (view.failed(ControlError::Unexpected.into()), true),
                 Err(ControlError::Failed(failure)) => {
                     (view.failed(named(&name, failure.into())), false)

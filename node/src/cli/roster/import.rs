@@ -240,7 +240,9 @@ pub(super) fn bring(
         | Reply::Said(_)
         | Reply::Quarantined(_)
         | Reply::Accepted(_)
-        | Reply::Lives(_) => Err(ControlError::Unexpected.into()),
+        | Reply::Lives(_)
+        | Reply::Distrust(_)
+        | Reply::Traced(_) => Err(ControlError::Unexpected.into()),
     }
 }
 

@@ -122,7 +122,9 @@ pub(super) fn membership(node: &mut ControlClient) -> Result<MembershipView, Cli
         | Reply::Brought(_)
         | Reply::Quarantined(_)
         | Reply::Accepted(_)
-        | Reply::Lives(_) => Err(ControlError::Unexpected.into()),
+        | Reply::Lives(_)
+        | Reply::Distrust(_)
+        | Reply::Traced(_) => Err(ControlError::Unexpected.into()),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Whether one value, by itself, is what its table holds.
 
-use watchfire_protocol::engine::{ACCEPTED_BYTES_MAX, Accepted, HELD_BACK_BYTES_MAX, HeldBack};
+use watchfire_protocol::engine::{
+    ACCEPTED_BYTES_MAX, Accepted, Distrust, HELD_BACK_BYTES_MAX, HeldBack,
+};
 use watchfire_protocol::gate::{Slot, is_notice};
 use watchfire_protocol::ids::EnvelopeId;
 use watchfire_protocol::limits::{CHUNK_BYTES, DOOR_BYTES_MAX, FRAME_BYTES_MAX, REMAINS_BYTES_MAX};
@@ -84,6 +86,10 @@ pub(super) fn check(key: &[u8], value: &[u8]) -> Result<(), &'static str> {
         Some(b'U') => {
             key_is(1 + 56)?;
             reads(value.len() == 32)
+        }
+        Some(b'a') => {
+            key_is(HASH_KEY_BYTES)?;
+            reads(codec::decode::<Distrust>(value, Distrust::BYTES_MAX).is_ok())
         }
         Some(b'Y') => {
             let slot = key.get(1..).unwrap_or_default();

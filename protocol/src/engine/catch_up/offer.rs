@@ -74,6 +74,12 @@ impl Offer {
         }
     }
 
+    /// Whether one envelope is in it.
+    pub(super) fn has(&self, sequence: u64) -> bool {
+        let at = self.runs.partition_point(|(_, last)| *last < sequence);
+        self.runs.get(at).is_some_and(|run| run.0 <= sequence)
+    }
+
     pub(super) fn last(&self) -> u64 {
         self.runs.last().map_or(0, |(_, last)| *last)
     }
@@ -139,6 +145,14 @@ mod tests {
         assert_eq!(of.first_in(&[(8, 22)]), Some((8, 10)));
         assert_eq!(of.first_in(&[(11, 19), (51, 99)]), None);
         assert_eq!(of.first_in(&[]), None);
+    }
+
+    #[test]
+    fn what_lies_between_two_runs_is_not_offered() {
+        let of = offer(&[(1, 3), (6, 6)]);
+        let offered: Vec<u64> = (0..9).filter(|at| of.has(*at)).collect();
+        assert_eq!(offered, [1, 2, 3, 6]);
+        assert!(!offer(&[]).has(1));
     }
 
     #[test]

@@ -175,6 +175,18 @@ impl CatchUp {
             .flat_map(|want| want.offers.keys())
     }
 
+    /// Who offers one envelope of a stream.
+    pub(crate) fn offering(&self, stream: &StreamId, sequence: u64) -> Vec<NodeId> {
+        let Some(want) = self.wants.get(stream) else {
+            return Vec::new();
+        };
+        let offers = want.offers.iter();
+        offers
+            .filter(|(_, offer)| offer.has(sequence))
+            .map(|(node, _)| *node)
+            .collect()
+    }
+
     /// A peer left: what it offered and was asked for is forgotten.
     pub(crate) fn forget(&mut self, node: &NodeId) {
         let asked: Vec<RequestId> = self
