@@ -114,7 +114,10 @@ async fn read(
             | Op::Prepare { .. }
             | Op::Suspend { .. }
             | Op::Bring
-            | Op::Follow => &room.questions,
+            | Op::Follow
+            | Op::Invite(_)
+            | Op::Invitations
+            | Op::WithdrawInvitation { .. } => &room.questions,
         };
         let Ok(permit) = Arc::clone(under_way).acquire_owned().await else {
             return Ok(());

@@ -15,12 +15,14 @@ pub mod client;
 mod connection;
 pub mod governance;
 mod governing;
+pub mod inviting;
 pub mod server;
 
 use serde::{Deserialize, Serialize};
 use watchfire_protocol::policy::{Action, Decision, Step, Verdict};
 
 use crate::driver::membership::MembershipView;
+use inviting::{InvitationsReply, InviteOp};
 use governance::{BroughtReply, MembersReply, PacketReply, ProposeOp, SaidReply};
 
 /// A request, and how many bytes of payload follow it.
@@ -89,6 +91,15 @@ pub enum Op {
     Bring,
     /// Go on along the link of the chain that follows.
     Follow,
+    /// Invite somebody to knock at the door.
+    Invite(InviteOp),
+    /// The invitations, and who has knocked.
+    Invitations,
+    /// Take an invitation back.
+    WithdrawInvitation {
+        /// Its id.
+        id: String,
+    },
 }
 
 /// How to publish.
@@ -171,6 +182,8 @@ pub enum Reply {
     Said(SaidReply),
     /// What came of what was brought.
     Brought(BroughtReply),
+    /// The invitations.
+    Invitations(InvitationsReply),
 }
 
 /// A publication.

@@ -14,7 +14,7 @@ use watchfire_protocol::wire::bundle::PermissibleActions;
 
 use super::answers::Answers;
 use super::connection::{Times, encoded, serve};
-use super::governing;
+use super::{governing, inviting};
 use super::{
     AsideView, Failure, Op, PeerView, PublishOp, PublishReply, RecoveringView, Reply, SearchReply,
     StatusReply, StoreView, SyncView, failure,
@@ -151,6 +151,9 @@ pub(super) async fn answer(shared: &Shared, op: Op, body: Vec<u8>) -> Result<Rep
         } => governing::suspend(&shared.node, &member, hours, reason).await,
         Op::Bring => governing::bring(&shared.node, body).await,
         Op::Follow => governing::follow(&shared.node, body).await,
+        Op::Invite(op) => inviting::invite(&shared.node, op).await,
+        Op::Invitations => inviting::see(&shared.node).await,
+        Op::WithdrawInvitation { id } => inviting::withdraw(&shared.node, id).await,
         Op::Show { id } => read(shared, move |answers| answers.show(&id).map(Reply::Shown)).await,
         Op::Explain { id, to } => {
             read(shared, move |answers| {

@@ -41,6 +41,7 @@ mod healing;
 mod kept;
 mod members;
 mod messages;
+mod newcomers;
 mod not_taken;
 mod notices;
 mod opening;

@@ -1,14 +1,13 @@
 //! Joining a federation that has gone on since it was founded: genesis and links
 //! come in one packet, and the links go into the store and the files beside it,
-//! where the node finds them as it starts.
+//! where the node finds them as it starts. The federation has been compared before.
 
-use watchfire_protocol::ids::FederationId;
 use watchfire_protocol::roster::CheckedCard;
 use watchfire_protocol::store::{Batch, Store as _};
 use watchfire_protocol::table;
 use watchfire_protocol::wire::roster::Link;
 
-use super::{Joined, another, has_joined};
+use super::{Joined, has_joined};
 use crate::cli::error::{CliError, Code};
 use crate::cli::roster::Chain;
 use crate::cli::{Context, files};
@@ -21,13 +20,9 @@ pub(super) fn run(
     home: &Home,
     own: &CheckedCard,
     chain: &Chain,
-    fingerprint: &FederationId,
 ) -> Result<(), CliError> {
     let ui = &context.ui;
     let roster = &chain.rebuilt.roster;
-    if roster.federation() != *fingerprint {
-        return Err(another(&roster.federation(), fingerprint));
-    }
     if roster.member_of_root(own.root_key.as_bytes()).is_none() {
         return Err(CliError::new(
             Code::NotAllowed,
@@ -50,7 +45,7 @@ pub(super) fn run(
         )
         .hint("restore the directory the card came from"));
     }
-    let already_joined = has_joined(home, roster)?;
+    let already_joined = has_joined(home, &roster.federation())?;
     keep_links(home, chain)?;
     if !already_joined {
         // Last, so that a directory with a genesis has the links, too.
@@ -62,6 +57,7 @@ pub(super) fn run(
         .collect();
     members.sort_unstable();
     let joined = Joined {
+        state: "joined",
         federation: roster.federation().to_string(),
         name: roster.name().to_owned(),
         member: own.card.slug.to_string(),

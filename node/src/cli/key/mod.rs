@@ -149,7 +149,7 @@ fn root_text(root: &PublicKey) -> String {
 }
 
 /// One line of a person.
-fn ask(ui: &Ui, question: &str) -> Result<String, CliError> {
+pub(super) fn ask(ui: &Ui, question: &str) -> Result<String, CliError> {
     if !ui.quiet() {
         // Nobody can be asked who cannot be told.
         let _ = write!(io::stderr(), "{question} ");

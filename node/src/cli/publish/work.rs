@@ -88,7 +88,8 @@ pub(super) fn publish(
                     | Reply::Members(_)
                     | Reply::Packet(_)
                     | Reply::Said(_)
-                    | Reply::Brought(_),
+                    | Reply::Brought(_)
+                    | Reply::Invitations(_),
                 ) => (view.failed(ControlError::Unexpected.into()), true),
                 Err(ControlError::Failed(failure)) => {
                     (view.failed(named(&name, failure.into())), false)

@@ -237,7 +237,8 @@ pub(super) fn bring(
         | Reply::Membership(_)
         | Reply::Members(_)
         | Reply::Packet(_)
-        | Reply::Said(_) => Err(ControlError::Unexpected.into()),
+        | Reply::Said(_)
+        | Reply::Invitations(_) => Err(ControlError::Unexpected.into()),
     }
 }
 

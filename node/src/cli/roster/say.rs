@@ -119,7 +119,8 @@ pub(super) fn membership(node: &mut ControlClient) -> Result<MembershipView, Cli
         | Reply::Members(_)
         | Reply::Packet(_)
         | Reply::Said(_)
-        | Reply::Brought(_) => Err(ControlError::Unexpected.into()),
+        | Reply::Brought(_)
+        | Reply::Invitations(_) => Err(ControlError::Unexpected.into()),
     }
 }
 
