@@ -11,7 +11,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
 use serde_json::Value;
-use watchfire_crypto::{Passphrase, Purpose};
+use watchfire_crypto::{Passphrase, Purpose, Signed};
 use watchfire_node::cli::NodeSettings;
 use watchfire_node::disk::SledStore;
 use watchfire_node::home::Home;
@@ -19,12 +19,15 @@ use watchfire_node::keystore::{MODE_PUBLIC, write_new};
 use watchfire_node::transport::{door, keypair_of, peer_id_of};
 use watchfire_protocol::founding::{Keys, Profile, make_card};
 use watchfire_protocol::gate;
+use watchfire_protocol::ids::RosterId;
 use watchfire_protocol::roster::{check_card, draft_genesis, inspect_genesis, sign_genesis};
+use watchfire_protocol::wire::SignedBytes;
 use watchfire_protocol::wire::card::{Contact, Role};
 use watchfire_protocol::wire::codec;
 use watchfire_protocol::wire::exchange::{DoorAnswer, DoorRequest};
 use watchfire_protocol::wire::genesis::{card_from_file, card_to_file};
 use watchfire_protocol::wire::invitation::{Invitation, Token};
+use watchfire_protocol::wire::roster::{Vote, VoteBy};
 use watchfire_tests::mesh::{PATIENCE, document, free_port, wall_ms};
 use watchfire_tests::program::{PASSPHRASE, Process, seal};
 
@@ -412,6 +415,23 @@ fn attack_19_one_invitation_at_two_nodes_admits_one_also_after_a_restart() {
     other.terminate("be-cert");
 }
 
+/// The question that brings the consent of this root.
+fn consent_of(invitation: &Invitation, roster: RosterId, root: u64) -> Vec<u8> {
+    let root = keys(root).root;
+    let vote = Vote {
+        federation: invitation.federation,
+        epoch: 1,
+        roster,
+        round: 0,
+        by: VoteBy::Consent {
+            key: root.public().to_bytes(),
+        },
+    };
+    let signed: Signed<Vote> = Signed::seal(codec::encode(&vote), &root);
+    let vote = SignedBytes::new(signed).unwrap();
+    codec::encode(&DoorRequest::Consent { vote })
+}
+
 /// A stranger at the door with everything but an invitation.
 #[test]
 fn attack_19_a_stranger_learns_nothing_and_leaves_nothing() {
@@ -455,18 +475,8 @@ fn attack_19_a_stranger_learns_nothing_and_leaves_nothing() {
     // Nothing is proposed for it, and it consents to nothing.
     let next = DoorRequest::Proposal { after: None, offset: 0 };
     assert_eq!(ask(2, codec::encode(&next)), DoorAnswer::Unavailable);
-    let vote = watchfire_protocol::wire::roster::Vote {
-        federation: invitation.federation,
-        epoch: 1,
-        roster: watchfire_protocol::ids::RosterId::from_bytes([1; 32]),
-        round: 0,
-        by: watchfire_protocol::wire::roster::VoteBy::Consent {
-            key: keys(2).root.public().to_bytes(),
-        },
-    };
-    let signed = watchfire_crypto::Signed::seal(codec::encode(&vote), &keys(2).root);
-    let vote = watchfire_protocol::wire::SignedBytes::new(signed).unwrap();
-    let consent = codec::encode(&DoorRequest::Consent { vote: vote.clone() });
+    let nothing = RosterId::from_bytes([1; 32]);
+    let consent = consent_of(&invitation, nothing, 2);
     assert_eq!(ask(2, consent), DoorAnswer::Consent { accepted: false });
     assert_eq!(world.invitations()[0]["state"], "open", "nothing was used up");
 
@@ -480,20 +490,7 @@ fn attack_19_a_stranger_learns_nothing_and_leaves_nothing() {
     };
     assert_eq!(named.to_string(), roster);
     assert_eq!(ask(3, codec::encode(&next)), DoorAnswer::Unavailable);
-    let consent = |number: u64, root: u64| {
-        let vote = watchfire_protocol::wire::roster::Vote {
-            federation: invitation.federation,
-            epoch: 1,
-            roster: named,
-            round: 0,
-            by: watchfire_protocol::wire::roster::VoteBy::Consent {
-                key: keys(root).root.public().to_bytes(),
-            },
-        };
-        let signed = watchfire_crypto::Signed::seal(codec::encode(&vote), &keys(root).root);
-        let vote = watchfire_protocol::wire::SignedBytes::new(signed).unwrap();
-        ask(number, codec::encode(&DoorRequest::Consent { vote }))
-    };
+    let consent = |number: u64, root: u64| ask(number, consent_of(&invitation, named, root));
     let (taken, left) = (
         DoorAnswer::Consent { accepted: true },
         DoorAnswer::Consent { accepted: false },
