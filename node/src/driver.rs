@@ -49,7 +49,8 @@ use work::unless_it_panics;
 pub(crate) use work::Ready;
 
 pub use commands::{
-    DeskView, DeskWish, NodeCommand, NodeEvent, NodeStatus, Publication, PublishFailure, PublishedBundle, Summary,
+    DeskView, DeskWish, NodeCommand, NodeEvent, NodeStatus, Publication, PublishFailure,
+    PublishedBundle, Summary,
 };
 
 /// Why a node ended by itself.

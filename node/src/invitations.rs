@@ -360,10 +360,9 @@ impl Desk {
 
 /// Compares to the end whatever it meets.
 fn is_same(one: &[u8], other: &[u8]) -> bool {
-    let differing = one
-        .iter()
-        .zip(other)
-        .fold(0, |found, (one, other)| std::hint::black_box(found | (one ^ other)));
+    let differing = one.iter().zip(other).fold(0, |found, (one, other)| {
+        std::hint::black_box(found | (one ^ other))
+    });
     one.len() == other.len() && differing == 0
 }
 

@@ -29,8 +29,8 @@ use crate::disk::recovery::{self, Happened};
 use crate::disk::{Damaged, OpenError as DiskError, SledStore, tables};
 use crate::driver::membership::MembershipView;
 use crate::driver::{
-    Book, DeskView, DeskWish, Driver, DriverError, Healing, NodeCommand, NodeEvent, NodeStatus, Publication,
-    PublishFailure, PublishedBundle, admitted,
+    Book, DeskView, DeskWish, Driver, DriverError, Healing, NodeCommand, NodeEvent, NodeStatus,
+    Publication, PublishFailure, PublishedBundle, admitted,
 };
 use crate::invitations::{Desk, DeskRefusal};
 use crate::pool::Pool;

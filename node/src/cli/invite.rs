@@ -89,10 +89,16 @@ pub(crate) fn run(context: &Context, args: InviteArgs) -> Result<(), CliError> {
 fn life(text: &str) -> Result<Duration, String> {
     let wrong = || format!("\"{text}\" is no time: give days or hours, such as 7d or 12h");
     let seconds = match text.strip_suffix('d') {
-        Some(days) => days.parse::<u32>().map_err(|_| wrong())?.checked_mul(86_400),
+        Some(days) => days
+            .parse::<u32>()
+            .map_err(|_| wrong())?
+            .checked_mul(86_400),
         None => {
             let hours = text.strip_suffix('h').ok_or_else(wrong)?;
-            hours.parse::<u32>().map_err(|_| wrong())?.checked_mul(3_600)
+            hours
+                .parse::<u32>()
+                .map_err(|_| wrong())?
+                .checked_mul(3_600)
         }
     };
     let life = Duration::from_secs(seconds.ok_or_else(wrong)?.into());
@@ -186,11 +192,7 @@ fn withdraw(context: &Context, id: String) -> Result<(), CliError> {
 }
 
 /// Invitations as rows. The cards are for programs that ask for them by name.
-fn show(
-    context: &Context,
-    document: &str,
-    views: &mut [InvitationView],
-) -> Result<(), CliError> {
+fn show(context: &Context, document: &str, views: &mut [InvitationView]) -> Result<(), CliError> {
     let ui = &context.ui;
     for view in views.iter_mut() {
         if let Some(knock) = &mut view.knock {
@@ -221,7 +223,15 @@ fn show(
         })
         .collect();
     let header = [
-        "ID", "STATE", "UNTIL", "FOR", "SLUG", "ROLE", "NAME", "KNOCKED", "FINGERPRINT",
+        "ID",
+        "STATE",
+        "UNTIL",
+        "FOR",
+        "SLUG",
+        "ROLE",
+        "NAME",
+        "KNOCKED",
+        "FINGERPRINT",
     ];
     ui.rows(None, &header, &rows)
 }
@@ -296,7 +306,19 @@ mod tests {
         assert_eq!(life("7d"), Ok(Duration::from_secs(7 * 86_400)));
         assert_eq!(life("12h"), Ok(Duration::from_secs(12 * 3_600)));
         assert_eq!(life("30d"), Ok(Duration::from_secs(30 * 86_400)));
-        for wrong in ["", "7", "d", "0d", "0h", "31d", "721h", "-1d", "7w", "99999999999d", "4294967295d"] {
+        for wrong in [
+            "",
+            "7",
+            "d",
+            "0d",
+            "0h",
+            "31d",
+            "721h",
+            "-1d",
+            "7w",
+            "99999999999d",
+            "4294967295d",
+        ] {
             assert!(life(wrong).is_err(), "{wrong}");
         }
     }

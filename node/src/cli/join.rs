@@ -73,11 +73,7 @@ fn is_asked(ui: &Ui) -> bool {
 
 /// The federation that a person vouches for: on the command line, or by comparing
 /// what was found.
-fn compared(
-    ui: &Ui,
-    found: &FederationId,
-    given: Option<&FederationId>,
-) -> Result<(), CliError> {
+fn compared(ui: &Ui, found: &FederationId, given: Option<&FederationId>) -> Result<(), CliError> {
     if let Some(given) = given {
         return if found == given {
             Ok(())

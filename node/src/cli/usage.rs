@@ -96,7 +96,11 @@ mod tests {
             "{}",
             error.message
         );
-        assert!(error.message.contains("<INVITATION|FILE>"), "{}", error.message);
+        assert!(
+            error.message.contains("<INVITATION|FILE>"),
+            "{}",
+            error.message
+        );
         assert!(
             error
                 .hints

@@ -92,7 +92,9 @@ pub(super) async fn invite(node: &Node, op: InviteOp) -> Result<Reply, Failure> 
         return Err(failure(
             1,
             "this node has no door, and nobody could knock",
-            Some("give it one: \"door_listen\" in node.json, such as [\"/ip4/0.0.0.0/tcp/4748\"], then start it again"),
+            Some(
+                "give it one: \"door_listen\" in node.json, such as [\"/ip4/0.0.0.0/tcp/4748\"], then start it again",
+            ),
         ));
     }
     let addresses = addresses(node, op.doors)?;
@@ -119,10 +121,10 @@ pub(super) async fn invite(node: &Node, op: InviteOp) -> Result<Reply, Failure> 
 
 /// Those named, else those of this member's card.
 fn addresses(node: &Node, named: Vec<String>) -> Result<List<Text<128>, DOORS_MAX>, Failure> {
-    let own = node.roster().member(&node.member()).map_or_else(
-        Vec::new,
-        |member| member.door_addresses.clone(),
-    );
+    let own = node
+        .roster()
+        .member(&node.member())
+        .map_or_else(Vec::new, |member| member.door_addresses.clone());
     let doors = if named.is_empty() { own } else { named };
     if doors.is_empty() {
         return Err(failure(
@@ -203,4 +205,3 @@ impl InvitationView {
         }
     }
 }
-

@@ -22,8 +22,8 @@ use serde::{Deserialize, Serialize};
 use watchfire_protocol::policy::{Action, Decision, Step, Verdict};
 
 use crate::driver::membership::MembershipView;
-use inviting::{InvitationsReply, InviteOp};
 use governance::{BroughtReply, MembersReply, PacketReply, ProposeOp, SaidReply};
+use inviting::{InvitationsReply, InviteOp};
 
 /// A request, and how many bytes of payload follow it.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -14,11 +14,11 @@ use watchfire_protocol::wire::bundle::PermissibleActions;
 
 use super::answers::Answers;
 use super::connection::{Times, encoded, serve};
-use super::{governing, inviting};
 use super::{
     AsideView, Failure, Op, PeerView, PublishOp, PublishReply, RecoveringView, Reply, SearchReply,
     StatusReply, StoreView, SyncView, failure,
 };
+use super::{governing, inviting};
 use crate::clock::moment;
 use crate::disk::{recovery, space};
 use crate::driver::{PublishFailure, PublishedBundle};

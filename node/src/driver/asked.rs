@@ -74,10 +74,7 @@ impl Driver {
     ) -> Option<Input> {
         let transport_key = transport_key_of(peer)?;
         match gate::door_request(bytes).ok() {
-            Some(DoorRequest::Knock {
-                token: shown,
-                card,
-            }) => {
+            Some(DoorRequest::Knock { token: shown, card }) => {
                 let from = from.map(block_of);
                 let now = self.clock.now();
                 let accepted = self.desk.knock(now, from, &transport_key, &shown, &card);
@@ -89,7 +86,7 @@ impl Driver {
                 None
             }
             // Strangers wait for nobody: the door's own time ends what is not answered.
-            request => self.book.owed.ask_at_door().then(|| Input::Door {
+            request => self.book.owed.ask_at_door().then_some(Input::Door {
                 token: AnswerToken(token),
                 transport_key,
                 request,

@@ -136,7 +136,10 @@ fn attack_19_a_card_that_does_not_hold_uses_nothing_up() {
     assert!(!desk.knock(now(0), FROM, &key, &token(1), &forged));
     // A certificate that has ended admits nobody.
     assert!(!desk.knock(
-        Now { mono: Instant::ZERO, wall_ms: T0_MS - 1 },
+        Now {
+            mono: Instant::ZERO,
+            wall_ms: T0_MS - 1
+        },
         FROM,
         &key,
         &token(1),
@@ -153,11 +156,17 @@ fn attack_19_who_guesses_is_refused_unseen_and_nobody_else_is() {
     for _ in 0..KNOCKS_REFUSED_MAX {
         assert!(!knock(&mut desk, 0, &token(9), 1));
     }
-    assert!(!knock(&mut desk, 0, &token(1), 1), "not from there any more");
+    assert!(
+        !knock(&mut desk, 0, &token(1), 1),
+        "not from there any more"
+    );
     let (good, key) = card(1);
     let elsewhere = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)));
     assert!(desk.knock(now(0), elsewhere, &key, &token(1), &good));
-    assert!(knock(&mut desk, KNOCKS_REFUSED_WITHIN_MS, &token(1), 1), "an hour later");
+    assert!(
+        knock(&mut desk, KNOCKS_REFUSED_WITHIN_MS, &token(1), 1),
+        "an hour later"
+    );
     // However many addresses try, some are remembered.
     for number in 0..5_000_u32 {
         let from = Some(IpAddr::V4(Ipv4Addr::from_bits(number)));
@@ -183,10 +192,12 @@ fn what_is_kept_is_bounded_and_secret_and_what_is_over_makes_room() {
     assert!(!text.contains(&hex::encode([1; 32])), "no token is kept");
     // A day later those nobody used are over; the one with a card stays its time.
     let day = T0_MS + 24 * HOUR_MS;
-    desk.invite(day, &token(201), HOUR_MS, String::new()).unwrap();
+    desk.invite(day, &token(201), HOUR_MS, String::new())
+        .unwrap();
     assert_eq!(desk.invitations().unwrap().len(), 2);
     let later = T0_MS + KNOCK_KEPT_MS;
-    desk.invite(later, &token(202), HOUR_MS, String::new()).unwrap();
+    desk.invite(later, &token(202), HOUR_MS, String::new())
+        .unwrap();
     assert_eq!(desk.invitations().unwrap().len(), 1);
     for life_ms in [0, HOUR_MS - 1, INVITATION_LIFE_MS_MAX + 1] {
         let refused = desk.invite(later, &token(203), life_ms, String::new());
@@ -213,7 +224,10 @@ fn the_largest_file_can_be_read_again() {
     let mut kept = desk.invitations().unwrap().to_vec();
     for invited in &mut kept {
         let at_ms = T0_MS;
-        invited.knock = Some(Knocked { card: card.clone(), at_ms });
+        invited.knock = Some(Knocked {
+            card: card.clone(),
+            at_ms,
+        });
     }
     desk.keep(kept.clone()).unwrap();
     assert_eq!(place.desk().invitations().unwrap(), kept);
@@ -229,7 +243,10 @@ fn every_damage_to_the_file_is_said_and_no_knock_accepted() {
         fs::write(&path, bytes).unwrap();
         let mut desk = place.desk();
         let damaged = desk.invitations();
-        assert!(matches!(damaged, Err(DeskRefusal::Damaged { .. })), "{what}");
+        assert!(
+            matches!(damaged, Err(DeskRefusal::Damaged { .. })),
+            "{what}"
+        );
         assert!(!knock(&mut desk, 0, &token(1), 1), "{what}");
         assert!(desk.withdraw("00000000").is_err(), "{what}");
         assert_eq!(fs::read(&path).unwrap(), bytes, "{what}: not written over");

@@ -6,13 +6,13 @@ use super::card::CertificateBytes;
 use super::chunk_tree::ChunkPath;
 use super::codec;
 use super::envelope::{SignedBytes, Tag};
-use super::kind::{HEAD, STREAM};
 use super::invitation::Token;
+use super::kind::{HEAD, STREAM};
 use crate::ids::{EnvelopeId, FederationId, NodeId, RosterId};
 use crate::limits::{
-    CARD_BYTES_MAX, CHUNK_BYTES, FRAME_BYTES_MAX, FRONTIER_ENTRIES_MAX, FRONTIER_RUNS_MAX, HEADER_BYTES_MAX,
-    KEY_BLOCK_BYTES_MAX, LINK_BYTES_MAX, NOTICES_MAX, RANGE_FRAMES_MAX, SECOND_SIGNATURE_BYTES_MAX,
-    VOTE_BYTES_MAX,
+    CARD_BYTES_MAX, CHUNK_BYTES, FRAME_BYTES_MAX, FRONTIER_ENTRIES_MAX, FRONTIER_RUNS_MAX,
+    HEADER_BYTES_MAX, KEY_BLOCK_BYTES_MAX, LINK_BYTES_MAX, NOTICES_MAX, RANGE_FRAMES_MAX,
+    SECOND_SIGNATURE_BYTES_MAX, VOTE_BYTES_MAX,
 };
 use crate::membership::NoticeScope;
 use bincode::{Decode, Encode};

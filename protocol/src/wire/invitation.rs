@@ -144,7 +144,9 @@ fn worth(letter: char) -> Option<u32> {
         'i' | 'l' => '1',
         other => other,
     };
-    let place = DIGITS.iter().position(|digit| char::from(*digit) == letter)?;
+    let place = DIGITS
+        .iter()
+        .position(|digit| char::from(*digit) == letter)?;
     u32::try_from(place).ok()
 }
 
@@ -247,7 +249,11 @@ mod tests {
         for place in INVITATION_PREFIX.len()..text.len() {
             let missing = format!("{}{}", &text[..place], &text[place + 1..]);
             assert!(missing.parse::<Invitation>().is_err(), "{place}");
-            let other = if &text[place..=place] == "7" { "8" } else { "7" };
+            let other = if &text[place..=place] == "7" {
+                "8"
+            } else {
+                "7"
+            };
             let wrong = format!("{}{other}{}", &text[..place], &text[place + 1..]);
             assert_eq!(
                 wrong.parse::<Invitation>(),
@@ -256,15 +262,49 @@ mod tests {
             );
         }
         let said = |text: &str| text.parse::<Invitation>().unwrap_err();
-        assert_eq!(said(&text.replace("watchfire1", "watchfire2")), NotAnInvitation::Prefix);
+        assert_eq!(
+            said(&text.replace("watchfire1", "watchfire2")),
+            NotAnInvitation::Prefix
+        );
         assert_eq!(said(""), NotAnInvitation::Prefix);
         assert_eq!(said("watchfire1"), NotAnInvitation::Checksum);
-        assert_eq!(said(&format!("{text}!")), NotAnInvitation::Letter { letter: '!' });
+        assert_eq!(
+            said(&format!("{text}!")),
+            NotAnInvitation::Letter { letter: '!' }
+        );
         assert_eq!(said(&text.repeat(20)), NotAnInvitation::TooLong);
         let mut long = INVITATION_PREFIX.to_owned();
         let body = [0xff; 700];
         long.push_str(&to_base32(&[&body[..], &checksum(&body)[..]].concat()));
-        assert!(matches!(said(&long), NotAnInvitation::Content(_)), "over the bound of one");
+        assert!(
+            matches!(said(&long), NotAnInvitation::Content(_)),
+            "over the bound of one"
+        );
+    }
+
+    #[test]
+    fn the_largest_card_fits_a_knock() {
+        use crate::founding::{Keys, Profile, make_card};
+        use crate::wire::card::{Contact, Role};
+        let profile = Profile {
+            slug: "a".repeat(32).parse().unwrap(),
+            role: Role::Observer,
+            contact: Contact {
+                name: Text::new("n".repeat(128)).unwrap(),
+                mail: Text::new("m".repeat(128)).unwrap(),
+                duty: Text::new("d".repeat(256)).unwrap(),
+            },
+            addresses: vec!["a".repeat(128); 8],
+            door_addresses: vec!["a".repeat(128); 4],
+        };
+        let keys = Keys::derived(&[1; 32], 1);
+        let knock = crate::wire::exchange::DoorRequest::Knock {
+            token: Token::from_bytes([0xff; 32]),
+            card: make_card(&profile, &keys, u64::MAX >> 1).unwrap(),
+        };
+        let length = codec::encode(&knock).len();
+        assert!(length <= crate::limits::DOOR_BYTES_MAX, "{length}");
+        assert!(length > 2_500, "it is a large one: {length}");
     }
 
     #[test]

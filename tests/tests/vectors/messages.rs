@@ -461,8 +461,20 @@ fn cases() -> Vec<Case> {
             bytes(&[0, 251, 0, 35, 0], &[0x9e; 3_073], &[]),
             Some("malformed"),
         ),
-        ("door-answer", "knock-accepted", "it lies here", vec![5, 1], None),
-        ("door-answer", "knock-refused", "for whatever reason", vec![5, 0], None),
+        (
+            "door-answer",
+            "knock-accepted",
+            "it lies here",
+            vec![5, 1],
+            None,
+        ),
+        (
+            "door-answer",
+            "knock-refused",
+            "for whatever reason",
+            vec![5, 0],
+            None,
+        ),
         (
             "door-answer",
             "knock-2",
@@ -481,7 +493,13 @@ fn cases() -> Vec<Case> {
             ),
             None,
         ),
-        ("door-answer", "consent-accepted", "it counts", vec![7, 1], None),
+        (
+            "door-answer",
+            "consent-accepted",
+            "it counts",
+            vec![7, 1],
+            None,
+        ),
         (
             "door-answer",
             "variant-8",

@@ -52,15 +52,15 @@ fn admitting<'a>(chain: &'a Chain, own: &CheckedCard) -> Vec<&'a Candidate> {
         .collect()
 }
 
-/// Looks at every proposal that admits this card, and asks. `declined` are those
-/// that a person did not agree to.
+/// Looks at every proposal that admits this card, and asks. `seen` are those that
+/// were shown in this run and not agreed to.
 pub(super) fn consider(
     context: &Context,
     args: &JoinArgs,
     home: &Home,
     own: &CheckedCard,
     chain: &Chain,
-    declined: &mut Vec<RosterId>,
+    seen: &mut Vec<RosterId>,
 ) -> Result<Considered, CliError> {
     let ui = &context.ui;
     let mut considered = Considered::default();
@@ -69,32 +69,39 @@ pub(super) fn consider(
     let deliberation = chain.rebuilt.membership.deliberation();
     for candidate in admitting(chain, own) {
         let id = candidate.successor.id();
-        if declined.contains(&id) {
-            considered.open.push(id);
-            continue;
-        }
-        let view = ProposalView::of(candidate, deliberation, roster);
+        let is_seen = seen.contains(&id);
         if let Some(path) = &args.packet {
-            match by_packet(context, path, chain, own, &id)? {
+            match by_packet(context, path, chain, own, &id, is_seen)? {
                 Some(consent) => considered.consents.push(consent),
                 None => considered.open.push(id),
             }
+            if !is_seen {
+                seen.push(id);
+            }
             continue;
         }
+        if is_seen {
+            considered.open.push(id);
+            continue;
+        }
+        seen.push(id);
+        let view = ProposalView::of(candidate, deliberation, roster);
         let is_named = args.consent.as_ref().is_some_and(|digits| {
             digits.len() >= DIGITS_MIN && view.id.starts_with(&digits.to_ascii_lowercase())
         });
         if !is_named {
             show(context, &view, roster.thresholds().votes())?;
             if !is_asked(ui) {
-                ui.note(&format!("next: if you agree, run this again with --consent {}", view.id));
+                ui.note(&format!(
+                    "next: if you agree, run this again with --consent {}",
+                    view.id
+                ));
                 considered.open.push(id);
                 continue;
             }
             let question = "Do you consent to become a member by this? Type yes:";
             if key::ask(ui, question)? != "yes" {
                 ui.note("note: not consented, as you wish; run this again to be asked again");
-                declined.push(id);
                 considered.open.push(id);
                 continue;
             }
@@ -164,6 +171,7 @@ fn by_packet(
     chain: &Chain,
     own: &CheckedCard,
     id: &RosterId,
+    is_seen: bool,
 ) -> Result<Option<Consent>, CliError> {
     let ui = &context.ui;
     if !path.exists() {
@@ -179,8 +187,8 @@ fn by_packet(
         ));
         return Ok(None);
     }
-    let bytes = read_bounded(path, watchfire_protocol::limits::PACKET_BYTES_MAX)
-        .map_err(files::absent)?;
+    let bytes =
+        read_bounded(path, watchfire_protocol::limits::PACKET_BYTES_MAX).map_err(files::absent)?;
     let packet = Packet::from_bytes(&bytes).map_err(|why| {
         CliError::new(
             Code::Verification,
@@ -189,13 +197,12 @@ fn by_packet(
         .hint("carry the signed packet here again")
     })?;
     let consent = packet.notices().find_map(|frame| {
-        let frame: VoteFrame =
-            codec::decode(body_of(Kind::Vote, frame)?, FRAME_BYTES_MAX).ok()?;
+        let frame: VoteFrame = codec::decode(body_of(Kind::Vote, frame)?, FRAME_BYTES_MAX).ok()?;
         let said = frame.vote.to_signed::<Vote>().claims().ok()?;
         let key = *own.root_key.as_bytes();
         (said.roster == *id && said.by == VoteBy::Consent { key }).then_some(frame.vote)
     });
-    if consent.is_none() {
+    if consent.is_none() && !is_seen {
         ui.note(&format!(
             "note: {} holds no consent to the proposal {}; sign it where the root key is, or name another file",
             path.display(),

@@ -161,10 +161,12 @@ pub(super) async fn genesis(
     .ok_or_else(|| lies("it has no genesis"))?;
     let file = GenesisFile::from_bytes(&bytes)
         .map_err(|why| lies(&format!("its genesis cannot be read: {why}")))?;
-    let roster = Roster::found(&file)
-        .map_err(|why| lies(&format!("its genesis does not hold: {why}")))?;
+    let roster =
+        Roster::found(&file).map_err(|why| lies(&format!("its genesis does not hold: {why}")))?;
     if roster.federation() != *federation {
-        return Err(lies("its genesis is of another federation than the invitation"));
+        return Err(lies(
+            "its genesis is of another federation than the invitation",
+        ));
     }
     Ok((bytes, roster))
 }
@@ -200,8 +202,11 @@ pub(super) async fn follow(
         )
         .await?;
         let Some(bytes) = link else { return Ok(()) };
-        let link = Link::from_bytes(&bytes)
-            .map_err(|why| lies(&format!("the roster of epoch {epoch} cannot be read: {why}")))?;
+        let link = Link::from_bytes(&bytes).map_err(|why| {
+            lies(&format!(
+                "the roster of epoch {epoch} cannot be read: {why}"
+            ))
+        })?;
         *roster = roster
             .follow(&link)
             .map_err(|why| lies(&format!("the roster of epoch {epoch} does not hold: {why}")))?;
@@ -258,9 +263,7 @@ pub(super) async fn proposals(door: &mut impl Asked) -> Result<Vec<Vec<u8>>, Cli
 
 /// Certificates that genesis and chain do not hold, as frames: who proposed may
 /// have renewed its own.
-pub(super) async fn certificates(
-    door: &mut impl Asked,
-) -> Result<Vec<CertificateBytes>, CliError> {
+pub(super) async fn certificates(door: &mut impl Asked) -> Result<Vec<CertificateBytes>, CliError> {
     let mut found = Vec::new();
     let mut after: Option<NodeId> = None;
     for _ in 0..PACKET_NOTICES_MAX.div_ceil(DOOR_CERTIFICATES_MAX) {

@@ -2,7 +2,7 @@
 //! come in one packet, and the links go into the store and the files beside it,
 //! where the node finds them as it starts. The federation has been compared before.
 
-use watchfire_protocol::roster::CheckedCard;
+use watchfire_protocol::roster::{CheckedCard, Roster};
 use watchfire_protocol::store::{Batch, Store as _};
 use watchfire_protocol::table;
 use watchfire_protocol::wire::roster::Link;
@@ -21,7 +21,6 @@ pub(super) fn run(
     own: &CheckedCard,
     chain: &Chain,
 ) -> Result<(), CliError> {
-    let ui = &context.ui;
     let roster = &chain.rebuilt.roster;
     if roster.member_of_root(own.root_key.as_bytes()).is_none() {
         return Err(CliError::new(
@@ -51,6 +50,17 @@ pub(super) fn run(
         // Last, so that a directory with a genesis has the links, too.
         write_new(&home.genesis(), chain.packet.genesis(), MODE_PUBLIC)?;
     }
+    tell(context, roster, own, already_joined)
+}
+
+/// Says which federation this node has joined, and as whom.
+pub(super) fn tell(
+    context: &Context,
+    roster: &Roster,
+    own: &CheckedCard,
+    already_joined: bool,
+) -> Result<(), CliError> {
+    let ui = &context.ui;
     let mut members: Vec<String> = roster
         .members()
         .map(|member| member.slug.to_string())

@@ -9,10 +9,12 @@ use libp2p::Multiaddr;
 use serde::Serialize;
 use watchfire_crypto::{Bounds, KeyFile, Purpose};
 use watchfire_protocol::ids::{NodeId, RosterId};
+use watchfire_protocol::limits::{DOOR_BYTES_MAX, VOTE_BYTES_MAX};
 use watchfire_protocol::roster::{CheckedCard, Roster};
+use watchfire_protocol::wire::envelope::frame_of;
 use watchfire_protocol::wire::exchange::{DoorAnswer, DoorRequest};
 use watchfire_protocol::wire::invitation::Invitation;
-use watchfire_protocol::wire::{Kind, Packet, codec};
+use watchfire_protocol::wire::{Kind, Packet, SignedBytes, codec};
 
 use super::consent::{self, Considered};
 use super::door::{self, Asked as _, AtDoor};
@@ -57,7 +59,7 @@ struct Newcomer<'a> {
     packet: Packet,
     roster: Roster,
     knocked: bool,
-    declined: Vec<RosterId>,
+    seen: Vec<RosterId>,
     consented: Vec<RosterId>,
     open: Vec<RosterId>,
 }
@@ -73,12 +75,10 @@ pub(super) fn run(
     let invitation: Invitation = text
         .parse()
         .map_err(|why| CliError::of(Code::Verification, &why))?;
-    if has_joined(home, &invitation.federation)? {
-        return Err(CliError::new(
-            Code::NotAllowed,
-            "this node has joined the federation of this invitation already",
-        )
-        .hint("next: watchfire serve"));
+    if has_joined(home, &invitation.federation)?
+        && let Some(roster) = files::roster(home)?
+    {
+        return entry::tell(context, &roster, &own, true);
     }
     let visit = visit_of(context, args, home, &own, &invitation)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -114,7 +114,7 @@ pub(super) fn run(
         door,
         roster,
         knocked: false,
-        declined: Vec::new(),
+        seen: Vec::new(),
         consented: Vec::new(),
         open: Vec::new(),
     };
@@ -131,8 +131,11 @@ fn visit_of(
     invitation: &Invitation,
 ) -> Result<Visit, CliError> {
     let not_a_door = |why: &str| {
-        CliError::new(Code::Verification, format!("the invitation names no door: {why}"))
-            .hint("ask whoever invited you for another")
+        CliError::new(
+            Code::Verification,
+            format!("the invitation names no door: {why}"),
+        )
+        .hint("ask whoever invited you for another")
     };
     let peer = peer_id_of(&invitation.door).ok_or_else(|| not_a_door("its key is none"))?;
     let addresses: Vec<Multiaddr> = invitation
@@ -153,10 +156,7 @@ fn visit_of(
     if transport.public().to_bytes() != own.certificate.transport_key {
         return Err(CliError::new(
             Code::NotAllowed,
-            format!(
-                "this node is not the one of the card of {}",
-                own.card.slug
-            ),
+            format!("this node is not the one of the card of {}", own.card.slug),
         )
         .hint("a member is admitted by its first node: run this there"));
     }
@@ -269,7 +269,7 @@ impl Newcomer<'_> {
                 self.home,
                 &self.own,
                 &chain,
-                &mut self.declined,
+                &mut self.seen,
             )?,
             None => Considered::default(),
         };
@@ -286,6 +286,12 @@ impl Newcomer<'_> {
             token: self.invitation.token.clone(),
             card,
         };
+        if codec::encode(&question).len() > DOOR_BYTES_MAX {
+            return Err(
+                CliError::new(Code::Failure, "your card is too long for the door")
+                    .hint("send it, own.card, to whoever invited you, as a file"),
+            );
+        }
         let answer = self.runtime.block_on(self.door.ask(&question))?;
         let DoorAnswer::Knock { accepted } = answer else {
             return Err(CliError::new(
@@ -299,15 +305,14 @@ impl Newcomer<'_> {
         }
         let until = self.invitation.expires_ms;
         let hint = if until <= wall_ms() {
-            format!("it ended on {}; ask whoever invited you for another", moment(until))
+            format!(
+                "it ended on {}; ask whoever invited you for another",
+                moment(until)
+            )
         } else {
             "it may have been used by another node or taken back; ask whoever invited you for another".to_owned()
         };
-        Err(CliError::new(
-            Code::NotAllowed,
-            "the door does not take this invitation",
-        )
-        .hint(hint))
+        Err(CliError::new(Code::NotAllowed, "the door does not take this invitation").hint(hint))
     }
 
     /// The chain with the proposals that would admit this node, each checked; none
@@ -330,7 +335,7 @@ impl Newcomer<'_> {
         let certificates = self.runtime.block_on(door::certificates(&mut self.door))?;
         for certificate in certificates {
             let body = codec::encode(&certificate);
-            let frame = watchfire_protocol::wire::envelope::frame_of(Kind::NodeCert, body);
+            let frame = frame_of(Kind::NodeCert, body);
             packet.add_notice(frame).map_err(full)?;
         }
         let chain = Chain::of(packet)?;
@@ -343,13 +348,7 @@ impl Newcomer<'_> {
         Ok(Some(chain))
     }
 
-    fn bring(
-        &mut self,
-        id: RosterId,
-        vote: watchfire_protocol::wire::SignedBytes<
-            { watchfire_protocol::limits::VOTE_BYTES_MAX },
-        >,
-    ) -> Result<(), CliError> {
+    fn bring(&mut self, id: RosterId, vote: SignedBytes<VOTE_BYTES_MAX>) -> Result<(), CliError> {
         let answer = self
             .runtime
             .block_on(self.door.ask(&DoorRequest::Consent { vote }))?;
@@ -366,6 +365,7 @@ impl Newcomer<'_> {
             id.short()
         ));
         self.open.push(id);
+        self.seen.retain(|seen| *seen != id);
         Ok(())
     }
 
@@ -395,7 +395,10 @@ impl Newcomer<'_> {
         ui.fields(&[
             ("epoch", waiting.epoch.to_string()),
             ("your card", waiting.member),
-            ("card fingerprint", files::grouped(&waiting.card_fingerprint)),
+            (
+                "card fingerprint",
+                files::grouped(&waiting.card_fingerprint),
+            ),
             ("state", "waiting to be admitted; run this again".to_owned()),
         ])?;
         ui.note(&format!(

@@ -204,6 +204,7 @@ fn compared(
         )
         .hint("give it with --fingerprint as the node shows it, or --yes if it was compared otherwise"));
     }
+    ui.note(files::READ_ALOUD);
     if ask(ui, "Is this the fingerprint that the node shows? Type yes:")? == "yes" {
         Ok(())
     } else {

@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use watchfire_protocol::founding::{Keys, Profile, make_card};
 use watchfire_protocol::roster::{draft_genesis, sign_genesis};
 use watchfire_protocol::wire::Bytes;
-use watchfire_protocol::wire::card::{Contact, Role};
 use watchfire_protocol::wire::List;
+use watchfire_protocol::wire::card::{Contact, Role};
 
 use super::*;
 
@@ -63,9 +63,10 @@ fn federation(seed: u8) -> (Vec<u8>, FederationId) {
 
 fn piece(whole: &[u8], offset: u32) -> DoorAnswer {
     let at = offset as usize;
+    let total = u32::try_from(whole.len()).unwrap();
     let end = whole.len().min(at + DOOR_PIECE_BYTES_MAX);
     DoorAnswer::Genesis {
-        total: whole.len() as u32,
+        total,
         offset,
         bytes: Bytes::new(whole.get(at..end).unwrap_or_default().to_vec()).unwrap(),
     }
@@ -82,9 +83,11 @@ fn refused<T>(outcome: Result<T, CliError>) -> String {
 #[test]
 fn a_genesis_comes_in_pieces_and_is_the_one_that_was_invited_to() {
     let (bytes, id) = federation(1);
-    let offset_of = |question: &DoorRequest| match question {
-        DoorRequest::Genesis { offset } => *offset,
-        other => panic!("{other:?}"),
+    let offset_of = |question: &DoorRequest| {
+        let DoorRequest::Genesis { offset } = question else {
+            panic!("{question:?}");
+        };
+        *offset
     };
     let mut honest = fake(|question: &DoorRequest| piece(&bytes, offset_of(question)));
     let (file, roster) = now(genesis(&mut honest, &id)).unwrap();
@@ -120,7 +123,10 @@ fn attack_19_a_door_that_lies_about_pieces_is_left_at_once() {
         ("more than said", answers(10, 0, 3_072)),
     ] {
         let mut door = fake(|_: &DoorRequest| first.clone());
-        assert!(refused(now(genesis(&mut door, &id))).contains("do not fit"), "{what}");
+        assert!(
+            refused(now(genesis(&mut door, &id))).contains("do not fit"),
+            "{what}"
+        );
         assert_eq!(door.asked, 1, "{what}");
     }
     // One that makes it longer each time.
@@ -177,7 +183,10 @@ fn attack_19_proposals_and_certificates_without_end_are_left() {
         (outcome, door.asked)
     };
     let (frames, asked) = named(false);
-    assert_eq!((frames.unwrap().len(), asked), (JOIN_PROPOSALS_MAX, JOIN_PROPOSALS_MAX));
+    assert_eq!(
+        (frames.unwrap().len(), asked),
+        (JOIN_PROPOSALS_MAX, JOIN_PROPOSALS_MAX)
+    );
     let (circle, asked) = named(true);
     assert!(refused(circle).contains("circle"));
     assert_eq!(asked, 2);
@@ -202,7 +211,10 @@ fn attack_19_proposals_and_certificates_without_end_are_left() {
         }
     });
     assert!(now(certificates(&mut door)).unwrap().is_empty());
-    assert_eq!(door.asked, PACKET_NOTICES_MAX.div_ceil(DOOR_CERTIFICATES_MAX));
+    assert_eq!(
+        door.asked,
+        PACKET_NOTICES_MAX.div_ceil(DOOR_CERTIFICATES_MAX)
+    );
 }
 
 #[test]
