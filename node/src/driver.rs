@@ -35,6 +35,7 @@ use watchfire_protocol::wire::exchange::Request;
 use crate::clock::Clock;
 use crate::committer::Committer;
 use crate::disk::{SledStore, tables};
+use crate::invitations::Desk;
 use crate::limits::{ASKED_LATER_MAX, CLIENTS_MAX, REFUSALS_MAX};
 use crate::pool::Pool;
 use crate::transport::{
@@ -50,7 +51,8 @@ use work::unless_it_panics;
 pub(crate) use work::Ready;
 
 pub use commands::{
-    NodeCommand, NodeEvent, NodeStatus, Publication, PublishFailure, PublishedBundle, Summary,
+    DeskView, DeskWish, NodeCommand, NodeEvent, NodeStatus, Publication, PublishFailure,
+    PublishedBundle, Summary,
 };
 
 /// Why a node ended by itself.
@@ -88,6 +90,8 @@ pub(crate) struct Driver {
     pub(crate) roster: watch::Sender<Arc<Roster>>,
     pub(crate) book: Book,
     pub(crate) healing: Healing,
+    pub(crate) desk: Desk,
+    pub(crate) has_door: bool,
 }
 
 /// Names that the engine and the world outside have for the same thing.
@@ -438,16 +442,11 @@ impl Driver {
                 })
             }
             Net::DoorRequest {
-                token, peer, bytes, ..
-            } => {
-                let transport_key = transport_key_of(&peer)?;
-                // Strangers wait for nobody: the door's own time ends what is not answered.
-                self.book.owed.ask_at_door().then(|| Input::Door {
-                    token: AnswerToken(token),
-                    transport_key,
-                    request: gate::door_request(&bytes).ok(),
-                })
-            }
+                token,
+                peer,
+                bytes,
+                remote,
+            } => self.at_door(token, &peer, remote, &bytes),
             Net::SlowPeer { peer, dropped } => {
                 tracing::warn!(%peer, dropped, "slow peer: frames dropped, catch-up repairs");
                 Some(Input::Congested {
@@ -516,6 +515,11 @@ impl Driver {
                 Some(Input::Sync { client })
             }
             NodeCommand::Certificate { certificate } => Some(Input::Certificate { certificate }),
+            NodeCommand::Invitations { wish, reply } => {
+                // Whoever asked may have gone.
+                let _ = reply.send(self.at_desk(wish));
+                None
+            }
             // Answered already.
             NodeCommand::Membership { .. }
             | NodeCommand::Packet { .. }

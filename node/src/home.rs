@@ -9,6 +9,7 @@
 //!   own.card         what this member offers to be admitted by; public
 //!   own.request      what a node without a card or certificate asks its root for; public
 //!   genesis          the federation this node belongs to; public
+//!   joining          which federation a person compared, until this node is admitted
 //!   certificates/    certificates that came by file; public
 //!   revocations/     revocations that came by file; public
 //!   store/           the database, see `disk`

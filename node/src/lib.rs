@@ -11,6 +11,7 @@ pub mod driver;
 pub mod encode;
 pub mod formats;
 pub mod home;
+pub mod invitations;
 pub mod keystore;
 pub mod limits;
 pub mod lives;

@@ -180,6 +180,53 @@ pub const DOOR_QUESTIONS_MAX: usize = DOOR_CONNECTIONS_MAX * DOOR_STREAMS_MAX;
 /// Answers waiting to go out at the door: two for every connection.
 pub const DOOR_ANSWERS_MAX: usize = 64;
 
+/// Invitations that are kept, those with a card included. A federation admits a few members a year; each costs some
+/// 8.5 KiB with the largest card, see [`INVITATIONS_FILE_BYTES_MAX`]. Nobody can knock more often than was invited.
+pub const INVITATIONS_MAX: usize = 64;
+
+/// The file of them, in bytes: 64 × (2 × 4.2 KiB of card in hexadecimal, 6 × 256 bytes of an escaped note and 300 of
+/// the rest) = 650 KiB.
+pub const INVITATIONS_FILE_BYTES_MAX: usize = 1_048_576;
+
+/// For whom an invitation is, in a person's words, in bytes.
+pub const INVITATION_NOTE_BYTES_MAX: usize = 256;
+
+/// How long an invitation may be open, in milliseconds: 30 days, because it is a secret that lies in somebody's mail.
+pub const INVITATION_LIFE_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
+
+/// How long an invitation that was used is kept, in milliseconds: 90 days, after which the certificate of the card has
+/// ended and nobody can be admitted by it any more.
+pub const KNOCK_KEPT_MS: u64 = 90 * 24 * 60 * 60 * 1_000;
+
+/// Knocks of one address that are refused before its next ones are refused unseen, within
+/// [`KNOCKS_REFUSED_WITHIN_MS`]. A token has 256 bits and is not guessed; this is so that somebody who tries is
+/// noticed. A person who mistypes an invitation is told by its checksum and does not knock.
+pub const KNOCKS_REFUSED_MAX: u32 = 32;
+
+/// See [`KNOCKS_REFUSED_MAX`]: an hour, in milliseconds.
+pub const KNOCKS_REFUSED_WITHIN_MS: u64 = 60 * 60 * 1_000;
+
+/// Addresses of which refused knocks are counted, an IPv6 address by its network of 64 bits; the oldest is forgotten
+/// for another. 1,024 × about 60 bytes = 60 KiB.
+pub const KNOCKS_ADDRESSES_MAX: usize = 1_024;
+
+/// How long a newcomer asks at a door in one go before it gives up: the largest genesis and a chain of a hundred full
+/// links are 700 and 2,600 pieces, of a few tens of milliseconds each.
+pub const JOIN_VISIT_WITHIN: Duration = Duration::from_secs(600);
+
+/// The first pause between two visits of a newcomer that waits to be admitted; it doubles up to
+/// [`JOIN_PAUSE_MAX`].
+pub const JOIN_PAUSE_MIN: Duration = Duration::from_secs(1);
+
+/// The longest pause between two visits of a newcomer that waits: people vote, and that takes days.
+pub const JOIN_PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// How long a newcomer waits to be admitted when `--timeout` does not say: a day.
+pub const JOIN_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Proposals that a newcomer looks at in one visit: each member may have one, and one is what people agree on.
+pub const JOIN_PROPOSALS_MAX: usize = 16;
+
 /// Requests of all peers that wait for our answer or for its way out: 256 × 1.06 MiB = 272 MiB of responses at most,
 /// and 32 hostile peers are needed to take every place.
 pub const INBOUND_REQUESTS_MAX: usize = 256;

@@ -32,9 +32,10 @@ use crate::disk::recovery::{self, Happened};
 use crate::disk::{Damaged, OpenError as DiskError, SledStore, tables};
 use crate::driver::membership::MembershipView;
 use crate::driver::{
-    Book, Driver, DriverError, Healing, NodeCommand, NodeEvent, NodeStatus, Publication,
-    PublishFailure, PublishedBundle, admitted_by,
+    Book, DeskView, DeskWish, Driver, DriverError, Healing, NodeCommand, NodeEvent, NodeStatus,
+    Publication, PublishFailure, PublishedBundle, admitted_by,
 };
+use crate::invitations::{Desk, DeskRefusal};
 use crate::pool::Pool;
 use crate::transport::{self, TransportConfig, TransportError, keypair_of};
 
@@ -170,6 +171,7 @@ impl Node {
         let roster = engine.roster();
         let mut transport = TransportConfig::new(*roster.federation().as_bytes());
         transport.listen = config.listen;
+        let has_door = !config.door.is_empty();
         transport.door = config.door;
         transport.admitted = admitted_by(&engine, clock.now().wall_ms);
         let (handle, network) = transport::start(transport, keypair)?;
@@ -190,6 +192,7 @@ impl Node {
         let (publication_sender, publications) = mpsc::channel(COMMANDS_MAX);
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let (roster_sender, roster) = watch::channel(roster);
+        let desk = Desk::open(&config.store);
         let healing = Healing::new(Arc::clone(&store), config.store.clone());
         let node = Self {
             me: engine.me().clone(),
@@ -219,6 +222,8 @@ impl Node {
             roster: roster_sender,
             book: Book::default(),
             healing,
+            desk,
+            has_door,
         };
         let end = tokio::spawn(async move {
             let ended = driver.run().await;
@@ -400,6 +405,19 @@ impl Node {
             .await
             .map_err(|_| Ended)?;
         answer.await.map_err(|_| Ended)
+    }
+
+    /// Invites somebody, withdraws an invitation, or tells who has knocked.
+    ///
+    /// # Errors
+    /// [`Ended`] if the node is gone; the inner error says what was refused.
+    pub async fn at_desk(&self, wish: DeskWish) -> Result<Result<DeskView, DeskRefusal>, Ended> {
+        let (reply, told) = oneshot::channel();
+        self.commands
+            .send(NodeCommand::Invitations { wish, reply })
+            .await
+            .map_err(|_| Ended)?;
+        told.await.map_err(|_| Ended)
     }
 
     /// Takes a certificate that a person installed, if it holds; its own from

@@ -334,6 +334,9 @@ fn offer(runtime: &Runtime, mesh: &Mesh, connection: &Keys, certificate: Certifi
         other @ (DoorAnswer::Genesis { .. }
         | DoorAnswer::Link { .. }
         | DoorAnswer::Certificates { .. }
+        | DoorAnswer::Knock { .. }
+        | DoorAnswer::Proposal { .. }
+        | DoorAnswer::Consent { .. }
         | DoorAnswer::Unavailable) => {
             panic!("no answer to an offer: {other:?}")
         }

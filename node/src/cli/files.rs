@@ -26,6 +26,10 @@ pub(crate) fn env(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
+/// How two people compare what [`grouped`] writes, the one form in which
+/// fingerprints of cards, keys, requests and federations are shown on both sides.
+pub(crate) const READ_ALOUD: &str = "compare by telephone: one reads a group of four, the other the next, through all 16; a to f as Alfa, Bravo, Charlie, Delta, Echo, Foxtrot";
+
 /// 64 digits in groups of four, as people read them to each other.
 pub(crate) fn grouped(id: &impl ToString) -> String {
     let digits: Vec<char> = id.to_string().chars().collect();
@@ -39,10 +43,18 @@ pub(crate) fn grouped(id: &impl ToString) -> String {
 /// Reads and checks a card file.
 pub(crate) fn card(path: &Path) -> Result<(SignedBytes<CARD_BYTES_MAX>, CheckedCard), CliError> {
     let bytes = read_bounded(path, CARD_BYTES_MAX + FRAMING_BYTES).map_err(absent)?;
-    let signed = card_from_file(&bytes).map_err(|error| {
+    card_of(&bytes, &path.display().to_string())
+}
+
+/// Checks the bytes of a card file, which is called so.
+pub(crate) fn card_of(
+    bytes: &[u8],
+    called: &str,
+) -> Result<(SignedBytes<CARD_BYTES_MAX>, CheckedCard), CliError> {
+    let signed = card_from_file(bytes).map_err(|error| {
         CliError::new(
             Code::Verification,
-            format!("{} is not a card: {error}", path.display()),
+            format!("{called} is not a card: {error}"),
         )
         .hint(
             "a card is the file own.card that \"watchfire init\" makes; ask its maker for it again",
@@ -50,7 +62,7 @@ pub(crate) fn card(path: &Path) -> Result<(SignedBytes<CARD_BYTES_MAX>, CheckedC
     })?;
     let checked = check_card(&signed).map_err(|error| {
         let mut error = CliError::from(error);
-        error.message = format!("{}: {}", path.display(), error.message);
+        error.message = format!("{called}: {}", error.message);
         error
     })?;
     Ok((signed, checked))

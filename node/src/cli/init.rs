@@ -171,8 +171,10 @@ pub(crate) fn run(context: &Context, args: InitArgs) -> Result<(), CliError> {
     } else if args.address.iter().any(is_loopback) {
         ui.note("note: a loopback address is reached from this machine alone");
     }
+    ui.note(files::READ_ALOUD);
     ui.note("next: send the card to whoever creates the federation, and read its fingerprint to them by telephone");
     ui.note("then: \"watchfire federation sign GENESIS\", and move keys/root.key to a medium kept offline");
+    ui.note("or, where a member of a federation that is there has invited you: \"watchfire join INVITATION\"");
     Ok(())
 }
 

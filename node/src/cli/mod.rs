@@ -22,6 +22,7 @@ mod explain;
 mod federation;
 mod files;
 mod init;
+mod invite;
 mod join;
 mod key;
 mod man;
@@ -113,6 +114,7 @@ enum Command {
     Init(init::InitArgs),
     #[command(subcommand)]
     Federation(federation::FederationCommand),
+    Invite(invite::InviteArgs),
     Join(join::JoinArgs),
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -193,6 +195,7 @@ fn run(context: &Context, command: Command) -> Result<(), CliError> {
     match command {
         Command::Init(args) => init::run(context, args),
         Command::Federation(command) => federation::run(context, command),
+        Command::Invite(args) => invite::run(context, args),
         Command::Join(args) => join::run(context, &args),
         Command::Key(command) => key::run(context, command),
         Command::Serve(args) => serve::run(context, args),

@@ -86,7 +86,7 @@ mod tests {
     fn a_wrong_line_says_what_is_wrong_and_what_is_right() {
         let error = Cli::command()
             .try_get_matches_from(["watchfire", "join"])
-            .expect_err("two arguments are missing");
+            .expect_err("an argument is missing");
         let error = in_our_words(&error.render().to_string());
         assert_eq!(error.code, Code::Usage);
         assert!(
@@ -96,7 +96,11 @@ mod tests {
             "{}",
             error.message
         );
-        assert!(error.message.contains("--fingerprint"), "{}", error.message);
+        assert!(
+            error.message.contains("<INVITATION|FILE>"),
+            "{}",
+            error.message
+        );
         assert!(
             error
                 .hints

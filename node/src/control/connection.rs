@@ -119,7 +119,10 @@ async fn read(
             | Op::Follow
             | Op::Quarantined(_)
             | Op::Accept(_)
-            | Op::Lives { .. } => &room.questions,
+            | Op::Lives { .. }
+            | Op::Invite(_)
+            | Op::Invitations
+            | Op::WithdrawInvitation { .. } => &room.questions,
         };
         let Ok(permit) = Arc::clone(under_way).acquire_owned().await else {
             return Ok(());

@@ -15,6 +15,7 @@ pub mod client;
 mod connection;
 pub mod governance;
 mod governing;
+pub mod inviting;
 pub mod lives;
 pub mod peers;
 pub mod quarantined;
@@ -27,6 +28,7 @@ use watchfire_protocol::roster::Roster;
 
 use crate::driver::membership::MembershipView;
 use governance::{BroughtReply, MembersReply, PacketReply, ProposeOp, SaidReply};
+use inviting::{InvitationsReply, InviteOp};
 use lives::LivesReply;
 use peers::{DistrustReply, TraceReply};
 use quarantined::{AcceptOp, AcceptedReply, AcceptedView, QuarantinedOp, QuarantinedReply};
@@ -109,6 +111,15 @@ pub enum Op {
     Bring,
     /// Go on along the link of the chain that follows.
     Follow,
+    /// Invite somebody to knock at the door.
+    Invite(InviteOp),
+    /// The invitations, and who has knocked.
+    Invitations,
+    /// Take an invitation back.
+    WithdrawInvitation {
+        /// Its id.
+        id: String,
+    },
     /// What is known of the lives of a node of this member.
     Lives {
         /// The first digits of its id; absent for this node.
@@ -201,6 +212,8 @@ pub enum Reply {
     Said(SaidReply),
     /// What came of what was brought.
     Brought(BroughtReply),
+    /// The invitations.
+    Invitations(InvitationsReply),
     /// What is known of the lives of a node.
     Lives(LivesReply),
     /// What is held back.

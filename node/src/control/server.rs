@@ -18,7 +18,7 @@ use super::{
     AsideView, Failure, Op, PeerView, PublishOp, PublishReply, RecoveringView, Reply, SearchReply,
     StatusReply, StoreView, SyncView, WithheldView, failure,
 };
-use super::{governing, lives, peers, quarantined};
+use super::{governing, inviting, lives, peers, quarantined};
 use crate::clock::moment;
 use crate::disk::{recovery, space};
 use crate::driver::membership::slug_of;
@@ -164,6 +164,9 @@ pub(super) async fn answer(shared: &Shared, op: Op, body: Vec<u8>) -> Result<Rep
             .await
         }
         Op::Lives { node } => lives::lives(&shared.node, node.as_deref()).await,
+        Op::Invite(op) => inviting::invite(&shared.node, op).await,
+        Op::Invitations => inviting::see(&shared.node).await,
+        Op::WithdrawInvitation { id } => inviting::withdraw(&shared.node, id).await,
         Op::Show { id } => read(shared, move |answers| answers.show(&id).map(Reply::Shown)).await,
         Op::Explain { id, to } => {
             read(shared, move |answers| {

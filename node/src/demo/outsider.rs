@@ -86,6 +86,9 @@ impl Outsider {
                 DoorAnswer::Genesis { .. }
                 | DoorAnswer::Link { .. }
                 | DoorAnswer::Certificates { .. }
+                | DoorAnswer::Knock { .. }
+                | DoorAnswer::Proposal { .. }
+                | DoorAnswer::Consent { .. }
                 | DoorAnswer::Unavailable,
             )
             | Err(_) => false,

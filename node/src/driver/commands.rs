@@ -13,10 +13,12 @@ use watchfire_protocol::opening::{PrepareError, Wish};
 use watchfire_protocol::store::StoreError;
 use watchfire_protocol::wire::Packet;
 use watchfire_protocol::wire::card::CertificateBytes;
+use watchfire_protocol::wire::invitation::Token;
 use watchfire_protocol::wire::roster::Cut;
 
 use super::membership::MembershipView;
 use crate::disk::published::Recovering;
+use crate::invitations::{DeskRefusal, Invited};
 use crate::transport;
 
 /// What the rest of the program asks of a running node.
@@ -90,8 +92,47 @@ pub enum NodeCommand {
         /// Which.
         certificate: Box<CertificateBytes>,
     },
+    /// Invite somebody, withdraw an invitation, or see who has knocked.
+    Invitations {
+        /// What.
+        wish: DeskWish,
+        /// What came of it.
+        reply: oneshot::Sender<Result<DeskView, DeskRefusal>>,
+    },
     /// End, with everything durable.
     Shutdown,
+}
+
+/// What people want of the invitations of their node.
+#[derive(Debug)]
+pub enum DeskWish {
+    /// See them.
+    See,
+    /// Make one.
+    Invite {
+        /// Its token.
+        token: Token,
+        /// For how long, in milliseconds.
+        life_ms: u64,
+        /// For whom.
+        note: String,
+    },
+    /// Take one back.
+    Withdraw {
+        /// Which.
+        id: String,
+    },
+}
+
+/// The invitations of a node.
+#[derive(Clone, Debug)]
+pub struct DeskView {
+    /// Whether the node has a door at all.
+    pub has_door: bool,
+    /// The one that was made or withdrawn.
+    pub about: Option<Invited>,
+    /// All that are kept now.
+    pub invitations: Vec<Invited>,
 }
 
 /// Publish STIX.

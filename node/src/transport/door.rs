@@ -295,9 +295,87 @@ pub async fn ask(
     expected: Option<PeerId>,
     question: Vec<u8>,
 ) -> Result<Vec<u8>, AskError> {
-    if question.len() > DOOR_REQUEST_BYTES_MAX {
-        return Err(AskError::QuestionTooLarge(question.len()));
+    let mut visit = Visit::new(keypair.clone(), *federation, vec![address], expected);
+    visit.ask(question).await
+}
+
+/// A visit to a door: as many questions as one has, one after the other, over one connection for as long as the door
+/// lets it live and over a new one after that.
+pub struct Visit {
+    keypair: Keypair,
+    federation: [u8; 32],
+    addresses: Vec<Multiaddr>,
+    expected: Option<PeerId>,
+    line: Option<Line>,
+}
+
+/// A connection to a door, and who answered there.
+struct Line {
+    swarm: Swarm<request_response::Behaviour<Opaque>>,
+    peer: PeerId,
+}
+
+impl Visit {
+    /// To the door at one of these addresses, which are tried in turn. Nothing is dialled before the first question.
+    pub const fn new(
+        keypair: Keypair,
+        federation: [u8; 32],
+        addresses: Vec<Multiaddr>,
+        expected: Option<PeerId>,
+    ) -> Self {
+        Self {
+            keypair,
+            federation,
+            addresses,
+            expected,
+            line: None,
+        }
     }
+
+    /// Asks one question.
+    ///
+    /// # Errors
+    ///
+    /// [`AskError`] of the last address that was tried; after at most [`DOOR_ASK_WITHIN`] for each.
+    pub async fn ask(&mut self, question: Vec<u8>) -> Result<Vec<u8>, AskError> {
+        if question.len() > DOOR_REQUEST_BYTES_MAX {
+            return Err(AskError::QuestionTooLarge(question.len()));
+        }
+        if let Some(mut line) = self.line.take() {
+            let asked = tokio::time::timeout(DOOR_ASK_WITHIN, line.ask(question.clone())).await;
+            if let Ok(Ok(answer)) = asked {
+                self.line = Some(line);
+                return Ok(answer);
+            }
+            // The door ends every connection soon: a new one tells what is really the matter.
+        }
+        let mut failed = AskError::NoAnswer;
+        let (keypair, federation, expected) = (&self.keypair, &self.federation, self.expected);
+        for address in self.addresses.clone() {
+            let conversation = async {
+                let mut line = call(keypair, federation, address, expected).await?;
+                let answer = line.ask(question.clone()).await?;
+                Ok((line, answer))
+            };
+            let spoken = tokio::time::timeout(DOOR_ASK_WITHIN, conversation).await;
+            match spoken.unwrap_or(Err(AskError::Timeout)) {
+                Ok((line, answer)) => {
+                    self.line = Some(line);
+                    return Ok(answer);
+                }
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+}
+
+async fn call(
+    keypair: &Keypair,
+    federation: &[u8; 32],
+    address: Multiaddr,
+    expected: Option<PeerId>,
+) -> Result<Line, AskError> {
     let shape = SwarmShape {
         streams_max: DOOR_STREAMS_MAX,
         idle: DOOR_IDLE,
@@ -312,39 +390,50 @@ pub async fn ask(
     swarm
         .dial(options)
         .map_err(|error| unreachable_door(&error))?;
-    let mut question = Some(question);
-    let conversation = async {
+    loop {
+        let event = swarm.select_next_some().await;
+        if let SwarmEvent::ConnectionEstablished { peer_id, .. } = event {
+            let peer = peer_id;
+            return Ok(Line { swarm, peer });
+        } else if let SwarmEvent::OutgoingConnectionError { error, .. } = event {
+            return Err(unreachable_door(&error));
+        }
+    }
+}
+
+impl Line {
+    async fn ask(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, AskError> {
+        let question = Question {
+            bytes,
+            response_bytes_max: DOOR_RESPONSE_BYTES_MAX,
+        };
+        let asked = self
+            .swarm
+            .behaviour_mut()
+            .send_request(&self.peer, question);
         loop {
-            let event = swarm.select_next_some().await;
-            if let SwarmEvent::ConnectionEstablished { peer_id, .. } = event {
-                if let Some(bytes) = question.take() {
-                    let response_bytes_max = DOOR_RESPONSE_BYTES_MAX;
-                    swarm.behaviour_mut().send_request(
-                        &peer_id,
-                        Question {
-                            bytes,
-                            response_bytes_max,
-                        },
-                    );
-                }
-            } else if let SwarmEvent::OutgoingConnectionError { error, .. } = event {
-                return Err(unreachable_door(&error));
-            } else if let SwarmEvent::Behaviour(ExchangeEvent::OutboundFailure { error, .. }) =
-                event
+            let event = self.swarm.select_next_some().await;
+            if let SwarmEvent::Behaviour(ExchangeEvent::OutboundFailure {
+                error, request_id, ..
+            }) = event
             {
-                return Err(declined(&error));
+                if request_id == asked {
+                    return Err(declined(&error));
+                }
             } else if let SwarmEvent::Behaviour(ExchangeEvent::Message {
-                message: ExchangeMessage::Response { response, .. },
+                message:
+                    ExchangeMessage::Response {
+                        response,
+                        request_id,
+                    },
                 ..
             }) = event
+                && request_id == asked
             {
                 return Ok(response);
             }
         }
-    };
-    tokio::time::timeout(DOOR_ASK_WITHIN, conversation)
-        .await
-        .unwrap_or(Err(AskError::Timeout))
+    }
 }
 
 fn unreachable_door(error: &DialError) -> AskError {

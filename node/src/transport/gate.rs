@@ -94,7 +94,7 @@ pub(crate) fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
 }
 
 /// What is counted as one place: an IPv4 address, or the first 64 bits of an IPv6 address.
-fn block_of(address: IpAddr) -> IpAddr {
+pub(crate) fn block_of(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(ip) => ip.to_ipv4_mapped().map_or_else(

@@ -41,6 +41,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 pub use counters::Counters;
 use counters::Tally;
+pub(crate) use gate::block_of;
 pub use gossip::GossipConfig;
 pub use identity::{keypair_of, peer_id_of, transport_key_of};
 pub use messages::{Admitted, Command, Event, MessageId, RequestFailure, Unpublished, Unreachable};

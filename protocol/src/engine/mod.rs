@@ -51,6 +51,7 @@ mod inquiry;
 mod kept;
 mod members;
 mod messages;
+mod newcomers;
 mod not_taken;
 mod notices;
 mod opening;

@@ -46,7 +46,7 @@ fn undamaged(answer: Result<Answer, StoreError>) -> Result<Answer, StoreError> {
 }
 
 /// How long something is, and a piece of it.
-fn piece_of(whole: &[u8], offset: u32) -> (u32, Bytes<DOOR_PIECE_BYTES_MAX>) {
+pub(super) fn piece_of(whole: &[u8], offset: u32) -> (u32, Bytes<DOOR_PIECE_BYTES_MAX>) {
     let total = u32::try_from(whole.len()).unwrap_or(u32::MAX);
     let at = usize::try_from(offset).unwrap_or(usize::MAX);
     let rest = whole.get(at..).unwrap_or_default();
@@ -322,6 +322,16 @@ impl<S: Store> Engine<S> {
                 let accepted = self.offered(now, transport_key, &certificate)?;
                 DoorAnswer::Offer { accepted }
             }
+            Some(DoorRequest::Proposal { after, offset }) => {
+                self.proposal_for(transport_key, after.as_ref(), offset)?
+            }
+            Some(DoorRequest::Consent { vote }) => {
+                let accepted = self.consented(now, transport_key, vote)?;
+                DoorAnswer::Consent { accepted }
+            }
+            // Whom a person has invited is the node's own affair and no part of
+            // the protocol's state: the shell answers before it comes here.
+            Some(DoorRequest::Knock { .. }) => DoorAnswer::Unavailable,
         };
         self.claim(Output::Door { token, answer });
         Ok(())

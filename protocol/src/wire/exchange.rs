@@ -6,11 +6,13 @@ use super::card::CertificateBytes;
 use super::chunk_tree::ChunkPath;
 use super::codec;
 use super::envelope::{SignedBytes, Tag};
+use super::invitation::Token;
 use super::kind::{HEAD, STREAM};
-use crate::ids::{EnvelopeId, FederationId, NodeId};
+use crate::ids::{EnvelopeId, FederationId, NodeId, RosterId};
 use crate::limits::{
-    CHUNK_BYTES, FRAME_BYTES_MAX, FRONTIER_ENTRIES_MAX, FRONTIER_RUNS_MAX, HEADER_BYTES_MAX,
-    KEY_BLOCK_BYTES_MAX, LINK_BYTES_MAX, NOTICES_MAX, RANGE_FRAMES_MAX, SECOND_SIGNATURE_BYTES_MAX,
+    CARD_BYTES_MAX, CHUNK_BYTES, FRAME_BYTES_MAX, FRONTIER_ENTRIES_MAX, FRONTIER_RUNS_MAX,
+    HEADER_BYTES_MAX, KEY_BLOCK_BYTES_MAX, LINK_BYTES_MAX, NOTICES_MAX, RANGE_FRAMES_MAX,
+    SECOND_SIGNATURE_BYTES_MAX, VOTE_BYTES_MAX,
 };
 use crate::membership::NoticeScope;
 use bincode::{Decode, Encode};
@@ -310,6 +312,26 @@ pub enum DoorRequest {
         /// Of nodes above this one; none for the first.
         after: Option<NodeId>,
     },
+    /// A card to be admitted by, with the token of an invitation.
+    Knock {
+        /// The token.
+        token: Token,
+        /// The card, whose certificate is of the connection's own transport key.
+        card: SignedBytes<CARD_BYTES_MAX>,
+    },
+    /// A piece of a proposal that would admit the node of the connection, and
+    /// to which its root has not consented.
+    Proposal {
+        /// Of the first such roster above this one; none for the first of all.
+        after: Option<RosterId>,
+        /// Where the piece begins.
+        offset: u32,
+    },
+    /// The consent of a root to such a proposal.
+    Consent {
+        /// The vote.
+        vote: SignedBytes<VOTE_BYTES_MAX>,
+    },
 }
 
 /// Nodes of whom one answer at the door has certificates: 6 of 600 bytes.
@@ -351,5 +373,27 @@ pub enum DoorAnswer {
         last: Option<NodeId>,
         /// Whether there are more behind it.
         more: bool,
+    },
+    /// To a knock. One answer for every reason not to take it, so that nothing
+    /// is learned by guessing.
+    Knock {
+        /// Whether the card is deposited here.
+        accepted: bool,
+    },
+    /// A piece of the frame of a proposal.
+    Proposal {
+        /// Which roster is proposed.
+        roster: RosterId,
+        /// Length of the frame.
+        total: u32,
+        /// Where this piece begins.
+        offset: u32,
+        /// The piece.
+        bytes: Bytes<DOOR_PIECE_BYTES_MAX>,
+    },
+    /// To a consent.
+    Consent {
+        /// Whether it counts here.
+        accepted: bool,
     },
 }

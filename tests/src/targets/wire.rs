@@ -2,6 +2,7 @@
 
 use watchfire_crypto::{Signed, SigningKey, Statement};
 use watchfire_protocol::gate;
+use watchfire_protocol::ids::FederationId;
 use watchfire_protocol::marking::Marking;
 use watchfire_protocol::opening::{OpenRefusal, open};
 use watchfire_protocol::roster::{Roster, RosterError, check_card, inspect_genesis};
@@ -10,7 +11,8 @@ use watchfire_protocol::wire::card::{Card, CertificateBytes, NodeCert};
 use watchfire_protocol::wire::envelope::{Class, Envelope, Header, Inner, SignedBytes};
 use watchfire_protocol::wire::exchange::Remains;
 use watchfire_protocol::wire::genesis::{Genesis, GenesisFile, card_from_file, card_to_file};
-use watchfire_protocol::wire::{Kind, codec};
+use watchfire_protocol::wire::invitation::{Invitation, Token};
+use watchfire_protocol::wire::{Kind, List, Text, codec};
 
 use super::{FORGE, samples};
 use crate::bytes::Writer;
@@ -83,7 +85,8 @@ pub fn frames() -> Vec<Vec<u8>> {
 }
 
 /// A message between two nodes, or at the door, in either direction: what is
-/// read is written as the same bytes.
+/// read is written as the same bytes. Of an invitation, which people copy, what is
+/// read is written as one text.
 ///
 /// # Panics
 /// When it is not.
@@ -104,14 +107,28 @@ pub fn fuzz_exchange(bytes: &[u8]) {
         assert_eq!(codec::encode(&message), bytes);
         assert_eq!(gate::door_answer(bytes).as_ref(), Ok(&message));
     }
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && let Ok(invitation) = text.parse::<Invitation>()
+    {
+        assert_eq!(invitation.to_text().parse(), Ok(invitation));
+    }
 }
 
-/// Messages of the vectors.
+/// Messages of the vectors, and an invitation.
 pub fn messages() -> Vec<Vec<u8>> {
-    samples::vectors(
+    let mut samples = samples::vectors(
         &["request", "answer", "door-request", "door-answer"],
         "bytes",
-    )
+    );
+    let invitation = Invitation {
+        federation: FederationId::from_bytes([1; 32]),
+        door: [2; 32],
+        token: Token::from_bytes([3; 32]),
+        expires_ms: 4,
+        addresses: List::new(vec![Text::new("/ip4/192.0.2.1/tcp/4748").unwrap()]).unwrap(),
+    };
+    samples.push(invitation.to_text().into_bytes());
+    samples
 }
 
 /// What the first byte of a statement's input asks for.

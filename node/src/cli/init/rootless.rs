@@ -117,6 +117,7 @@ pub(super) fn run(context: &Context, args: InitArgs) -> Result<(), CliError> {
         ("until", prepared.until),
         ("listens on", prepared.listen.join(" ")),
     ])?;
+    ui.note(files::READ_ALOUD);
     ui.note(
         "next: carry the request to where the root key is, compare the fingerprint, and run there",
     );

@@ -1,14 +1,13 @@
 //! Joining a federation that has gone on since it was founded: genesis and links
 //! come in one packet, and the links go into the store and the files beside it,
-//! where the node finds them as it starts.
+//! where the node finds them as it starts. The federation has been compared before.
 
-use watchfire_protocol::ids::FederationId;
-use watchfire_protocol::roster::CheckedCard;
+use watchfire_protocol::roster::{CheckedCard, Roster};
 use watchfire_protocol::store::{Batch, Store as _};
 use watchfire_protocol::table;
 use watchfire_protocol::wire::roster::Link;
 
-use super::{Joined, another, has_joined};
+use super::{Joined, has_joined};
 use crate::cli::error::{CliError, Code};
 use crate::cli::roster::Chain;
 use crate::cli::{Context, files};
@@ -21,13 +20,8 @@ pub(super) fn run(
     home: &Home,
     own: &CheckedCard,
     chain: &Chain,
-    fingerprint: &FederationId,
 ) -> Result<(), CliError> {
-    let ui = &context.ui;
     let roster = &chain.rebuilt.roster;
-    if roster.federation() != *fingerprint {
-        return Err(another(&roster.federation(), fingerprint));
-    }
     if roster.member_of_root(own.root_key.as_bytes()).is_none() {
         return Err(CliError::new(
             Code::NotAllowed,
@@ -50,18 +44,30 @@ pub(super) fn run(
         )
         .hint("restore the directory the card came from"));
     }
-    let already_joined = has_joined(home, roster)?;
+    let already_joined = has_joined(home, &roster.federation())?;
     keep_links(home, chain)?;
     if !already_joined {
         // Last, so that a directory with a genesis has the links, too.
         write_new(&home.genesis(), chain.packet.genesis(), MODE_PUBLIC)?;
     }
+    tell(context, roster, own, already_joined)
+}
+
+/// Says which federation this node has joined, and as whom.
+pub(super) fn tell(
+    context: &Context,
+    roster: &Roster,
+    own: &CheckedCard,
+    already_joined: bool,
+) -> Result<(), CliError> {
+    let ui = &context.ui;
     let mut members: Vec<String> = roster
         .members()
         .map(|member| member.slug.to_string())
         .collect();
     members.sort_unstable();
     let joined = Joined {
+        state: "joined",
         federation: roster.federation().to_string(),
         name: roster.name().to_owned(),
         member: own.card.slug.to_string(),

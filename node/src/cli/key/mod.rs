@@ -154,7 +154,7 @@ fn root_text(root: &PublicKey) -> String {
 }
 
 /// One line of a person.
-fn ask(ui: &Ui, question: &str) -> Result<String, CliError> {
+pub(super) fn ask(ui: &Ui, question: &str) -> Result<String, CliError> {
     if !ui.quiet() {
         // Nobody can be asked who cannot be told.
         let _ = write!(io::stderr(), "{question} ");
@@ -209,6 +209,7 @@ fn compared(
         )
         .hint("give it with --fingerprint as the node shows it, or --yes if it was compared otherwise"));
     }
+    ui.note(files::READ_ALOUD);
     if ask(ui, "Is this the fingerprint that the node shows? Type yes:")? == "yes" {
         Ok(())
     } else {

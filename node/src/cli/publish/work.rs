@@ -76,30 +76,14 @@ pub(super) fn publish(
                     Err(error) => return (view.failed(error), true),
                 },
             };
-            match node.request(Op::Publish(args.op()), &import.stix) {
-                Ok(Reply::Published(reply)) => (view.published(Published::of_reply(reply)), false),
-                Ok(
-                    Reply::Found(_)
-                    | Reply::Shown(_)
-                    | Reply::Explained(_)
-                    | Reply::Status(_)
-                    | Reply::Synced(_)
-                    | Reply::Membership(_)
-                    | Reply::Members(_)
-                    | Reply::Packet(_)
-                    | Reply::Said(_)
-                    | Reply::Brought(_)
-                    | Reply::Quarantined(_)
-                    | Reply::Accepted(_)
-                    | Reply::Lives(_)
-                    | Reply::Distrust(_)
-                    | Reply::Traced(_),
-                ) => (view.failed(ControlError::Unexpected.into()), true),
-                Err(ControlError::Failed(failure)) => {
-                    (view.failed(named(&name, failure.into())), false)
-                }
+            let outcome = node.request(Op::Publish(args.op()), &import.stix);
+            if let Ok(Reply::Published(reply)) = outcome {
+                return (view.published(Published::of_reply(reply)), false);
+            }
+            match outcome.err().unwrap_or(ControlError::Unexpected) {
+                ControlError::Failed(failure) => (view.failed(named(&name, failure.into())), false),
                 // The connection is of no further use.
-                Err(error) => (view.failed(error.into()), true),
+                error => (view.failed(error.into()), true),
             }
         }
     }

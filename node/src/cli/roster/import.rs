@@ -226,24 +226,10 @@ pub(super) fn bring(
     op: Op,
     bytes: &[u8],
 ) -> Result<BroughtReply, CliError> {
-    match node.request(op, bytes)? {
-        Reply::Brought(brought) => Ok(brought),
-        Reply::Published(_)
-        | Reply::Found(_)
-        | Reply::Shown(_)
-        | Reply::Explained(_)
-        | Reply::Status(_)
-        | Reply::Synced(_)
-        | Reply::Membership(_)
-        | Reply::Members(_)
-        | Reply::Packet(_)
-        | Reply::Said(_)
-        | Reply::Quarantined(_)
-        | Reply::Accepted(_)
-        | Reply::Lives(_)
-        | Reply::Distrust(_)
-        | Reply::Traced(_) => Err(ControlError::Unexpected.into()),
-    }
+    let Reply::Brought(brought) = node.request(op, bytes)? else {
+        return Err(ControlError::Unexpected.into());
+    };
+    Ok(brought)
 }
 
 fn part(what: String, brought: BroughtReply) -> Part {

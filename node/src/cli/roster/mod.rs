@@ -120,7 +120,7 @@ fn candidate<'a>(chain: &'a Chain, digits: Option<&str>) -> Result<&'a Candidate
 }
 
 /// A proposal as fields.
-fn fields_of(proposal: &ProposalView, votes: usize) -> Vec<(&'static str, String)> {
+pub(super) fn fields_of(proposal: &ProposalView, votes: usize) -> Vec<(&'static str, String)> {
     let names = |names: &[String]| {
         if names.is_empty() {
             "nobody".to_owned()

@@ -9,7 +9,7 @@ use watchfire_protocol::wire::card::Role;
 use super::next_of;
 use super::say::{membership, said};
 use crate::cli::error::{CliError, Code};
-use crate::cli::{Context, TIMEOUT_DEFAULT, files};
+use crate::cli::{Context, TIMEOUT_DEFAULT, files, invite};
 use crate::control::Op;
 use crate::control::governance::{ChangeOp, ProposeOp, RuleOp};
 use crate::keystore::read_bounded;
@@ -23,6 +23,7 @@ use crate::keystore::read_bounded;
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   watchfire roster propose --reason \"Kosovo joins\" --admit xk.card=partners --community partners
+  watchfire roster propose --reason \"Kosovo joins\" --admit knock:1f90ab77=partners
   watchfire roster propose --reason \"keys in foreign hands\" --expel xk-cert
   watchfire roster propose --reason \"its root was lost\" --rekey at-cert=9b5c…
   watchfire roster propose --reason \"a hub from now on\" --settle de-cert=hub:dach,eu
@@ -32,7 +33,7 @@ pub(crate) struct ProposeArgs {
     /// Why, for the people who vote
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// Admit an organisation by its card, to these communities
+    /// Admit an organisation by its card, or by the card it left at the door as knock:ID, to these communities
     #[arg(long, value_name = "CARD[=COMMUNITY,…]")]
     admit: Vec<String>,
     /// Expel a member
@@ -52,7 +53,7 @@ pub(crate) struct ProposeArgs {
 pub(super) fn run(context: &Context, args: &ProposeArgs) -> Result<(), CliError> {
     let op = ProposeOp {
         reason: args.reason.clone(),
-        changes: changes(args)?,
+        changes: changes(context, args)?,
     };
     let mut node = context.connect(TIMEOUT_DEFAULT)?;
     let reply = said(context, &mut node, Op::Propose(op), "roster-propose")?;
@@ -84,7 +85,7 @@ fn list(text: &str) -> Vec<String> {
         .collect()
 }
 
-fn changes(args: &ProposeArgs) -> Result<Vec<ChangeOp>, CliError> {
+fn changes(context: &Context, args: &ProposeArgs) -> Result<Vec<ChangeOp>, CliError> {
     let mut changes = Vec::new();
     for text in &args.community {
         changes.push(community(text)?);
@@ -113,9 +114,11 @@ fn changes(args: &ProposeArgs) -> Result<Vec<ChangeOp>, CliError> {
             Some((path, names)) if !Path::new(text).exists() => (path, list(names)),
             Some(_) | None => (text.as_str(), Vec::new()),
         };
-        let path = Path::new(path);
-        let (_, checked) = files::card(path)?;
-        let bytes = read_bounded(path, ROSTER_BYTES_MAX).map_err(files::absent)?;
+        let bytes = match invite::knock_named(context, path)? {
+            Some(card) => card,
+            None => read_bounded(Path::new(path), ROSTER_BYTES_MAX).map_err(files::absent)?,
+        };
+        let (_, checked) = files::card_of(&bytes, path)?;
         cards += bytes.len();
         if cards > ROSTER_BYTES_MAX {
             return Err(CliError::new(

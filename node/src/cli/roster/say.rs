@@ -108,24 +108,10 @@ pub(super) fn suspend(context: &Context, args: &SuspendArgs) -> Result<(), CliEr
 
 /// What the node holds about membership.
 pub(super) fn membership(node: &mut ControlClient) -> Result<MembershipView, CliError> {
-    match node.request(Op::Membership, &[])? {
-        Reply::Membership(view) => Ok(view),
-        Reply::Published(_)
-        | Reply::Found(_)
-        | Reply::Shown(_)
-        | Reply::Explained(_)
-        | Reply::Status(_)
-        | Reply::Synced(_)
-        | Reply::Members(_)
-        | Reply::Packet(_)
-        | Reply::Said(_)
-        | Reply::Brought(_)
-        | Reply::Quarantined(_)
-        | Reply::Accepted(_)
-        | Reply::Lives(_)
-        | Reply::Distrust(_)
-        | Reply::Traced(_) => Err(ControlError::Unexpected.into()),
-    }
+    let Reply::Membership(view) = node.request(Op::Membership, &[])? else {
+        return Err(ControlError::Unexpected.into());
+    };
+    Ok(view)
 }
 
 /// Has the node say something, and prints what it said.
