@@ -66,7 +66,7 @@ pub(crate) struct AcceptArgs {
     #[arg(long, value_name = "NODE")]
     of: Option<String>,
     /// Only up to this sequence of each stream
-    #[arg(long, value_name = "SEQ", requires = "of", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SEQ", conflicts_with = "envelope", value_parser = clap::value_parser!(u64).range(1..))]
     up_to: Option<u64>,
     /// Why, for whoever asks later
     #[arg(long, value_name = "TEXT")]
