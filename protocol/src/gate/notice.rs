@@ -4,16 +4,20 @@
 //! [`check`](super::check) is. Whether a notice is newer than what is held, and
 //! what follows from it, is for [`Membership`](crate::membership::Membership).
 
+mod claimed;
+
+pub use claimed::{commit_claimed, is_notice};
+
 use super::Blame;
 use crate::ids::{CertificateId, MemberId, NodeId, RosterId};
 use crate::limits::{
     ALIVE_BYTES_MAX, CARD_BYTES_MAX, CLOCK_SKEW_MS_MAX, FRAME_BYTES_MAX, REVOCATION_BYTES_MAX,
     ROSTER_BYTES_MAX, SUSPENSION_BYTES_MAX,
 };
-use crate::roster::{Certificate, HeldCommit, Roster, RosterError, Successor, check_card};
+use crate::roster::{Certificate, Roster, RosterError, Successor, check_card};
 use crate::wire::card::{Card, CertificateBytes};
 use crate::wire::codec::{self, CodecError};
-use crate::wire::envelope::{FRAME_VERSION, Header, body_of};
+use crate::wire::envelope::{FRAME_VERSION, Header};
 use crate::wire::exchange::StreamId;
 use crate::wire::notice::{Alive, Proof, Revocation, Suspension};
 use crate::wire::roster::{RosterStatement, Vote, VoteBy, VoteFrame, VoteLine};
@@ -194,36 +198,6 @@ impl NoticeRefusal {
             | Self::NotPrepared
             | Self::Contradiction(_) => Blame::Forwarder,
         }
-    }
-}
-
-/// Whether a frame is of a kind that stands in no stream.
-pub fn is_notice(bytes: &[u8]) -> bool {
-    matches!(bytes, [FRAME_VERSION, kind, ..] if matches!(
-        Kind::from_number(u16::from(*kind)),
-        Some(
-            Kind::Card
-                | Kind::Roster
-                | Kind::Vote
-                | Kind::NodeCert
-                | Kind::Revocation
-                | Kind::Suspension
-                | Kind::Alive
-                | Kind::Proof
-        )
-    ))
-}
-
-/// Which commit a frame claims to be, nothing checked; nothing if it is none. The
-/// prepares behind it are for whoever brings it to choose: by other ones a commit that
-/// everybody holds would cost a quorum of signature checks again and again.
-pub fn commit_claimed(bytes: &[u8]) -> Option<HeldCommit> {
-    let body = body_of(Kind::Vote, bytes)?;
-    let VoteFrame { vote, .. } = codec::decode(body, FRAME_BYTES_MAX).ok()?;
-    let said = vote.to_signed::<Vote>().claims().ok()?;
-    match said.by {
-        VoteBy::Commit { key } => Some((key, said.round, said.roster)),
-        VoteBy::Prepare { .. } | VoteBy::Consent { .. } => None,
     }
 }
 
