@@ -258,6 +258,52 @@ fn attack_17_a_node_that_was_replaced_counts_up_to_its_cut_and_connects_no_more(
     world.connected("found", 0);
     finder.terminate("found");
     new.terminate("new");
+
+    // Out of the store of a node that does not run: what was said of the old one
+    // stays. The root at hand ends the new one, and another member tells it.
+    let again = [
+        "--revoke",
+        &old_node[..12],
+        "--reason",
+        "retired",
+        "-o",
+        "again.request",
+    ];
+    let asked = world.request("new", &again).ends(0).data();
+    assert_eq!(asked["cuts"][0]["sequence"], 1);
+    let revoke = [
+        "key",
+        "revoke",
+        &new_node[..12],
+        "--reason",
+        "retired",
+        "--root-key",
+        "root.key",
+    ];
+    let with = [
+        "--root-passphrase-file",
+        "passphrase",
+        "-o",
+        "new.revocation",
+        "--json",
+    ];
+    let revoke = [&revoke[..], &with[..]].concat();
+    world.at("new", &revoke).ends(2).err_has("nobody agreed");
+    let revoked = world
+        .at("new", &[&revoke[..], &["--yes"]].concat())
+        .ends(0)
+        .data();
+    assert_eq!(revoked["installed"], false);
+    assert_eq!(revoked["revocation"]["cuts"][0]["sequence"], 1);
+    world
+        .at("be-cert", &["key", "install", "new.revocation"])
+        .ends(0)
+        .err_has("tells everybody");
+    for slug in OTHERS {
+        world.nodes_are(slug, &[]);
+        world.shows(slug, &old, true);
+        world.shows(slug, &next, true);
+    }
     for (slug, node) in OTHERS.iter().zip(others) {
         node.terminate(slug);
     }
