@@ -285,14 +285,22 @@ mod tests {
     #[test]
     fn the_largest_card_fits_a_knock() {
         use crate::founding::{Keys, Profile, make_card};
-        use crate::wire::card::{Contact, Role};
+        use crate::wire::card::{Contact, DutyDesk, Role};
+        use crate::wire::{Bytes, List};
         let profile = Profile {
             slug: "a".repeat(32).parse().unwrap(),
             role: Role::Observer,
             contact: Contact {
                 name: Text::new("n".repeat(128)).unwrap(),
                 mail: Text::new("m".repeat(128)).unwrap(),
-                duty: Text::new("d".repeat(256)).unwrap(),
+                duty: DutyDesk {
+                    phone: Text::new("1".repeat(64)).unwrap(),
+                    mail: Text::new("m".repeat(128)).unwrap(),
+                    hours: Text::new("h".repeat(128)).unwrap(),
+                    zone: Text::new("z".repeat(48)).unwrap(),
+                },
+                languages: List::new(vec![Text::new("l".repeat(35)).unwrap(); 8]).unwrap(),
+                pgp: Bytes::new(vec![0xff; 32]).unwrap(),
             },
             addresses: vec!["a".repeat(128); 8],
             door_addresses: vec!["a".repeat(128); 4],
@@ -304,7 +312,7 @@ mod tests {
         };
         let length = codec::encode(&knock).len();
         assert!(length <= crate::limits::DOOR_BYTES_MAX, "{length}");
-        assert!(length > 2_500, "it is a large one: {length}");
+        assert!(length > 2_900, "it is a large one: {length}");
     }
 
     #[test]

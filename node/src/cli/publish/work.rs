@@ -80,11 +80,12 @@ pub(super) fn publish(
             if let Ok(Reply::Published(reply)) = outcome {
                 return (view.published(Published::of_reply(reply)), false);
             }
-            match outcome.err().unwrap_or(ControlError::Unexpected) {
-                ControlError::Failed(failure) => (view.failed(named(&name, failure.into())), false),
-                // The connection is of no further use.
-                error => (view.failed(error.into()), true),
+            let error = outcome.err().unwrap_or(ControlError::Unexpected);
+            if let ControlError::Failed(failure) = error {
+                return (view.failed(named(&name, failure.into())), false);
             }
+            // The connection is of no further use.
+            (view.failed(error.into()), true)
         }
     }
 }
