@@ -144,15 +144,17 @@ impl Node {
         for link in &links {
             roster = roster.follow(link)?;
         }
-        admit_held(&mut roster, certificates);
+        let of_chain = roster.clone();
+        admit_held(&mut roster, certificates.clone());
         let transport_key = SigningKey::from_seed(config.transport_seed.expose()).public();
         let open = |store| {
             let mut seed = [0; 32];
             getrandom::fill(&mut seed).map_err(|_| StartError::Entropy)?;
             let config = Config {
-                roster: roster.clone(),
+                roster: of_chain.clone(),
                 genesis_file: config.genesis_file.clone(),
                 links: links.clone(),
+                installed: certificates.clone(),
                 prepared,
                 transport_key: transport_key.to_bytes(),
                 signing_key: SigningKey::from_seed(config.signing_key.expose_seed().expose()),

@@ -62,7 +62,7 @@ fn numbered(number: u64) -> Batch {
         200 + usize::try_from(number % 50).unwrap()
     };
     let value = vec![u8::try_from(number % 251).unwrap(); length];
-    let mut batch = put(&[b"a", &number.to_be_bytes()[..]].concat(), &value);
+    let mut batch = put(&[b"y", &number.to_be_bytes()[..]].concat(), &value);
     batch.put(
         [b"z", &number.to_be_bytes()[..]].concat(),
         number.to_be_bytes().to_vec(),

@@ -271,6 +271,7 @@ impl World {
             roster: (*self.roster).clone(),
             genesis_file: self.genesis_file.clone(),
             links: Vec::new(),
+            installed: Vec::new(),
             prepared: None,
             transport_key: keys.transport.public().to_bytes(),
             signing_key: keys.signing,

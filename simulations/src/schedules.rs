@@ -353,6 +353,7 @@ impl Table {
         seat.started_ms = self.now_ms;
         let config = Config {
             links: Vec::new(),
+            installed: Vec::new(),
             prepared: None,
             roster: (*self.genesis).clone(),
             genesis_file: self.genesis_file.clone(),

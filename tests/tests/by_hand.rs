@@ -54,6 +54,10 @@ fn a_federation_of_five_goes_as_it_is_written() {
     for part in ["admit fi-cert", "expel de-cert"] {
         assert!(history.contains(part), "{history}");
     }
+    // What the old node of a member published counts after its end.
+    let number = blocks.iter().position(|block| block.contains("key revoke"));
+    let found = walked.said(number.unwrap());
+    assert!(found.contains("indicator--"), "{found}");
     // The last thing that the expelled is told is that it is.
     let last = walked.said(blocks.len() - 1);
     assert!(last.contains("epoch here\t2"), "{last}");

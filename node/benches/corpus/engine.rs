@@ -35,6 +35,7 @@ impl<S: Store> Driven<S> {
             roster: roster.clone(),
             genesis_file: file.to_bytes(),
             links: Vec::new(),
+            installed: Vec::new(),
             prepared: None,
             transport_key: keys.transport.public().to_bytes(),
             signing_key: keys.signing,

@@ -60,13 +60,19 @@ pub(crate) struct InviteArgs {
 #[derive(Debug, Subcommand)]
 enum InviteCommand {
     /// Show the invitations, and who has knocked with which
+    #[command(after_help = "Example:
+  watchfire invite list")]
     List,
     /// Take an invitation back, with the card that was left with it
+    #[command(after_help = "Example:
+  watchfire invite withdraw 4f1c90ab")]
     Withdraw {
         /// Its id
         id: String,
     },
     /// Write the card of who has knocked to a file
+    #[command(after_help = "Example:
+  watchfire invite card 4f1c90ab -o ee-cert.card")]
     Card {
         /// Id of the invitation
         id: String,

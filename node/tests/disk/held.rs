@@ -103,6 +103,7 @@ impl Held {
         let keys = &self.keys[number];
         let config = Config {
             links: Vec::new(),
+            installed: Vec::new(),
             prepared: None,
             roster: self.roster.clone(),
             genesis_file: self.genesis.to_bytes(),

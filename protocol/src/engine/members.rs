@@ -13,6 +13,7 @@ use crate::store::{Store, StoreError};
 use crate::table;
 use crate::time::Now;
 use crate::wire::Bytes;
+use crate::wire::card::CertificateBytes;
 use crate::wire::codec;
 use crate::wire::roster::{Link, VoteBy};
 use std::collections::BTreeSet;
@@ -239,6 +240,7 @@ pub(super) fn restore<S: Store>(
     staged: &mut Staged<S>,
     roster: &mut Roster,
     links: &[Link],
+    installed: Vec<CertificateBytes>,
     now: Now,
 ) -> Result<Membership, OpenError> {
     for (epoch, link) in (1..).zip(links) {
@@ -271,6 +273,17 @@ pub(super) fn restore<S: Store>(
         .map(|certificate| certificate.id)
         .collect();
     super::restore_certificates(staged, roster)?;
+    for certificate in installed {
+        if let Ok(record) = roster.check_record(&certificate)
+            && !of_chain.contains(&record.id)
+        {
+            let key = table::certificate(&record.id);
+            if staged.get(&key)?.is_none() {
+                staged.put_as(key, &certificate);
+            }
+            roster.keep_certificate(record);
+        }
+    }
     for certificate in roster.known_certificates() {
         if !of_chain.contains(&certificate.id) {
             membership.knows_certificate(certificate);

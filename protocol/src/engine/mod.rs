@@ -103,7 +103,7 @@ use crate::roster::{Certificate, Roster};
 use crate::store::{Batch, CommitNo, Store, StoreError};
 use crate::table::{self, Arrival, Prepared, StoreNames};
 use crate::time::{Instant, Now};
-use crate::wire::card::Role;
+use crate::wire::card::{CertificateBytes, Role};
 use crate::wire::exchange::{StoreId, StreamId};
 use crate::wire::roster::Link;
 use crate::wire::{List, Tag};
@@ -137,6 +137,9 @@ pub struct Config {
     /// Links of the chain that are known beside the store, from epoch 1 on. The
     /// roster may have followed them already.
     pub links: Vec<Link>,
+    /// Certificates that a person installed here; beside those of the chain and of
+    /// the store, and told to others like them.
+    pub installed: Vec<CertificateBytes>,
     /// What this node prepared last, as it is known beside the store.
     pub prepared: Option<Prepared>,
     /// This node's transport key.
@@ -268,7 +271,13 @@ impl<S: Store> Engine<S> {
     pub fn open(store: S, config: Config, now: Now) -> Result<Self, OpenError> {
         let mut staged = Staged::new(store);
         let mut roster = config.roster;
-        let membership = members::restore(&mut staged, &mut roster, &config.links, now)?;
+        let membership = members::restore(
+            &mut staged,
+            &mut roster,
+            &config.links,
+            config.installed,
+            now,
+        )?;
         let node = NodeId::of_transport(&config.transport_key);
         let me = roster
             .node(&node)

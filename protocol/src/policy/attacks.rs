@@ -33,10 +33,13 @@ fn attack_16_a_stale_node_queues_what_discloses_and_carries_the_rest() {
 }
 
 #[test]
-fn attack_17_above_the_cut_is_kept_and_nothing_else() {
+fn attack_17_above_the_cut_is_kept_and_carried_and_nothing_else() {
     for question in Question::all() {
         if question.standing.author == AuthorStanding::Quarantined
-            && question.action != Action::StoreCiphertext
+            && !matches!(
+                question.action,
+                Action::StoreCiphertext | Action::RelayCiphertext
+            )
         {
             assert!(!question.decide().is_allowed(), "{question:?}");
         }
@@ -48,6 +51,12 @@ fn attack_17_above_the_cut_is_kept_and_nothing_else() {
     for marking in Marking::ALL {
         let node = Subject::Peer(Peer::InAudience);
         assert!(allowed(marking, Action::StoreCiphertext, node, cut));
+        // RED goes straight to its recipients in any case.
+        let relayed = allowed(marking, Action::RelayCiphertext, node, cut);
+        assert_eq!(
+            relayed,
+            allowed(marking, Action::RelayCiphertext, node, Standing::BEST)
+        );
     }
 }
 

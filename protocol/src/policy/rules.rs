@@ -260,8 +260,9 @@ fn subject(question: &Question) -> Result<(), DenyRule> {
     }
 }
 
-/// Quarantine keeps the envelope, so that a person can accept it later, and
-/// does nothing else with it: a stolen key must not find honest carriers. What
+/// Quarantine keeps the envelope and carries it on, as it came, so that a person
+/// can accept it later, and everybody can judge: an honest node that stopped it
+/// would also stop the proof. It finds no reader and no machine. What
 /// was taken before its author was distrusted stays with this node's own people,
 /// who took it, and goes to no reader and no machine beyond them. As an envelope
 /// it is as before: others judge its author by themselves, and one member does
@@ -280,11 +281,15 @@ fn author(question: &Question) -> Result<(), DenyRule> {
         | (Action::Export | Action::Notify, Subject::Peer(_) | Subject::Reader(_))
         | (Action::Show | Action::Count, Subject::Peer(_)) => false,
     };
+    let carries = matches!(
+        question.action,
+        Action::StoreCiphertext | Action::RelayCiphertext
+    );
     match question.standing.author {
         AuthorStanding::Ok => Ok(()),
         AuthorStanding::Distrusted if stays => Ok(()),
         AuthorStanding::Distrusted => Err(DenyRule::AuthorDistrusted),
-        AuthorStanding::Quarantined if question.action == Action::StoreCiphertext => Ok(()),
+        AuthorStanding::Quarantined if carries => Ok(()),
         AuthorStanding::Quarantined => Err(DenyRule::AuthorQuarantined),
     }
 }

@@ -54,6 +54,7 @@ impl<'a> Host<'a> {
         let keys = keys.swap_remove(number);
         let config = Config {
             links: Vec::new(),
+            installed: Vec::new(),
             prepared: None,
             roster,
             genesis_file: file.to_bytes(),

@@ -85,6 +85,7 @@ impl Played {
         let begun = Clock::now();
         let config = Config {
             links: Vec::new(),
+            installed: Vec::new(),
             prepared: None,
             roster: mesh.roster().clone(),
             genesis_file: mesh.genesis_file(),

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use tokio::runtime::Runtime;
 use watchfire_crypto::{Signed, SigningKey};
-use watchfire_node::disk::{SledStore, chain, recovery};
+use watchfire_node::disk::{SledStore, chain, published, recovery};
 use watchfire_node::node::{Node, NodeConfig, NodeEnd};
 use watchfire_protocol::engine::{Event, Saying};
 use watchfire_protocol::ids::{BundleId, MemberId, NodeId};
@@ -44,15 +44,18 @@ pub(crate) enum Role {
     Exchange,
     /// Publishes one, and goes on to another roster.
     Govern,
+    /// Puts a store back from a copy, as `restore` does.
+    Restore,
 }
 
-const ROLES: [Role; 6] = [
+const ROLES: [Role; 7] = [
     Role::Make,
     Role::Open,
     Role::Publish,
     Role::PublishSmall,
     Role::Exchange,
     Role::Govern,
+    Role::Restore,
 ];
 
 /// How it ends.
@@ -261,6 +264,34 @@ impl Alive {
     }
 }
 
+/// Where a copy of the first store is.
+pub(crate) fn copy_of(place: &Path) -> PathBuf {
+    place.join("copy/store-0")
+}
+
+/// Puts the first store back from its copy.
+fn restore(place: &Path) {
+    let store = store_of(place, 0);
+    let copied = recovery::place_for_copy(&store).unwrap();
+    copy_dir(&copy_of(place), &copied);
+    let node = NodeId::of_transport(&Mesh::keys(0).transport.public().to_bytes());
+    published::before_restore(&store, &copy_of(place), &node, 1).unwrap();
+    recovery::put_in_place(&store, wall_ms()).unwrap();
+}
+
+pub(crate) fn copy_dir(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_dir(&path, &target);
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
 fn say_acknowledged(one: &Acknowledged) {
     let Acknowledged {
         bundle,
@@ -286,6 +317,7 @@ pub(crate) fn play() {
             let roster = roster_of(&place);
             drop(recovery::start(&store_of(&place, 0), &roster, wall_ms()).unwrap());
         }
+        Role::Restore => restore(&place),
         Role::Publish => publish(&place, &[0, 300_000, 0]),
         Role::PublishSmall => publish(&place, &[0, 0, 0, 0]),
         Role::Exchange => exchange(&place),

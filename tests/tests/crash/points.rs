@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tempfile::TempDir;
 use watchfire_node::disk::audit::audit;
@@ -17,7 +17,9 @@ use watchfire_protocol::store::{Batch, Entry, Store as _};
 use watchfire_protocol::table;
 use watchfire_tests::mesh::{Listen, Mesh, wall_ms};
 
-use super::child::{Alive, Role, Said, Until, genesis_of, roster_of, run, store_of};
+use super::child::{
+    Alive, Role, Said, Until, copy_dir, copy_of, genesis_of, roster_of, run, store_of,
+};
 use super::held::{Author, Held};
 use super::program::public_stream;
 
@@ -47,6 +49,8 @@ enum Begin {
     /// Set aside by a process that was killed before the fresh one was in
     /// place.
     Moved,
+    /// Some published, and a copy from before the last of them.
+    Copied,
 }
 
 /// Published where anything is.
@@ -76,7 +80,15 @@ impl Template {
             return template;
         }
         let author = Alive::start(place, 0);
-        for number in 1..=BEFORE {
+        author.publish(1, 0);
+        author.stop();
+        if begin == Begin::Copied {
+            let copy = copy_of(place);
+            copy_dir(&store, &copy);
+            fs::copy(published::path_for(&store), published::path_for(&copy)).unwrap();
+        }
+        let author = Alive::start(place, 0);
+        for number in 2..=BEFORE {
             author.publish(number, 0);
         }
         author.stop();
@@ -87,7 +99,7 @@ impl Template {
                 fs::rename(&store, place.join("store-0.damaged-before")).unwrap();
                 drop(SledStore::create(&place.join("store-0.fresh")).unwrap());
             }
-            Begin::Nothing | Begin::Empty => {}
+            Begin::Nothing | Begin::Empty | Begin::Copied => {}
         }
         template
     }
@@ -110,19 +122,6 @@ fn spoil(store: &Path) {
     opened.flush().unwrap();
     drop(opened);
     recovery::suspect(store).unwrap();
-}
-
-fn copy_dir(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy_dir(&path, &target);
-        } else {
-            fs::copy(&path, &target).unwrap();
-        }
-    }
 }
 
 /// How far the note says that a node's own stream went, read as its layout is
@@ -165,6 +164,7 @@ impl Case<'_> {
                 self.judge_taken();
             }
             Begin::Damaged | Begin::Torn | Begin::Moved => self.judge_recovered(),
+            Begin::Copied => self.judge_restored(),
         }
     }
 
@@ -244,6 +244,23 @@ impl Case<'_> {
             assert!(there.is_some(), "{}: {bundle} was said to be here", self.at);
         }
         assert_eq!(taken.scan(b"X", b"X", 1).unwrap(), [], "{}", self.at);
+    }
+
+    /// What was there or the copy, whole; and where it is the copy, the node knows
+    /// that it must not go on where that one ends.
+    fn judge_restored(&self) {
+        let path = store_of(self.place, 0);
+        let stream = table::stream(&self.author().stream);
+        assert_eq!(noted(&path, &stream), BEFORE, "{}", self.at);
+        let store = recovery::start(&path, &roster_of(self.place), wall_ms())
+            .unwrap_or_else(|why| panic!("{}: {why}", self.at))
+            .store;
+        self.checks(&store);
+        let log = store.scan(b"L", b"L", 10).unwrap().len() as u64;
+        let ended = published::restored_through(&path).unwrap();
+        assert!(log == 1 || log == BEFORE, "{}: {log} in the log", self.at);
+        assert!(log == BEFORE || ended == Some(1), "{}: {ended:?}", self.at);
+        assert!(!self.said.is_done || log == 1, "{}", self.at);
     }
 
     /// The next start ends what this one began; nothing of worth is gone.
@@ -355,22 +372,19 @@ fn walk(role: Role, begin: Begin, listen: &[Listen]) -> BTreeSet<String> {
 /// Every point that the code has, by its name.
 fn points_of_the_code() -> BTreeSet<String> {
     let node = Path::new(env!("CARGO_MANIFEST_DIR")).join("../node/src");
-    let mut files = vec![node.join("disk.rs")];
-    let beside = |folder: PathBuf| {
-        fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.is_file())
-    };
-    files.extend(beside(node.join("disk")));
-    let text: String = files
-        .iter()
-        .map(|file| fs::read_to_string(file).unwrap())
-        .collect();
-    let calls = text.split("point::before(\"").skip(1);
-    calls
-        .map(|call| call.split('"').next().unwrap().to_owned())
-        .collect()
+    let mut places = vec![node.join("disk.rs"), node.join("disk")];
+    let mut names = BTreeSet::new();
+    while let Some(place) = places.pop() {
+        if place.is_dir() {
+            let entries = fs::read_dir(place).unwrap();
+            places.extend(entries.map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let text = fs::read_to_string(place).unwrap();
+        let calls = text.split("point::before(\"").skip(1);
+        names.extend(calls.map(|call| call.split('"').next().unwrap().to_owned()));
+    }
+    names
 }
 
 // A release build has no points.
@@ -386,6 +400,7 @@ fn attack_37_killed_before_each_of_its_writes_in_turn() {
         (Role::Open, Begin::Moved, nowhere),
         (Role::Exchange, Begin::Empty, [Listen::Tcp, Listen::Tcp]),
         (Role::Govern, Begin::Empty, nowhere),
+        (Role::Restore, Begin::Copied, nowhere),
     ];
     let mut killed_before = BTreeSet::new();
     for (role, begin, listen) in &works {

@@ -123,6 +123,9 @@ pub(super) fn import(context: &Context, args: &ImportArgs) -> Result<(), CliErro
     }
     // Some need others: a consent its proposal, a vote a certificate.
     let mut waiting: Vec<&[u8]> = packet.notices().collect();
+    // Votes last: they may decide the next roster, in which what is said of somebody
+    // who left has no place any more.
+    waiting.sort_by_key(|frame| is_vote(frame));
     while !waiting.is_empty() {
         progress.now(&format!("{} parts to go", waiting.len()));
         let before = waiting.len();
@@ -193,6 +196,10 @@ pub(super) fn import(context: &Context, args: &ImportArgs) -> Result<(), CliErro
     .hint(
         "the table says why of each; a packet of a node that holds more may hold what was missing",
     ))
+}
+
+fn is_vote(frame: &[u8]) -> bool {
+    frame.get(1).copied().map(u16::from) == Some(Kind::Vote.number())
 }
 
 /// A packet of another federation is refused as one, and not part by part.

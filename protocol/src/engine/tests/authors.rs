@@ -273,7 +273,7 @@ fn a_node_goes_on_under_the_certificate_that_a_person_installs() {
         });
         node.engine.me().serial
     };
-    // Another life begins with another start.
+    // A new life begins without another start.
     let reborn = NodeCert {
         serial: 3,
         incarnation: 2,
@@ -281,7 +281,7 @@ fn a_node_goes_on_under_the_certificate_that_a_person_installs() {
     };
     let mut running = Node::start(0);
     running.pass(CERTIFICATE_LIFE_MS_MAX / 2);
-    assert_eq!(install(&mut running, &reborn), 1);
+    assert_eq!(install(&mut running, &reborn), 3);
     let newest = running.engine.roster().node(&node_id(0)).cloned();
     assert_eq!(newest.map(|newest| newest.serial), Some(3), "it was taken");
     assert_eq!(install(&mut node, &renewed), 2);

@@ -125,6 +125,7 @@ pub(super) fn config_of(number: u64) -> Config {
         roster,
         genesis_file: file.to_bytes(),
         links: Vec::new(),
+        installed: Vec::new(),
         prepared: None,
         transport_key: keys(number).transport.public().to_bytes(),
         signing_key: keys(number).signing,
