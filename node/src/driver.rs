@@ -9,6 +9,7 @@ mod commands;
 mod healing;
 mod log;
 pub mod membership;
+mod orders;
 mod owed;
 mod work;
 
@@ -19,14 +20,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use watchfire_protocol::engine::{
     AcceptRefusal, AcceptedCount, AnswerToken, ClientToken, DistrustRefusal, Engine, Event,
-    GossipToken, Input, Output, PublishRefusal, Published, RequestId, Said, SayingRefusal, Work,
+    GossipToken, Input, Output, RequestId, Said, SayingRefusal, Work,
 };
 use watchfire_protocol::gate;
 use watchfire_protocol::ids::NodeId;
 use watchfire_protocol::limits::{
     ANSWER_BYTES_MAX, CHUNK_BYTES, KEY_BLOCK_BYTES_MAX, LINK_BYTES_MAX,
 };
-use watchfire_protocol::opening::Draft;
 use watchfire_protocol::roster::Roster;
 use watchfire_protocol::store::{CommitNo, StoreError};
 use watchfire_protocol::wire::codec;
@@ -45,6 +45,7 @@ use crate::transport::{
 pub(crate) use admission::{admitted, admitted_by};
 pub(crate) use healing::Healing;
 use log::log;
+use orders::summary_of;
 use owed::Owed;
 use work::unless_it_panics;
 
@@ -456,93 +457,6 @@ impl Driver {
         }
     }
 
-    fn on_publication(&mut self, publication: Publication) {
-        let Publication { stix, wish, reply } = publication;
-        let client = ClientToken(self.book.number());
-        self.book.clients.insert(
-            client,
-            Client {
-                reply,
-                summary: None,
-            },
-        );
-        let given = self.openers.give(Box::new(move || {
-            let encoded = crate::encode::zstd_of(&stix);
-            Ready::Draft {
-                client,
-                draft: Box::new(Draft::prepare(stix, encoded, wish)),
-            }
-        }));
-        if !given && let Some(waiting) = self.book.clients.remove(&client) {
-            // Whoever asked may have gone.
-            let _ = waiting.reply.send(Err(PublishFailure::Busy));
-        }
-    }
-
-    fn on_command(&mut self, command: NodeCommand) -> Option<Input> {
-        match self.answer(command)? {
-            NodeCommand::Barrier { reply } => {
-                let client = ClientToken(self.book.number());
-                self.book.barriers.insert(client, reply);
-                Some(Input::Barrier { client })
-            }
-            NodeCommand::Say { saying, reply } => {
-                let client = ClientToken(self.book.number());
-                self.book.sayings.insert(client, reply);
-                Some(Input::Say { client, saying })
-            }
-            NodeCommand::Accept { accept, reply } => {
-                let client = ClientToken(self.book.number());
-                self.book.acceptances.insert(client, reply);
-                Some(Input::Accept { client, accept })
-            }
-            NodeCommand::Distrust {
-                member,
-                reason,
-                reply,
-            } => {
-                let client = ClientToken(self.book.number());
-                self.book.distrusts.insert(client, reply);
-                Some(Input::Distrust {
-                    client,
-                    member,
-                    reason,
-                })
-            }
-            NodeCommand::Sync { reply } => {
-                let client = ClientToken(self.book.number());
-                self.book.syncs.insert(client, reply);
-                Some(Input::Sync { client })
-            }
-            NodeCommand::Certificate { certificate } => Some(Input::Certificate { certificate }),
-            NodeCommand::Invitations { wish, reply } => {
-                // Whoever asked may have gone.
-                let _ = reply.send(self.at_desk(wish));
-                None
-            }
-            // Answered already.
-            NodeCommand::Membership { .. }
-            | NodeCommand::Packet { .. }
-            | NodeCommand::Trace { .. }
-            | NodeCommand::Ends { .. }
-            | NodeCommand::Status { .. }
-            | NodeCommand::Shutdown => None,
-        }
-    }
-
-    fn tell(&mut self, client: ClientToken, outcome: Result<Published, PublishRefusal>) {
-        let Some(waiting) = self.book.clients.remove(&client) else {
-            return;
-        };
-        let answer = match (outcome, waiting.summary) {
-            (Ok(published), Some(summary)) => Ok(PublishedBundle { published, summary }),
-            (Ok(_), None) => Err(PublishFailure::Busy),
-            (Err(refusal), _) => Err(refusal.into()),
-        };
-        // Whoever asked may have gone; the bundle is published all the same.
-        let _ = waiting.reply.send(answer);
-    }
-
     fn note(&mut self, event: Event) {
         log(&event);
         if let Event::NotTaken { why, .. } = &event {
@@ -593,15 +507,6 @@ impl Book {
             .refusals
             .entry(if known { why } else { "other".to_owned() })
             .or_default() += 1;
-    }
-}
-
-fn summary_of(draft: &Draft) -> Summary {
-    Summary {
-        marking: draft.marking(),
-        objects: draft.opened().rows().len() as u64,
-        values: draft.opened().keys().len() as u64,
-        not_indexed: draft.opened().not_indexed(),
     }
 }
 

@@ -1,3 +1,5 @@
+//! What opens, for whom, and that nothing else does.
+
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::vec::Vec;

@@ -7,6 +7,7 @@
     clippy::wildcard_enum_match_arm
 )]
 
+mod accepting;
 mod alives;
 mod authors;
 mod behind;

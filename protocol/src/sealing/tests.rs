@@ -1,3 +1,5 @@
+//! What opens, for whom, and that nothing else does, over whole bodies and grants.
+
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use super::body::{SALT_BYTES, open_head, open_payload, payload_step, seal};

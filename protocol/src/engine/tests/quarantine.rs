@@ -1,16 +1,12 @@
-//! What is held back, whichever way and in whatever order it came to that, and
-//! what a person here accepts of it.
+//! What is held back, whichever way and in whatever order it came to that.
 
+use super::accepting::{accept, one};
 use super::members::{is_shown, members, notices, revocation, say, tell};
 use super::room::*;
 use super::*;
-use crate::engine::{
-    Accept, AcceptRefusal, Accepted, AcceptedCount, Quarantine, Saying, WhatToAccept, rebuild,
-};
+use crate::engine::{Saying, WhatToAccept};
 use crate::gate::Slot;
 use crate::limits::{CERTIFICATE_LIFE_MS_MAX, SUSPENSION_LIFE_MS_MAX};
-use crate::policy::Reader;
-use crate::query::{Asker, Query};
 use crate::roster::Proposal;
 use crate::wire::card::NodeCert;
 use crate::wire::envelope::frame;
@@ -21,9 +17,9 @@ use proptest::prelude::*;
 use watchfire_crypto::Signed;
 
 /// Where the author's public stream is cut.
-type At<'a> = Option<(u64, &'a Vec<u8>)>;
+pub(super) type At<'a> = Option<(u64, &'a Vec<u8>)>;
 
-fn cut_at((sequence, frame): (u64, &Vec<u8>)) -> (u64, EnvelopeId) {
+pub(super) fn cut_at((sequence, frame): (u64, &Vec<u8>)) -> (u64, EnvelopeId) {
     (sequence, id_of(frame, &config_of(1).roster))
 }
 
@@ -71,7 +67,7 @@ fn expulsion(cut: At<'_>) -> Link {
 }
 
 /// The two ways in which a key of member 0 ends with a cut.
-fn end(node: &mut Node, is_expelled: bool, cut: At<'_>) {
+pub(super) fn end(node: &mut Node, is_expelled: bool, cut: At<'_>) {
     if is_expelled {
         let link = expulsion(cut).to_bytes();
         let (_, said) = say(node, Saying::Follow { link });
@@ -83,11 +79,11 @@ fn end(node: &mut Node, is_expelled: bool, cut: At<'_>) {
     node.commit();
 }
 
-fn shown(node: &Node, frames: &[&Vec<u8>]) -> Vec<bool> {
+pub(super) fn shown(node: &Node, frames: &[&Vec<u8>]) -> Vec<bool> {
     frames.iter().map(|frame| is_shown(node, frame)).collect()
 }
 
-fn hear(node: &mut Node, frames: &[&Vec<u8>]) {
+pub(super) fn hear(node: &mut Node, frames: &[&Vec<u8>]) {
     for frame in frames {
         node.gossip(2, frame);
         let outputs = node.commit();
@@ -97,12 +93,12 @@ fn hear(node: &mut Node, frames: &[&Vec<u8>]) {
 }
 
 /// Publishes what lives longer than a certificate.
-fn lasting(author: &mut Node, name: &str) -> Vec<u8> {
+pub(super) fn lasting(author: &mut Node, name: &str) -> Vec<u8> {
     frame_with(author, short_lived(name, 2 * CERTIFICATE_LIFE_MS_MAX))
 }
 
 /// The author's chain 1 to 4, and another one from 2 on.
-fn chains() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+pub(super) fn chains() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let mut author = Node::start(0);
     let world: Vec<_> = (0..4)
         .map(|at| lasting(&mut author, &format!("f{at}")))
@@ -335,7 +331,7 @@ fn attack_17_a_suspension_that_ends_releases_nothing_that_ended_otherwise() {
 
 /// The proof that a node makes of a fork, which holds the chain and is brought
 /// another envelope.
-fn proof(chain: &[&Vec<u8>], other: &[u8]) -> Vec<u8> {
+pub(super) fn proof(chain: &[&Vec<u8>], other: &[u8]) -> Vec<u8> {
     let mut witness = Node::start(3);
     hear(&mut witness, chain);
     let mut outputs = witness.gossip(0, other);
@@ -472,152 +468,6 @@ fn what_lost_its_place_to_another_chain_is_held_back() {
     let id = id_of(&forged[2], &node.engine.roster());
     assert_eq!(accept(&mut node, WhatToAccept::Envelope(id)), one());
     assert!(is_shown(&node, &forged[2]));
-}
-
-fn one() -> Result<AcceptedCount, AcceptRefusal> {
-    Ok(AcceptedCount {
-        envelopes: 1,
-        more: false,
-    })
-}
-
-fn accept(node: &mut Node, what: WhatToAccept) -> Result<AcceptedCount, AcceptRefusal> {
-    accept_because(node, what, "called their duty desk")
-}
-
-fn accept_because(
-    node: &mut Node,
-    what: WhatToAccept,
-    because: &str,
-) -> Result<AcceptedCount, AcceptRefusal> {
-    let mut outputs = node.feed(Input::Accept {
-        client: ClientToken(5),
-        accept: Box::new(Accept {
-            what,
-            because: because.to_owned(),
-        }),
-    });
-    outputs.extend(node.commit());
-    let gossips =
-        |output: &Output| matches!(output, Output::Gossip { .. } | Output::Request { .. });
-    assert!(!outputs.iter().any(gossips), "nobody else is told");
-    outputs
-        .into_iter()
-        .find_map(|output| match output {
-            Output::Accepted { outcome, .. } => Some(outcome),
-            _ => None,
-        })
-        .unwrap()
-}
-
-fn listed(node: &Node) -> Vec<(u64, Vec<Quarantine>)> {
-    let roster = node.engine.roster();
-    let asker = Asker {
-        reader: Reader::LocalPerson,
-        roster: &roster,
-        wall_ms: node.now().wall_ms,
-    };
-    let list = Query::new(node.engine.store(), asker).held_back(|_, _| true, 100);
-    let records = list.unwrap().records;
-    let line = |record: &crate::query::HeldBackRecord| {
-        assert_eq!(record.node, Some((node_id(0), 1)));
-        assert_eq!(record.since_ms, node.now().wall_ms);
-        (record.place.unwrap().1, record.reasons.all().collect())
-    };
-    records.iter().map(line).collect()
-}
-
-fn accepted(node: &Node, frame: &[u8]) -> Option<Accepted> {
-    let roster = node.engine.roster();
-    let asker = Asker {
-        reader: Reader::LocalPerson,
-        roster: &roster,
-        wall_ms: node.now().wall_ms,
-    };
-    let bundle = check(frame, &config_of(0).roster)
-        .unwrap()
-        .value()
-        .bundle_id();
-    let record = Query::new(node.engine.store(), asker).bundle(&bundle.unwrap());
-    record.unwrap().unwrap().value().accepted.clone()
-}
-
-#[test]
-fn a_person_accepts_what_is_held_back_and_it_stays_so() {
-    let (world, _) = chains();
-    let world: Vec<&Vec<u8>> = world.iter().collect();
-    let mut node = Node::start(1);
-    hear(&mut node, &world);
-    end(&mut node, false, Some((1, world[0])));
-    let revoked = |sequence| (sequence, vec![Quarantine::Revoked]);
-    assert_eq!(listed(&node), [revoked(2), revoked(3), revoked(4)]);
-    let id = |at: usize| id_of(world[at], &config_of(1).roster);
-    let of = |up_to| WhatToAccept::Of {
-        nodes: [node_id(0)].into(),
-        up_to,
-    };
-    let nothing = Err(AcceptRefusal::NothingHeldBack);
-    // What is believed needs nobody, and without a reason nothing is accepted.
-    assert_eq!(accept(&mut node, WhatToAccept::Envelope(id(0))), nothing);
-    let elsewhere = WhatToAccept::Of {
-        nodes: [node_id(2)].into(),
-        up_to: None,
-    };
-    assert_eq!(accept(&mut node, elsewhere), nothing);
-    for because in [String::new(), "x".repeat(257)] {
-        let outcome = accept_because(&mut node, of(None), &because);
-        assert_eq!(outcome, Err(AcceptRefusal::Reason));
-    }
-    assert_eq!(shown(&node, &world), [true, false, false, false]);
-    assert_eq!(accept(&mut node, WhatToAccept::Envelope(id(2))), one());
-    assert_eq!(accept(&mut node, WhatToAccept::Envelope(id(2))), nothing);
-    assert_eq!(shown(&node, &world), [true, false, true, false]);
-    assert_eq!(accept(&mut node, of(Some(2))), one());
-    assert_eq!(shown(&node, &world), [true, true, true, false]);
-    assert_eq!(listed(&node), [revoked(4)]);
-    let said = accepted(&node, world[2]).unwrap();
-    assert_eq!(said.because.as_str(), "called their duty desk");
-    assert!(said.reasons.has(Quarantine::Revoked));
-    assert_eq!(accepted(&node, world[0]), None);
-    // A restart and a rebuild, after which all is judged again, forget nothing.
-    let node = node.restart_with(config_of(1));
-    let store = store_of(node.engine.store().snapshot());
-    rebuild(&store, &config_of(1).roster).unwrap();
-    assert_eq!(store.scan(table::JUDGED, table::JUDGED, 10).unwrap(), []);
-    let mut node = Node::on(store, 1);
-    let outputs = std::iter::from_fn(|| node.engine.poll()).collect();
-    node.work(outputs);
-    node.commit();
-    assert_eq!(shown(&node, &world), [true, true, true, false]);
-    // What comes later of the same key is held back as before.
-    let mut author = Node::start(0);
-    for frame in &world {
-        author.gossip(0, frame);
-    }
-    author.commit();
-    let fifth = lasting(&mut author, "fifth");
-    hear(&mut node, &[&fifth]);
-    assert!(!is_shown(&node, &fifth));
-}
-
-#[test]
-fn what_was_accepted_is_held_back_anew_for_a_reason_that_was_not_known() {
-    let (world, forged) = chains();
-    let world: Vec<&Vec<u8>> = world.iter().collect();
-    let mut node = Node::start(1);
-    node.pass(CERTIFICATE_LIFE_MS_MAX);
-    hear(&mut node, &world);
-    assert_eq!(shown(&node, &world), [false; 4]);
-    let all = WhatToAccept::Of {
-        nodes: [node_id(0)].into(),
-        up_to: None,
-    };
-    accept(&mut node, all).unwrap();
-    assert_eq!(shown(&node, &world), [true; 4]);
-    tell(&mut node, 2, &proof(&world, &forged[2]));
-    assert_eq!(shown(&node, &world), [true, true, false, false]);
-    let why = vec![Quarantine::Forked];
-    assert_eq!(listed(&node), [(3, why.clone()), (4, why)]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::limits::{CUTS_MAX, ROUNDS_MAX, STREAMS_PER_NODE_MAX, SUSPENSION_LIFE_
 use crate::membership::tests::federation::{
     FOUNDED_MS, Federation, HOUR_MS, NOW_MS, head, list, sign, sign_vote,
 };
+use crate::wire::notice::Proof;
 use crate::wire::notice::{RevocationReason, StreamCut, StreamHead};
 use crate::wire::roster::Change;
 use crate::wire::{Bytes, Class, List, Role, Tag, Text};
