@@ -1,6 +1,6 @@
 //! The layout of the store: which key holds what.
 //!
-//! One ordered key space, its tables told apart by the first byte. Nine of
+//! One ordered key space, its tables told apart by the first byte. Eleven of
 //! them are the truth; every other table can be made again from them, but for
 //! `M` and `G`, which may be forgotten.
 //!

@@ -28,7 +28,7 @@ use crate::lives::certificates_in;
 /// Put this node back from a copy of its data directory
 ///
 /// The copy must have been made while the node did not run; end the node before.
-/// Where the data directory is gone, all of it comes from the copy; else the
+/// Where the data directory is gone, all but its invitations comes from the copy; else the
 /// store does, and what else is missing. The store that was there is kept beside
 /// it. The node then runs, serves and fetches what others hold, and publishes
 /// nothing until its root key has begun a new life of it.

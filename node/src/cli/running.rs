@@ -15,7 +15,7 @@ impl From<ServeError> for CliError {
             ServeError::File(error) => error.into(),
             ServeError::Passphrase(error) => error.into(),
             ServeError::NotJoined => Self::of(Code::NotInitialised, &error)
-                .hint("join one with \"watchfire join GENESIS --fingerprint …\""),
+                .hint("join one with \"watchfire join\", by an invitation, a genesis or a packet"),
             ServeError::Key { ref path, ref why } => {
                 let mut mapped = Self::from(why.clone());
                 mapped.message = format!("{path}: {}", mapped.message);

@@ -69,16 +69,16 @@ fn size_and_version(book: &mut Book<'_>) {
     book.ignore(
         2,
         unknown,
-        "frame-kind-proof",
-        "a kind with its own frame, not opened yet",
-        with(1, 21),
+        "frame-kind-prekey",
+        "a kind that stands inside an envelope alone",
+        with(1, 9),
     );
     book.ignore(
         2,
         unknown,
-        "frame-kind-card",
+        "frame-kind-genesis",
         "a kind that never has its own frame",
-        with(1, 1),
+        with(1, 2),
     );
     book.ignore(
         2,

@@ -55,6 +55,8 @@ fn describe(what: &str, verdict: &Verdict) -> (&'static str, Vector) {
 }
 
 pub(crate) fn judge(name: &str, vector: &Vector, roster: &Roster) {
+    let is_notice = gate::is_notice(&vector.bytes("frame"));
+    assert!(!is_notice, "{name}: a notice has a check of its own");
     let found = verdict(&gate::check(&vector.bytes("frame"), roster));
     let expected = match vector.text("expect") {
         "accept" => Verdict::Accept {

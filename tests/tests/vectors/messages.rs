@@ -249,9 +249,9 @@ fn cases() -> Vec<Case> {
         ),
         (
             "answer",
-            "variant-6",
-            "there are six answers, from 0",
-            vec![6],
+            "variant-8",
+            "there are eight answers, from 0",
+            vec![8],
             Some("malformed"),
         ),
         (

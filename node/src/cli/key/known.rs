@@ -89,7 +89,7 @@ fn of_stopped(
             Code::NotInitialised,
             "this node belongs to no federation yet",
         )
-        .hint("join one with \"watchfire join GENESIS --fingerprint …\"")
+        .hint("join one with \"watchfire join\", by an invitation, a genesis or a packet")
     })?;
     let _progress = context.ui.progress("reading the store");
     let store = SledStore::open(&home.store())?;

@@ -138,7 +138,7 @@ pub(crate) fn run(context: &Context, args: &CheckArgs) -> Result<(), CliError> {
                 Code::NotInitialised,
                 "the indexes cannot be made again: this node belongs to no federation yet",
             )
-            .hint("join one with \"watchfire join GENESIS --fingerprint …\""));
+            .hint("join one with \"watchfire join\", by an invitation, a genesis or a packet"));
         };
         let repaired = repair(store, &path, roster, step)?;
         rebuilt = Some(RebuiltView::from(&repaired));
