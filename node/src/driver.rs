@@ -27,7 +27,7 @@ use watchfire_protocol::ids::NodeId;
 use watchfire_protocol::limits::{
     ANSWER_BYTES_MAX, CHUNK_BYTES, KEY_BLOCK_BYTES_MAX, LINK_BYTES_MAX,
 };
-use watchfire_protocol::roster::Roster;
+use watchfire_protocol::roster::{Certificate, Roster};
 use watchfire_protocol::store::{CommitNo, StoreError};
 use watchfire_protocol::wire::codec;
 use watchfire_protocol::wire::exchange::Request;
@@ -89,6 +89,7 @@ pub(crate) struct Driver {
     pub(crate) publications: mpsc::Receiver<Publication>,
     pub(crate) events: broadcast::Sender<NodeEvent>,
     pub(crate) roster: watch::Sender<Arc<Roster>>,
+    pub(crate) me: watch::Sender<Certificate>,
     pub(crate) book: Book,
     pub(crate) healing: Healing,
     pub(crate) desk: Desk,
@@ -293,6 +294,7 @@ impl Driver {
             }
             Output::Roster(roster) => {
                 self.roster.send_replace(roster);
+                self.me.send_replace(self.engine.me().clone());
                 self.admit().await?;
                 None
             }

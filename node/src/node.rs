@@ -93,7 +93,7 @@ pub enum StartError {
 /// A running node, to be asked.
 #[derive(Clone, Debug)]
 pub struct Node {
-    me: Certificate,
+    me: watch::Receiver<Certificate>,
     commands: mpsc::Sender<NodeCommand>,
     publications: mpsc::Sender<Publication>,
     events: broadcast::Sender<NodeEvent>,
@@ -194,10 +194,11 @@ impl Node {
         let (publication_sender, publications) = mpsc::channel(COMMANDS_MAX);
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let (roster_sender, roster) = watch::channel(roster);
+        let (me_sender, me) = watch::channel(engine.me().clone());
         let desk = Desk::open(&config.store);
         let healing = Healing::new(Arc::clone(&store), config.store.clone());
         let node = Self {
-            me: engine.me().clone(),
+            me,
             commands: command_sender,
             publications: publication_sender,
             events: events.clone(),
@@ -222,6 +223,7 @@ impl Node {
             publications,
             events,
             roster: roster_sender,
+            me: me_sender,
             book: Book::default(),
             healing,
             desk,
@@ -490,16 +492,12 @@ impl Node {
 
     /// Its certificate: the newest of its latest life.
     pub fn certificate(&self) -> Certificate {
-        let roster = self.roster();
-        let newest = roster.node(&self.me.node).filter(|newest| {
-            newest.signing_key == self.me.signing_key && newest.incarnation >= self.me.incarnation
-        });
-        newest.unwrap_or(&self.me).clone()
+        self.me.borrow().clone()
     }
 
     /// Its member.
-    pub const fn member(&self) -> MemberId {
-        self.me.member
+    pub fn member(&self) -> MemberId {
+        self.me.borrow().member
     }
 }
 

@@ -29,6 +29,10 @@ pub const WRAPS_MAX: usize = 32;
 /// several grants of one audience key.
 pub const GRANT_SLOTS_MAX: usize = 436;
 
+/// Slots with a hint of its own that a node tries: one is its own, another is met by
+/// chance once in 2^32, and an author that marks all of them so wins no time of it.
+pub const OWN_SLOTS_TRIED_MAX: usize = 4;
+
 /// Largest payload of a grant.
 pub const GRANT_BYTES_MAX: usize = 524_288;
 

@@ -41,9 +41,9 @@ impl AudienceKey {
         *derive(&self.0, PrefixDigest([0; 32]), COMMITMENT).expose()
     }
 
-    /// Seals what a grant tells its audience, once for each audience key.
-    pub fn seal_note(&self, note: &[u8]) -> Vec<u8> {
-        self.noting()
+    /// Seals what a grant with this nonce tells its audience. Each nonce is used once.
+    pub fn seal_note(&self, nonce: &[u8; 16], note: &[u8]) -> Vec<u8> {
+        self.noting(nonce)
             .encrypt(&XNonce::default(), note)
             .expect("a note is far shorter than 256 GiB")
     }
@@ -52,15 +52,17 @@ impl AudienceKey {
     ///
     /// # Errors
     ///
-    /// [`NotOpened`] for another audience key and every changed bit.
-    pub fn open_note(&self, sealed: &[u8]) -> Result<Vec<u8>, NotOpened> {
-        self.noting()
+    /// [`NotOpened`] for another audience key, another nonce and every changed bit.
+    pub fn open_note(&self, nonce: &[u8; 16], sealed: &[u8]) -> Result<Vec<u8>, NotOpened> {
+        self.noting(nonce)
             .decrypt(&XNonce::default(), sealed)
             .map_err(|_| NotOpened)
     }
 
-    fn noting(&self) -> XChaCha20Poly1305 {
-        XChaCha20Poly1305::new(derive(&self.0, PrefixDigest([0; 32]), NOTE).expose().into())
+    /// The key is for one nonce, which several grants of one audience key do not share.
+    fn noting(&self, nonce: &[u8; 16]) -> XChaCha20Poly1305 {
+        let salt = PrefixDigest(NOTE.digest(nonce));
+        XChaCha20Poly1305::new(derive(&self.0, salt, NOTE).expose().into())
     }
 
     /// The content key of the envelope with this prefix: nothing is sent for it.

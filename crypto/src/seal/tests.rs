@@ -179,12 +179,14 @@ fn a_grant_commits_to_its_audience_key_and_notes_open_under_it_alone() {
     let [one, other] = [4, 5].map(|byte| AudienceKey::new(secret(byte)));
     assert_ne!(one.commitment(), other.commitment());
     assert_ne!(&one.commitment(), one.secret().expose());
-    let note = one.seal_note(b"dach");
-    assert_eq!(one.open_note(&note).unwrap(), b"dach");
-    assert!(other.open_note(&note).is_err());
+    let note = one.seal_note(&[1; 16], b"dach");
+    assert_eq!(one.open_note(&[1; 16], &note).unwrap(), b"dach");
+    assert!(other.open_note(&[1; 16], &note).is_err());
+    assert!(one.open_note(&[2; 16], &note).is_err());
+    assert_ne!(one.seal_note(&[2; 16], b"dach"), note);
     for bit in 0..note.len() * 8 {
         let mut spoiled = note.clone();
         spoiled[bit / 8] ^= 1 << (bit % 8);
-        assert!(one.open_note(&spoiled).is_err());
+        assert!(one.open_note(&[1; 16], &spoiled).is_err());
     }
 }

@@ -18,7 +18,6 @@ use super::governance::{
 };
 use super::{Failure, Reply, WithheldView, failure};
 use crate::clock::{moment, wall_ms};
-use crate::disk::published::LifeOver;
 use crate::driver::membership::MembershipView;
 use crate::node::{Ended, Node};
 
@@ -104,10 +103,10 @@ pub(super) async fn prepare(
     let recovering = node
         .recovering()
         .map_err(|failed| failure(1, failed.to_string(), None))?;
-    if recovering.is_some_and(|recovering| recovering.life_over == Some(LifeOver::Restored)) {
+    if recovering.is_some_and(|recovering| recovering.life_over.is_some()) {
         return Err(failure(
             17,
-            "this node was put back from a copy, and may have forgotten what it prepared",
+            "this node was put back from a copy or has one, and may not know all that it prepared",
             Some("begin its new life first: \"watchfire key request --new-incarnation\""),
         ));
     }

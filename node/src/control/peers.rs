@@ -188,9 +188,10 @@ fn reply_of(roster: &Roster, traced: Traced) -> TraceReply {
         .to_owned(),
         received: traced.received_ms.map(moment),
         verdict,
-        quarantine: traced
-            .quarantine
-            .map(|why| format!("{why:?}").to_ascii_lowercase()),
+        quarantine: traced.held_back.map(|held_back| {
+            let names: Vec<&str> = held_back.reasons.all().map(|why| why.name()).collect();
+            names.join(", ")
+        }),
         remembered,
         way: way.map(str::to_owned),
         first: first.map(|First { from, at_ms, .. }| hop(roster, &from, at_ms)),

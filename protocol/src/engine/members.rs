@@ -189,13 +189,25 @@ impl<S: Store> Engine<S> {
         self.roster = Arc::new(roster);
         // A renewed certificate of this node is the one it cites from now on.
         if let Some(newest) = self.roster.node(&self.me.node).filter(|newest| {
-            // A later life is another one for everybody: its streams begin anew.
+            // A later life is another one for everybody: its streams begin anew. It
+            // is lived by the node that a person installed it at, and not by a copy
+            // of that node which hears of it.
             newest.signing_key == self.signing_key.public()
-                && newest.incarnation >= self.me.incarnation
+                && (self.me.incarnation..=self.life_max).contains(&newest.incarnation)
         }) {
             self.me = newest.clone();
         }
-        self.outputs.push_back(Output::Roster(self.roster()));
+        self.has_roster_news = true;
+    }
+
+    /// A person installed a certificate of a later life of this node: it is lived
+    /// here.
+    pub(super) fn live_on(&mut self, life: u64) {
+        if life > self.life_max {
+            self.life_max = life;
+            let roster = (*self.roster).clone();
+            self.roster_is(roster);
+        }
     }
 
     fn follow_if_decided(&mut self, now: Now) -> Result<(), StoreError> {

@@ -199,6 +199,10 @@ pub struct Engine<S> {
     unsaid: Unsaid,
     /// What this node prepared last.
     prepared: Option<Prepared>,
+    /// The latest life of this node that a person began here.
+    life_max: u64,
+    /// The roster, or what is known of its nodes, changed in this step.
+    has_roster_news: bool,
     /// When to say next that this node is alive.
     alive_at: Instant,
     alive_said_at: Option<Instant>,
@@ -271,6 +275,20 @@ impl<S: Store> Engine<S> {
     pub fn open(store: S, config: Config, now: Now) -> Result<Self, OpenError> {
         let mut staged = Staged::new(store);
         let mut roster = config.roster;
+        let node = NodeId::of_transport(&config.transport_key);
+        // What the store knows besides may have been begun at a copy of this node.
+        let installed = config
+            .installed
+            .iter()
+            .filter_map(|certificate| roster.check_record(certificate).ok());
+        let life_max = roster
+            .known_certificates()
+            .cloned()
+            .chain(installed)
+            .filter(|certificate| certificate.node == node)
+            .map(|certificate| certificate.incarnation)
+            .max()
+            .unwrap_or(1);
         let membership = members::restore(
             &mut staged,
             &mut roster,
@@ -278,9 +296,10 @@ impl<S: Store> Engine<S> {
             config.installed,
             now,
         )?;
-        let node = NodeId::of_transport(&config.transport_key);
         let me = roster
             .node(&node)
+            .filter(|newest| newest.incarnation <= life_max)
+            .or_else(|| roster.newest_of_life(&node, life_max))
             .filter(|certificate| certificate.signing_key == config.signing_key.public())
             .ok_or(OpenError::NotCertified)?
             .clone();
@@ -321,6 +340,8 @@ impl<S: Store> Engine<S> {
             traces: Traces::default(),
             membership,
             clock: ClockWatch::new(now, 0),
+            life_max,
+            has_roster_news: false,
             alive_at: now.mono.plus_ms(ALIVE_SOON_MS),
             alive_said_at: None,
             alives_said: 0,
@@ -357,7 +378,12 @@ impl<S: Store> Engine<S> {
             // One that is known already is no news.
             let _ = self.utter(now, proof)?;
         }
-        self.settle_doubts(now)
+        self.settle_doubts(now)?;
+        // Once, however many notices of a page changed it.
+        if core::mem::take(&mut self.has_roster_news) {
+            self.outputs.push_back(Output::Roster(self.roster()));
+        }
+        Ok(())
     }
 
     fn step(&mut self, now: Now, input: Input) -> Result<(), StoreError> {

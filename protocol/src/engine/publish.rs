@@ -82,7 +82,9 @@ impl<S: Store> Engine<S> {
         if self.is_fetching_back() {
             return Err(PublishRefusal::Behind);
         }
-        if !self.me.is_current(now.wall_ms) || !self.roster.stands(&self.me) {
+        let newest = self.roster.node(&self.me.node);
+        let lives_on = newest.is_some_and(|newest| newest.incarnation > self.me.incarnation);
+        if lives_on || !self.me.is_current(now.wall_ms) || !self.roster.stands(&self.me) {
             return Err(PublishRefusal::Certificate);
         }
         let alives = self.membership.alives();

@@ -407,12 +407,25 @@ impl<S: Store> Engine<S> {
         now: Now,
         certificate: &CertificateBytes,
     ) -> Result<(), StoreError> {
-        self.admit(now, certificate).map(drop)
+        // It may have come from others before.
+        self.admit(now, certificate)?;
+        let life = certificate.claims().ok().and_then(|claimed| {
+            self.roster
+                .certificates_of(self.me.member)
+                .find(|held| {
+                    held.node == self.me.node
+                        && (held.serial, held.incarnation) == (claimed.serial, claimed.incarnation)
+                })
+                .map(|held| held.incarnation)
+        });
+        if let Some(life) = life {
+            self.live_on(life);
+        }
+        Ok(())
     }
 
     /// Takes a certificate that holds, is current and is newer than what is
-    /// known of its node; and signs under it when it is of this node's own keys,
-    /// in a new life if it says so.
+    /// known of its node; and signs under it when it is of this node's own keys.
     fn admit(&mut self, now: Now, certificate: &CertificateBytes) -> Result<bool, StoreError> {
         // The signatures before anything is copied: strangers ask here.
         if self

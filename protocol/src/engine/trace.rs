@@ -11,7 +11,8 @@
 mod memory;
 
 use super::kept::Kept;
-use super::{Engine, NotTaken, Quarantine, Way};
+use super::quarantine::{HELD_BACK_BYTES_MAX, HeldBack};
+use super::{Engine, NotTaken, Way};
 use crate::gate::Frame;
 use crate::ids::{BundleId, EnvelopeId, MemberId, NodeId};
 use crate::limits::FRAME_BYTES_MAX;
@@ -122,7 +123,7 @@ pub struct Traced {
     /// What came of opening it; from the store.
     pub outcome: Option<Outcome>,
     /// Why it is not believed here; from the store.
-    pub quarantine: Option<Quarantine>,
+    pub held_back: Option<HeldBack>,
     /// Its way; none if it came before this node started, or is forgotten.
     pub route: Option<Route>,
 }
@@ -226,7 +227,7 @@ impl<S: Store> Engine<S> {
                 held: Held::Nothing,
                 received_ms: None,
                 outcome: None,
-                quarantine: None,
+                held_back: None,
                 route: Some(route),
             }));
         };
@@ -253,7 +254,9 @@ impl<S: Store> Engine<S> {
             held,
             received_ms: entry.map(|entry| entry.received_ms),
             outcome: self.staged.sound_as(&table::outcome(arrival), 1_024)?,
-            quarantine: self.staged.sound_as(&table::quarantine(arrival), 1)?,
+            held_back: self
+                .staged
+                .sound_as(&table::quarantine(arrival), HELD_BACK_BYTES_MAX)?,
             route: known.map(|(_, route)| route),
         }))
     }

@@ -177,8 +177,10 @@ impl Membership {
             if held.order >= notice.order() {
                 return Err(NotNews::Held);
             }
-            let is_restored = arrival == Arrival::Later;
-            if !is_restored && now.mono.since_ms(held.taken_at) < NOTICE_AGAIN_MS {
+            // What ends a life has all of it judged again, whichever way it came.
+            let waits =
+                arrival == Arrival::Live || matches!(slot, Slot::Fork(..) | Slot::Revocation(..));
+            if waits && now.mono.since_ms(held.taken_at) < NOTICE_AGAIN_MS {
                 return Err(NotNews::TooSoon);
             }
         }

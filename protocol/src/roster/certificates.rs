@@ -329,6 +329,15 @@ impl Roster {
             .copied()
     }
 
+    /// Whether a member stood in this epoch with this root key.
+    pub fn was_root(&self, member: &MemberId, key: &[u8; 32], epoch: u64) -> bool {
+        self.terms.get(member).is_some_and(|terms| {
+            terms
+                .iter()
+                .any(|term| term.contains(epoch) && term.root_key.as_bytes() == key)
+        })
+    }
+
     /// The newest certificate of a life of a node, whether it stands or not.
     pub fn newest_of_life(&self, node: &NodeId, incarnation: u64) -> Option<&Certificate> {
         self.certificates

@@ -2,7 +2,7 @@
 //! author, and a slot for each recipient node in its payload.
 
 use crate::ids::{GrantId, PrekeyId};
-use crate::limits::{GRANT_BYTES_MAX, GRANT_NOTE_BYTES_MAX};
+use crate::limits::{GRANT_BYTES_MAX, GRANT_NOTE_BYTES_MAX, OWN_SLOTS_TRIED_MAX};
 use crate::wire::sealing::{Grant, GrantNote, GrantSlots, HintedSlot, SlotBytes};
 use crate::wire::{Bytes, List, TooLong, codec};
 use watchfire_crypto::Secret;
@@ -35,9 +35,10 @@ pub enum Marked {
 /// When it is longer than a grant holds.
 pub fn seal_note(
     key: &AudienceKey,
+    nonce: &[u8; 16],
     note: &GrantNote,
 ) -> Result<Bytes<GRANT_NOTE_BYTES_MAX>, TooLong> {
-    Bytes::new(key.seal_note(&codec::encode(note)))
+    Bytes::new(key.seal_note(nonce, &codec::encode(note)))
 }
 
 /// Seals an audience key to each recipient: the payload of its grant. All are
@@ -131,17 +132,18 @@ pub fn open(
                 .ok()?;
             open_slot(id, &named.as_slice().get(at)?.1, prekey)
         }),
-        GrantSlots::Hinted(hinted) => hinted.iter().find_map(|slot| {
-            held.iter()
-                .filter(|prekey| prekey.hint == Some(slot.hint))
-                .find_map(|prekey| open_slot(id, &slot.slot, prekey))
-        }),
+        GrantSlots::Hinted(hinted) => hinted
+            .iter()
+            .flat_map(|slot| held.iter().map(move |prekey| (slot, prekey)))
+            .filter(|(slot, prekey)| prekey.hint == Some(slot.hint))
+            .take(OWN_SLOTS_TRIED_MAX)
+            .find_map(|(slot, prekey)| open_slot(id, &slot.slot, prekey)),
     };
     let key = opened.ok_or(NotOpened)?;
     if key.commitment() != grant.commitment {
         return Err(NotOpened);
     }
-    let note = key.open_note(grant.note.as_slice())?;
+    let note = key.open_note(&grant.nonce, grant.note.as_slice())?;
     let note = codec::decode(&note, GRANT_NOTE_BYTES_MAX).map_err(|_| NotOpened)?;
     Ok(Granted { key, note })
 }

@@ -1,7 +1,7 @@
 //! The content key of an envelope: derived, wrapped, or in slots.
 
 use crate::ids::GrantId;
-use crate::limits::KEY_BLOCK_BYTES_MAX;
+use crate::limits::{KEY_BLOCK_BYTES_MAX, OWN_SLOTS_TRIED_MAX};
 use crate::wire::sealing::{HintedSlot, KeyBlock, SlotBytes};
 use crate::wire::{List, TooLong, codec};
 use watchfire_crypto::Secret;
@@ -125,6 +125,7 @@ impl KeyBlock {
         slots
             .iter()
             .filter(|slot| own.contains(&slot.hint))
+            .take(OWN_SLOTS_TRIED_MAX)
             .filter_map(|slot| Slot::enrol(slot.slot.as_slice()).ok())
             .find_map(|slot| {
                 prekeys

@@ -168,9 +168,10 @@ fn grant_of(key: &AudienceKey, community: Option<&str>) -> (Grant, GrantNote) {
         stream: (Tag::CONTROL, 4),
         not_before_ms: 1,
         not_after_ms: 2,
+        nonce: [9; 16],
         commitment: key.commitment(),
         community: community.map(|name| crate::wire::Text::new(name).unwrap()),
-        note: super::grant::seal_note(key, &note).unwrap(),
+        note: super::grant::seal_note(key, &[9; 16], &note).unwrap(),
     };
     (grant, note)
 }

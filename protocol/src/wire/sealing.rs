@@ -109,6 +109,8 @@ pub struct Grant {
     pub not_before_ms: u64,
     /// Until when, in milliseconds UTC.
     pub not_after_ms: u64,
+    /// Drawn for each grant: its hints and its note are made with it.
+    pub nonce: [u8; 16],
     /// What the audience key commits to, so that no two recipients are granted
     /// different keys by one grant.
     pub commitment: [u8; COMMITMENT_BYTES],

@@ -86,9 +86,12 @@ pub(super) fn consider(
         }
         seen.push(id);
         let view = ProposalView::of(candidate, deliberation, roster);
-        let is_named = args.consent.as_ref().is_some_and(|digits| {
-            digits.len() >= DIGITS_MIN && view.id.starts_with(&digits.to_ascii_lowercase())
-        });
+        // The whole id: who is to be admitted does not know who proposes, and two
+        // ids with the same first digits are found in minutes.
+        let is_named = args
+            .consent
+            .as_ref()
+            .is_some_and(|id| view.id == id.to_ascii_lowercase());
         if !is_named {
             show(context, &view, roster.thresholds().votes())?;
             if !is_asked(ui) {
@@ -122,9 +125,6 @@ pub(super) fn consider(
     }
     Ok(considered)
 }
-
-/// Fewer digits of an id than these name nothing.
-const DIGITS_MIN: usize = 8;
 
 fn show(context: &Context, view: &ProposalView, votes: usize) -> Result<(), CliError> {
     if context.ui.json() {

@@ -89,6 +89,8 @@ fn a_person_accepts_what_is_held_back_and_it_stays_so() {
     let revoked = |sequence| (sequence, vec![Quarantine::Revoked]);
     assert_eq!(listed(&node), [revoked(2), revoked(3), revoked(4)]);
     let id = |at: usize| id_of(world[at], &config_of(1).roster);
+    let traced = node.engine.trace(*id(1).as_bytes()).unwrap().unwrap();
+    assert!(traced.held_back.unwrap().reasons.has(Quarantine::Revoked));
     let of = |up_to| WhatToAccept::Of {
         nodes: [node_id(0)].into(),
         up_to,

@@ -282,8 +282,32 @@ fn a_node_goes_on_under_the_certificate_that_a_person_installs() {
     let mut running = Node::start(0);
     running.pass(CERTIFICATE_LIFE_MS_MAX / 2);
     assert_eq!(install(&mut running, &reborn), 3);
-    let newest = running.engine.roster().node(&node_id(0)).cloned();
+    // A copy of the node hears of that life, lives on in its own and publishes nothing.
+    let mut copy = Node::start(0);
+    copy.pass(CERTIFICATE_LIFE_MS_MAX / 2);
+    let certificate = {
+        let Keys {
+            root,
+            signing,
+            transport,
+        } = keys(0);
+        CertificateBytes::sign(&reborn, &root, &signing, &transport).unwrap()
+    };
+    copy.feed(Input::gossip(
+        node_id(1),
+        GossipToken(7),
+        &crate::wire::envelope::frame(crate::wire::Kind::NodeCert, &certificate),
+        &copy.engine.roster(),
+    ));
+    copy.commit();
+    let newest = copy.engine.roster().node(&node_id(0)).cloned();
     assert_eq!(newest.map(|newest| newest.serial), Some(3), "it was taken");
+    assert_eq!(copy.engine.me().incarnation, 1);
+    let outputs = copy.publish(draft("by a copy", 10, Marking::Clear));
+    assert_eq!(refusal(&outputs), Some(&PublishRefusal::Certificate));
+    let mut copy = copy.restart(0);
+    assert_eq!(copy.engine.me().incarnation, 1, "nor after a restart");
+    assert_eq!(install(&mut copy, &reborn), 3, "before a person says so");
     assert_eq!(install(&mut node, &renewed), 2);
     node.pass(CERTIFICATE_LIFE_MS_MAX / 2 + 1);
     let frame = node.frame_of("under the second", 10);

@@ -82,15 +82,24 @@ fn double_vote(
     for signed in [first, second] {
         let claimed = claims(&signed)?;
         same_federation(&claimed.federation, roster)?;
+        // Whose key it was when it could vote: who finds a key that was replaced
+        // since makes nobody a double voter of a later epoch.
+        let voted_in = claimed
+            .epoch
+            .checked_sub(1)
+            .ok_or(NoticeRefusal::Contradiction("it votes about the genesis"))?;
         let (key, member) = match &claimed.by {
             VoteBy::Prepare { certificate } => {
                 let node = roster
-                    .certificate(certificate)
+                    .author(certificate, voted_in)
                     .ok_or(NoticeRefusal::NotKnown)?;
                 (node.signing_key, node.member)
             }
             VoteBy::Commit { key } => {
-                let member = roster.root_owner(key).ok_or(NoticeRefusal::NotKnown)?;
+                let member = roster
+                    .root_owner(key)
+                    .filter(|member| roster.was_root(member, key, voted_in))
+                    .ok_or(NoticeRefusal::NotKnown)?;
                 let key = PublicKey::enrol(key)
                     .map_err(|_| NoticeRefusal::Contradiction("it names a key that is none"))?;
                 (key, member)

@@ -131,3 +131,18 @@ fn a_live_sign_of_life_is_taken_once_a_minute() {
     assert_eq!(live(MINUTE_MS - 1), Err(Turned::Back(NotNews::TooSoon)));
     live(MINUTE_MS).unwrap();
 }
+
+#[test]
+fn what_ends_a_life_is_taken_once_a_minute_also_where_it_was_asked_for() {
+    let four = Federation::of(4);
+    let mut desk = Desk::of(&four);
+    // Each of a lesser place, after which all of the life is judged anew.
+    let mut fork = |sequence, ms| {
+        let proof = four.fork_at(1, sequence);
+        desk.take(at(NOW_MS + ms), &proof, Arrival::Later)
+            .map(|_| ())
+    };
+    fork(9, 0).unwrap();
+    assert_eq!(fork(8, MINUTE_MS - 1), Err(Turned::Back(NotNews::TooSoon)));
+    fork(8, MINUTE_MS).unwrap();
+}
