@@ -192,6 +192,13 @@ impl Process {
         }
     }
 
+    /// Reads on until it has said this text, which may have been before.
+    pub fn ever(&mut self, text: &str, at: &str) {
+        if !self.log.contains(text) {
+            self.until(text, 1, at);
+        }
+    }
+
     /// SIGKILL, and its end is not waited for.
     pub fn strike(&mut self) {
         self.child.kill().unwrap();

@@ -325,11 +325,14 @@ fn from_the_invitation_to_the_first_received_bundle() {
     let roster = world.propose(&id);
     let waiting = world.join("xx-cert", &[]).ends(0).data();
     assert_eq!(waiting["to_consent"], Value::from(vec![roster.clone()]));
-    let other = ["--consent", &"0".repeat(16)];
-    let waiting = world.join("xx-cert", &other).ends(0).data();
-    assert_eq!(waiting["to_consent"], Value::from(vec![roster.clone()]));
+    // Neither to another nor to whatever begins alike.
+    for other in ["0".repeat(64).as_str(), &roster[..16]] {
+        let waiting = world.join("xx-cert", &["--consent", other]).ends(0);
+        let waiting = waiting.data();
+        assert_eq!(waiting["to_consent"], Value::from(vec![roster.clone()]));
+    }
     world.next_is("be-cert", "consent");
-    let consent = ["--consent", &roster[..16]];
+    let consent = ["--consent", &roster];
     let waiting = world.join("xx-cert", &consent).ends(0).data();
     assert_eq!(waiting["consented"], Value::from(vec![roster.clone()]));
     let waiting = world.join("xx-cert", &consent).ends(0).data();

@@ -49,7 +49,7 @@ pub(crate) struct JoinArgs {
     /// Go on asking at the door until you are admitted, for a day or for --timeout
     #[arg(long)]
     wait: bool,
-    /// Consent to this proposal without being asked: its id, or the first digits
+    /// Consent to this proposal without being asked: its id, all 64 digits
     #[arg(long, value_name = "ID")]
     consent: Option<String>,
     /// For a root key elsewhere: write the proposal to this packet; once it is signed, bring the consent in it
