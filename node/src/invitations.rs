@@ -31,7 +31,7 @@ use watchfire_protocol::wire::card::Card;
 use watchfire_protocol::wire::genesis::card_to_file;
 use watchfire_protocol::wire::invitation::Token;
 
-use crate::keystore::{FileError, MODE_PRIVATE, read_bounded, write_atomic};
+use crate::keystore::{FileError, MODE_PRIVATE, beside, read_bounded, write_atomic};
 use crate::limits::{
     INVITATION_LIFE_MS_MAX, INVITATION_NOTE_BYTES_MAX, INVITATIONS_FILE_BYTES_MAX, INVITATIONS_MAX,
     KNOCK_KEPT_MS, KNOCKS_ADDRESSES_MAX, KNOCKS_REFUSED_MAX, KNOCKS_REFUSED_WITHIN_MS,
@@ -136,9 +136,7 @@ pub struct Desk {
 impl Desk {
     /// Where the invitations of the node with this store are.
     pub fn path_for(store: &Path) -> PathBuf {
-        let mut name = store.file_name().unwrap_or_default().to_owned();
-        name.push(SUFFIX);
-        store.with_file_name(name)
+        beside(store, SUFFIX)
     }
 
     /// Reads the invitations beside a store. Where they cannot be read the node

@@ -132,6 +132,13 @@ pub enum Overwrite {
     Replace,
 }
 
+/// The path beside this one, under its name and what follows it.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(suffix);
+    path.with_file_name(name)
+}
+
 /// Writes `bytes` to `path`, replacing what is there, whole or not at all.
 /// `mode` is narrowed by the process's umask, never widened.
 ///

@@ -10,9 +10,10 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
+use serde_json::Value;
 use watchfire_crypto::keyfile::ENTROPY_BYTES;
 use watchfire_crypto::{Cost, KeyFile, Passphrase, Purpose, SigningKey};
 use watchfire_node::cli::NodeSettings;
@@ -24,6 +25,49 @@ use crate::mesh::{Mesh, PATIENCE};
 
 /// What opens the key files of every data directory here.
 pub const PASSPHRASE: &str = "only for this test";
+
+/// What a command printed and how it ended.
+#[derive(Debug)]
+pub struct Said {
+    /// Its exit code; -1 where a signal ended it.
+    pub code: i32,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Said {
+    /// Of a process that has ended.
+    pub fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Fails the test unless it ended with this code.
+    #[track_caller]
+    pub fn ends(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
+        self
+    }
+
+    /// Fails the test unless this is in its standard error.
+    #[track_caller]
+    pub fn err_has(self, part: &str) -> Self {
+        assert!(self.err.contains(part), "no {part:?} in\n{}", self.err);
+        self
+    }
+
+    /// What its one JSON document holds.
+    #[track_caller]
+    pub fn data(&self) -> Value {
+        let document: Value = serde_json::from_str(&self.out).unwrap();
+        document["data"].clone()
+    }
+}
 
 /// A member's data directory, and how to run the program on it.
 #[derive(Debug)]

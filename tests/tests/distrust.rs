@@ -22,7 +22,7 @@ use watchfire_protocol::wire::card::{Contact, DutyDesk, Role};
 use watchfire_protocol::wire::genesis::card_to_file;
 use watchfire_protocol::wire::{Bytes, List, Text};
 use watchfire_tests::mesh::{PATIENCE, document, free_port, wall_ms};
-use watchfire_tests::program::{PASSPHRASE, Process, seal};
+use watchfire_tests::program::{PASSPHRASE, Process, Said, seal};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_watchfire-under-test");
 
@@ -31,32 +31,6 @@ const SLUGS: [&str; 3] = [AT, BE, CZ];
 const AT: &str = "at-cert";
 const BE: &str = "be-cert";
 const CZ: &str = "cz-cert";
-
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Said {
-    #[track_caller]
-    fn ends(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
-        self
-    }
-
-    #[track_caller]
-    fn err_has(self, part: &str) -> Self {
-        assert!(self.err.contains(part), "no {part:?} in\n{}", self.err);
-        self
-    }
-
-    #[track_caller]
-    fn data(&self) -> Value {
-        let document: Value = serde_json::from_str(&self.out).unwrap();
-        document["data"].clone()
-    }
-}
 
 struct World {
     dir: tempfile::TempDir,
@@ -145,11 +119,7 @@ impl World {
 
     fn at(&self, member: &str, args: &[&str]) -> Said {
         let output = self.command(member).args(args).output().unwrap();
-        Said {
-            code: output.status.code().unwrap_or(-1),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
+        Said::of(output)
     }
 
     fn serve(&self, member: &str) -> Process {

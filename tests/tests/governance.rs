@@ -23,40 +23,13 @@ use watchfire_protocol::wire::Text;
 use watchfire_protocol::wire::card::{Contact, DutyDesk, Role};
 use watchfire_protocol::wire::genesis::{card_from_file, card_to_file};
 use watchfire_tests::mesh::{PATIENCE, document, free_port, wall_ms};
-use watchfire_tests::program::{PASSPHRASE, Process, seal};
+use watchfire_tests::program::{PASSPHRASE, Process, Said, seal};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_watchfire-under-test");
 
 /// The last of them is no founder.
 const SLUGS: [&str; 5] = ["at-cert", "be-cert", "cz-cert", "de-cert", "ee-cert"];
 const FOUNDERS: usize = 4;
-
-/// What a command printed and how it ended.
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Said {
-    #[track_caller]
-    fn ends(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
-        self
-    }
-
-    #[track_caller]
-    fn err_has(self, part: &str) -> Self {
-        assert!(self.err.contains(part), "no {part:?} in\n{}", self.err);
-        self
-    }
-
-    #[track_caller]
-    fn data(&self) -> Value {
-        let document: Value = serde_json::from_str(&self.out).unwrap();
-        document["data"].clone()
-    }
-}
 
 struct World {
     dir: tempfile::TempDir,
@@ -148,11 +121,7 @@ impl World {
             .args(args)
             .output()
             .unwrap();
-        Said {
-            code: output.status.code().unwrap_or(-1),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
+        Said::of(output)
     }
 
     /// A root signs a packet in place, with nothing but the file and its key.

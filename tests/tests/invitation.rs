@@ -7,7 +7,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use serde_json::Value;
@@ -29,7 +29,7 @@ use watchfire_protocol::wire::genesis::{card_from_file, card_to_file};
 use watchfire_protocol::wire::invitation::{Invitation, Token};
 use watchfire_protocol::wire::roster::{Vote, VoteBy};
 use watchfire_tests::mesh::{PATIENCE, document, free_port, wall_ms};
-use watchfire_tests::program::{PASSPHRASE, Process, seal};
+use watchfire_tests::program::{PASSPHRASE, Process, Said, seal};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_watchfire-under-test");
 
@@ -39,41 +39,6 @@ const FOUNDERS: usize = 2;
 
 fn keys(number: u64) -> Keys {
     Keys::derived(&[43; 32], number)
-}
-
-/// What a command printed and how it ended.
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Said {
-    fn of(output: Output) -> Self {
-        Self {
-            code: output.status.code().unwrap_or(-1),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-
-    #[track_caller]
-    fn ends(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
-        self
-    }
-
-    #[track_caller]
-    fn err_has(self, part: &str) -> Self {
-        assert!(self.err.contains(part), "no {part:?} in\n{}", self.err);
-        self
-    }
-
-    #[track_caller]
-    fn data(&self) -> Value {
-        let document: Value = serde_json::from_str(&self.out).unwrap();
-        document["data"].clone()
-    }
 }
 
 struct World {

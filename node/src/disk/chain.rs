@@ -19,7 +19,7 @@ use watchfire_protocol::table;
 use watchfire_protocol::wire::roster::Link;
 
 use super::point;
-use crate::keystore::{FileError, MODE_PRIVATE, read_bounded, write_atomic};
+use crate::keystore::{FileError, MODE_PRIVATE, beside, read_bounded, write_atomic};
 
 /// What follows the store's name.
 const SUFFIX: &str = ".chain";
@@ -49,9 +49,7 @@ pub enum ChainError {
 
 /// Where the chain of a store is.
 pub fn path_for(store: &Path) -> PathBuf {
-    let mut name = store.file_name().unwrap_or_default().to_owned();
-    name.push(SUFFIX);
-    store.with_file_name(name)
+    beside(store, SUFFIX)
 }
 
 fn file_of(chain: &Path, epoch: u64) -> PathBuf {

@@ -21,7 +21,7 @@ use watchfire_protocol::table::{self, PREPARED_BYTES_MAX, Prepared};
 use watchfire_protocol::wire::codec;
 
 use super::point;
-use crate::keystore::{FileError, MODE_PRIVATE, read_bounded, write_atomic};
+use crate::keystore::{FileError, MODE_PRIVATE, beside, read_bounded, write_atomic};
 
 /// What follows the store's name.
 const SUFFIX: &str = ".prepared";
@@ -48,9 +48,7 @@ pub enum PreparedError {
 
 /// Where the file of a store is.
 pub fn path_for(store: &Path) -> PathBuf {
-    let mut name = store.file_name().unwrap_or_default().to_owned();
-    name.push(SUFFIX);
-    store.with_file_name(name)
+    beside(store, SUFFIX)
 }
 
 fn text(prepared: &Prepared) -> String {

@@ -37,6 +37,7 @@ use watchfire_protocol::wire::codec;
 use watchfire_protocol::wire::exchange::StreamId;
 
 use super::{SledStore, chain, held, point, prepared};
+use crate::keystore::beside;
 use note::{Noted, RECORD_BYTES, Reading, record, write_anew};
 
 /// What follows the store's name.
@@ -49,9 +50,7 @@ const RECORDS_MAX: usize = 10_000;
 /// Where the note for a store is: beside it, under its name, so that it stays
 /// when the store is moved away.
 pub fn path_for(store: &Path) -> PathBuf {
-    let mut name = store.file_name().unwrap_or_default().to_owned();
-    name.push(SUFFIX);
-    store.with_file_name(name)
+    beside(store, SUFFIX)
 }
 
 /// Notes, before a store is given up in whole or in part, that nobody knows

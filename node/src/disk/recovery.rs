@@ -23,6 +23,7 @@ use super::durable::sync;
 use super::repair::{RepairError, Repaired, repair};
 use super::{Loss, OpenError, SledStore, marks, point, published, tables};
 use crate::clock::moment;
+use crate::keystore::beside;
 
 /// What the directory of a store that was set aside has in its name, between
 /// the store's name and the time.
@@ -274,12 +275,6 @@ fn parent(path: &Path) -> PathBuf {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         Some(_) | None => PathBuf::from("."),
     }
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(suffix);
-    path.with_file_name(name)
 }
 
 /// What a fresh store that never took its place left behind; it holds nothing.

@@ -18,7 +18,7 @@ use watchfire_protocol::roster::{draft_genesis, inspect_genesis, sign_genesis};
 use watchfire_protocol::wire::card::{Contact, Role};
 use watchfire_protocol::wire::genesis::card_to_file;
 use watchfire_tests::mesh::{PATIENCE, document, free_port, wall_ms};
-use watchfire_tests::program::{PASSPHRASE, Process, seal};
+use watchfire_tests::program::{PASSPHRASE, Process, Said, seal};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_watchfire-under-test");
 
@@ -39,33 +39,6 @@ pub(crate) fn keys(number: u64) -> Keys {
 
 pub(crate) fn node_of(number: u64) -> String {
     NodeId::of_transport(keys(number).transport.public().as_bytes()).to_string()
-}
-
-/// What a command printed and how it ended.
-pub(crate) struct Said {
-    pub(crate) code: i32,
-    pub(crate) out: String,
-    pub(crate) err: String,
-}
-
-impl Said {
-    #[track_caller]
-    pub(crate) fn ends(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
-        self
-    }
-
-    #[track_caller]
-    pub(crate) fn err_has(self, part: &str) -> Self {
-        assert!(self.err.contains(part), "no {part:?} in\n{}", self.err);
-        self
-    }
-
-    #[track_caller]
-    pub(crate) fn data(&self) -> Value {
-        let document: Value = serde_json::from_str(&self.out).unwrap();
-        document["data"].clone()
-    }
 }
 
 pub(crate) struct World {
@@ -156,11 +129,7 @@ impl World {
             .args(args)
             .output()
             .unwrap();
-        Said {
-            code: output.status.code().unwrap_or(-1),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
+        Said::of(output)
     }
 
     pub(crate) fn serve(&self, data_dir: &str) -> Process {
