@@ -496,3 +496,31 @@ proptest! {
         prop_assert!(check_notice(&frame, &TWO.roster).is_err());
     }
 }
+
+#[test]
+fn attack_15_a_key_that_was_replaced_names_nobody_a_double_voter_of_a_later_epoch() {
+    let four = Federation::of(4);
+    let rekey = Change::Rekey {
+        member: four.id(2),
+        root_key: Federation::stranger(1).root.public().to_bytes(),
+        cuts: List::default(),
+    };
+    let next = four.propose(1, NOW_MS, vec![rekey]).would_be().clone();
+    let said = |epoch, vote: Vote| Vote { epoch, ..vote };
+    let proof = |epoch, of: &dyn Fn(u8) -> Vote| {
+        let (one, other) = (said(epoch, of(1)), said(epoch, of(2)));
+        let id = |vote: &Vote| Vote::DOMAIN.digest(&codec::encode(vote));
+        if id(&one) < id(&other) {
+            four.votes_of(2, &one, &other)
+        } else {
+            four.votes_of(2, &other, &one)
+        }
+    };
+    let commits = |roster| four.commit_said(2, id(roster), 1);
+    let prepares = |roster| four.prepare_said(2, id(roster), 1);
+    for of in [&commits as &dyn Fn(u8) -> Vote, &prepares] {
+        // When its keys stood it voted twice, and that is known for good.
+        assert!(check_notice(&proof(1, of), &next).is_ok());
+        assert_eq!(refusal(&proof(2, of), &next), NoticeRefusal::NotKnown);
+    }
+}
